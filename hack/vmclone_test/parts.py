@@ -1,0 +1,63 @@
+"""The parts of a test run: which folders, on what of the lab, and how long at most.
+
+Decided in one place, so that the runner can refuse a test folder that belongs to no part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LAB_DOWN_MARKER = "lab_down"
+LAB_UP_SECONDS = 30 * 60
+"""Deadline of `hack/lab up`: a cold start builds Kubernetes and a guest image."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One pytest run."""
+
+    name: str
+    folders: tuple[str, ...]
+    deadline_seconds: int
+    lab: tuple[str, ...] | None = None
+    """Arguments of `hack/lab up`; None when the part runs outside the lab."""
+    marker: str = f"not {LAB_DOWN_MARKER}"
+    """The pytest `-m` expression."""
+
+
+UNIT = Part("unit", ("tests/unit",), deadline_seconds=3 * 60)
+CONTRACT = Part("contract", ("tests/contract", "tests/crash"), 15 * 60, lab=("--only", "libvirt"))
+INTEGRATION = Part("integration", ("tests/integration",), 20 * 60, lab=())
+E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=())
+LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
+NAMED = (UNIT, CONTRACT, INTEGRATION, E2E)
+"""What a user can ask for; all of them, then LAB_DOWN, is the default."""
+
+
+def choose(arguments: Sequence[str]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """Split the command line into parts, in their own order, and arguments for pytest."""
+    known = {part.name: part for part in NAMED}
+    names = []
+    for argument in arguments:
+        if argument not in known:
+            break
+        names.append(argument)
+    parts = tuple(part for part in NAMED if part.name in names) or (*NAMED, LAB_DOWN)
+    return parts, tuple(arguments[len(names) :])
+
+
+def homeless_folders(root: Path) -> list[str]:
+    """Return the test folders that no part runs: their tests would pass for ever, unseen."""
+    covered = {folder for part in NAMED for folder in part.folders}
+    tests = {path.relative_to(root).parts[:2] for path in (root / "tests").rglob("test_*.py")}
+    return sorted({"/".join(parts) for parts in tests} - covered)
+
+
+def has_tests(root: Path, part: Part) -> bool:
+    """Tell whether any folder of the part holds a test module."""
+    return any(True for folder in part.folders for _ in (root / folder).rglob("test_*.py"))

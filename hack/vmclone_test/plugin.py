@@ -1,0 +1,43 @@
+"""The pytest plugin that writes events; loaded by `hack/test` with `-p vmclone_test.plugin`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmclone_test.events import record
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Note which test runs, so that a hanging one has a name."""
+    record({"started": nodeid})
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note how one phase (set-up, call, teardown) of a test ended."""
+    record(
+        {
+            "test": report.nodeid,
+            "phase": report.when,
+            "outcome": report.outcome,
+            "reason": skip_reason(report),
+            "seconds": report.duration,
+        }
+    )
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note a module that cannot be collected or skips itself: its tests would be missing, not failing."""
+    if report.outcome != "passed":
+        record({"test": report.nodeid, "phase": "collect", "outcome": report.outcome, "reason": skip_reason(report)})
+
+
+def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return why a test was skipped, or that it was expected to fail; empty for all others."""
+    if hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}"
+    if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return ""

@@ -1,0 +1,105 @@
+"""Turns the events of a run into counts, and counts into the closing table. Pure.
+
+A skip is accepted only when its reason says that the test does not apply; any other skip (lab not up, a tool
+missing, expected to fail) hides a part that nobody proved, and counts as a failure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ACCEPTED_SKIP = "not applicable: "
+"""How the reason of an accepted skip begins, e.g. `not applicable: the fake has no storage pool`."""
+NO_TESTS_COLLECTED = 5
+"""pytest's exit status when it found no test."""
+TESTS_FAILED = 1
+"""pytest's exit status when tests failed; its events name them."""
+_SEVERITY = {"passed": 0, "skipped": 1, "failed": 2}
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What one part proved."""
+
+    name: str
+    passed: int = 0
+    failed: tuple[str, ...] = ()
+    """Names of failed tests, and sentences for what kept others from running."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Accepted skips: how many per reason."""
+    boots: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+def summarize(name: str, events: Sequence[Mapping[str, Any]], *, exit_status: int, seconds: float) -> PartResult:
+    """Return the result of one pytest run."""
+    outcomes = _worst_outcomes(events)
+    skips = {test: reason for test, (outcome, reason) in outcomes.items() if outcome == "skipped"}
+    failed = [test for test, (outcome, _) in outcomes.items() if outcome == "failed"]
+    failed += [
+        f"{test}: skipped, which hides it: {reason}"
+        for test, reason in skips.items()
+        if not reason.startswith(ACCEPTED_SKIP)
+    ]
+    if exit_status not in (0, TESTS_FAILED) or (exit_status and not failed):
+        failed.append(_abnormal_end(events, exit_status))
+    return PartResult(
+        name=name,
+        passed=sum(outcome == "passed" for outcome, _ in outcomes.values()),
+        failed=tuple(failed),
+        skipped=Counter(reason for reason in skips.values() if reason.startswith(ACCEPTED_SKIP)),
+        boots=sum(event.get("boots", 0) for event in events),
+        seconds=seconds,
+    )
+
+
+def _worst_outcomes(events: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return outcome and skip reason by test: the worst of its phases; a test that never ended is left out."""
+    ended = {event["test"] for event in events if event.get("phase") in ("teardown", "collect")}
+    worst: dict[str, tuple[str, str]] = {}
+    for event in events:
+        test = event.get("test")
+        if test is None or (test not in ended and event["outcome"] == "passed"):
+            continue
+        if test not in worst or _SEVERITY[event["outcome"]] > _SEVERITY[worst[test][0]]:
+            worst[test] = (event["outcome"], event["reason"])
+    return worst
+
+
+def _abnormal_end(events: Sequence[Mapping[str, Any]], exit_status: int) -> str:
+    """Say in a sentence why a run ended without its tests' own verdict."""
+    if exit_status == NO_TESTS_COLLECTED:
+        return "no test was found"
+    started = [event["started"] for event in events if "started" in event]
+    during = f" during {started[-1]}" if started else " before the first test"
+    return f"pytest ended with status {exit_status}{during}"
+
+
+def table(results: Sequence[PartResult]) -> str:
+    """Render one row per part, then every reason of a skip or failure."""
+    lines = [f"{'part':<12}{'tests':>7}{'passed':>8}{'failed':>8}{'skipped':>9}{'boots':>7}{'minutes':>9}"]
+    for result in results:
+        skipped = sum(result.skipped.values())
+        tests = result.passed + len(result.failed) + skipped
+        lines.append(
+            f"{result.name:<12}{tests:>7}{result.passed:>8}{len(result.failed):>8}{skipped:>9}"
+            f"{result.boots:>7}{result.seconds / 60:>9.1f}" + (f"  {result.note}" if result.note else "")
+        )
+    for result in results:
+        lines += [f"skipped in {result.name}: {count} x {reason}" for reason, count in result.skipped.items()]
+        lines += [f"FAILED in {result.name}: {sentence}" for sentence in result.failed]
+    return "\n".join(lines)
+
+
+def closing_line(results: Sequence[PartResult]) -> str:
+    """Return the last line of a run, for people and for scripts."""
+    passed = sum(result.passed for result in results)
+    failed = sum(len(result.failed) for result in results)
+    skipped = sum(sum(result.skipped.values()) for result in results)
+    return f"{passed} passed, {failed} failed, {skipped} skipped"

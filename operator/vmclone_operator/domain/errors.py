@@ -1,0 +1,142 @@
+"""Everything a backend may fail with, in the words of the user.
+
+Two kinds only, because a pass can do two things: try again later, or wait for a person. Anything
+else that is raised is a bug and stays loud.
+
+* CloneError
+  x RetryLater              the backend is busy or away; try again after `retry_after`
+    + BackendUnreachable    no connection, or it broke
+    + AgentNotReady         the guest does not answer (yet)
+    + SourceLocked          the source is busy with another job
+    + LeadershipLost        another operator leads; this one must not write
+  x ActionNeeded            a person must change something; retrying alone cannot help
+    + SourceNotFound        no such VM, or the name matches two
+    + SourceUnhealthy       the source cannot be cloned as it is
+    + SourceChanged         the source started, stopped or was renamed while it was copied
+    + TargetConflict        a VM that is not ours holds our name or id
+    + OwnershipMismatch     an object we would destroy carries no stamp of ours
+    + InsufficientSpace     the storage has too little room
+    + CapabilityMissing     this backend cannot do what the spec asks
+    + QuiesceFailed         the guest's file systems could not be frozen safely
+    + GuestAgentMissing     the guest has no agent, or it refuses commands
+    + CredentialsInvalid    the backend refuses our credentials
+    + CloneFailed           the backend refused the operation
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+
+class CloneError(Exception):
+    """Base class. `reason` goes to the condition, `str(error)` to its message."""
+
+    reason: ClassVar[str] = "CloneFailed"
+
+
+class RetryLater(CloneError):  # noqa: N818  - named for what the engine does with it
+    """The cause goes away by itself; `retry_after` is the least wait."""
+
+    reason = "BackendBusy"
+
+    def __init__(self, message: str, *, retry_after: timedelta = timedelta(seconds=10)) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BackendUnreachable(RetryLater):
+    """No connection to the backend, or it broke in the middle of a call."""
+
+    reason = "BackendUnreachable"
+
+
+class AgentNotReady(RetryLater):
+    """The guest agent does not answer (yet)."""
+
+    reason = "AgentNotReady"
+
+    def __init__(self, message: str, *, retry_after: timedelta = timedelta(seconds=2)) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class SourceLocked(RetryLater):
+    """Another job (a backup, a migration, another freeze) holds the source."""
+
+    reason = "SourceLocked"
+
+
+class LeadershipLost(RetryLater):
+    """Another operator may lead by now; no provider write may follow."""
+
+    reason = "LeadershipLost"
+
+
+class ActionNeeded(CloneError):  # noqa: N818  - named for what the engine does with it
+    """A person must change something before a retry can succeed."""
+
+
+class SourceNotFound(ActionNeeded):
+    """No VM of that name exists at the backend, or two match."""
+
+    reason = "SourceNotFound"
+
+
+class SourceUnhealthy(ActionNeeded):
+    """The source cannot be cloned as it is; the message says what to change."""
+
+    reason = "SourceUnhealthy"
+
+
+class SourceChanged(ActionNeeded):
+    """The source was started, stopped, renamed or replaced while it was copied."""
+
+    reason = "SourceChanged"
+
+
+class TargetConflict(ActionNeeded):
+    """A VM that is not ours holds a name, UUID or MAC that the clone needs; it is left alone."""
+
+    reason = "TargetConflict"
+
+
+class OwnershipMismatch(ActionNeeded):
+    """The object that would be destroyed does not carry our stamp; it is left alone."""
+
+    reason = "OwnershipMismatch"
+
+
+class InsufficientSpace(ActionNeeded):
+    """The storage has too little room, 15 % margin included."""
+
+    reason = "InsufficientSpace"
+
+
+class CapabilityMissing(ActionNeeded):
+    """The backend cannot do what the spec asks."""
+
+    reason = "CapabilityMissing"
+
+
+class QuiesceFailed(ActionNeeded):
+    """The guest's file systems could not be frozen, or not safely."""
+
+    reason = "QuiesceFailed"
+
+
+class GuestAgentMissing(ActionNeeded):
+    """The guest runs no agent, or its agent refuses the commands we need."""
+
+    reason = "GuestAgentMissing"
+
+
+class CredentialsInvalid(ActionNeeded):
+    """The backend refuses our credentials, or they are missing."""
+
+    reason = "CredentialsInvalid"
+
+
+class CloneFailed(ActionNeeded):
+    """The backend refused the operation; its words are in the message."""
+
+    reason = "CloneFailed"

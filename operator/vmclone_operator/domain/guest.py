@@ -1,0 +1,91 @@
+"""What is said to a clone's guest, and how its answers are read: the guest is never trusted.
+
+Commands are constant POSIX shell scripts (`guest_scripts/`) for `BackendSession.guest_exec`; everything that
+varies travels on their standard input. The order of a life: `PROBE` until booted (`RELEASE_NETWORK_WAIT` when
+it waits for a network it cannot have), `identity_command`, `PROBE` until done, `identity_problems` empty.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from vmclone_operator.domain.backend import GuestCommand
+from vmclone_operator.domain.guest_answers import (
+    GuestProbe,
+    IdentityState,
+    KnownIdentity,
+    identity_problems,
+    identity_reason,
+    parse_probe,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_PUBLIC_KEY = re.compile(r"((?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,3})(?: (.*))?")
+
+
+def _script(name: str) -> str:
+    return files(__package__).joinpath("guest_scripts", f"{name}.sh").read_text(encoding="ascii")
+
+
+def _identity_script() -> str:
+    """Return the launcher with the worker inside, as one constant script."""
+    worker = _script("identity_worker")
+    function = f"write_worker() {{\n  cat >\"$run/worker\" <<'END_OF_WORKER'\n{worker}END_OF_WORKER\n}}\n"
+    return function + _script("identity_launch")
+
+
+PROBE = GuestCommand(name="probe", script=_script("probe"))
+"""Reads how far the guest is; cheap while it boots, asks the running daemons once its identity is done."""
+
+RELEASE_NETWORK_WAIT = GuestCommand(name="release-network-wait", script=_script("release_network_wait"))
+"""Ends the waits for a network that a quarantined boot never gets; harmless when there are none."""
+
+_IDENTITY_SCRIPT = _identity_script()
+
+
+def identity_command(*, token: str, hostname: str, user: str, authorized_keys: Sequence[str]) -> GuestCommand:
+    """Return the command that starts the identity reset and returns at once; `PROBE` tells how it ends.
+
+    Repeating it with the same token is free while the reset runs or is done. Without authorized keys the
+    user's own stay as they are; with them, they are replaced.
+    """
+    lines = [f"token={_checked(_TOKEN, token, 'token')}", f"hostname={_checked(_HOSTNAME, hostname, 'hostname')}"]
+    if authorized_keys:
+        lines.append(f"user={_checked(_USER, user, 'user')}")
+        lines += [f"key={_public_key(key)}" for key in authorized_keys]
+    return GuestCommand(name="identity", script=_IDENTITY_SCRIPT, stdin="\n".join([*lines, "end=1", ""]))
+
+
+def _checked(pattern: re.Pattern[str], value: str, what: str) -> str:
+    if not pattern.fullmatch(value):
+        raise ValueError(f"{value!r} is no {what} that can be sent to a guest")
+    return value
+
+
+def _public_key(line: str) -> str:
+    """Return one authorized_keys line: type, key, and of the comment only what cannot do harm."""
+    found = _PUBLIC_KEY.fullmatch(line)
+    if not found:
+        raise ValueError("an authorized key must be one line: type, key and an optional comment")
+    comment = "".join(letter for letter in found[2] or "" if letter.isascii() and letter.isprintable())
+    return f"{found[1]} {comment}".rstrip()
+
+
+__all__ = [
+    "PROBE",
+    "RELEASE_NETWORK_WAIT",
+    "GuestProbe",
+    "IdentityState",
+    "KnownIdentity",
+    "identity_command",
+    "identity_problems",
+    "identity_reason",
+    "parse_probe",
+]

@@ -1,0 +1,52 @@
+# Reads the parameters, starts the worker in a unit of its own and returns at once. Safe to repeat: a token
+# that runs or is done is left alone; a worker that died starts again from the beginning.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+umask 077
+run=/run/vmclone/identity
+lib=/var/lib/vmclone/identity
+
+refuse() {
+  echo "$1" >&2
+  exit 64
+}
+
+token='' complete='' parameters=''
+while IFS= read -r line; do
+  case $line in
+    token=*) token=${line#*=} ;;
+    end=1) complete=yes ;;
+  esac
+  parameters="$parameters$line
+"
+done
+if [ -z "$complete" ] || [ -z "$token" ]; then
+  refuse "the parameters did not arrive complete"
+fi
+[ -d /run/systemd/system ] || refuse "this guest does not run systemd"
+
+if [ -r "$lib/result" ]; then
+  recorded='' state=''
+  while IFS= read -r line; do
+    case $line in
+      identity_token=*) recorded=${line#*=} ;;
+      identity_state=*) state=${line#*=} ;;
+    esac
+  done <"$lib/result"
+  [ "$recorded/$state" != "$token/done" ] || exit 0
+fi
+if [ -d /sys/fs/cgroup/system.slice/vmclone-identity.service ] ||
+  [ -d /sys/fs/cgroup/systemd/system.slice/vmclone-identity.service ]; then
+  running=
+  [ ! -r "$run/token" ] || IFS= read -r running <"$run/token" || :
+  [ "$running" != "$token" ] || exit 0
+  # Another attempt's worker: this one supersedes it.
+  systemctl stop vmclone-identity.service </dev/null >/dev/null 2>&1
+fi
+
+mkdir -p "$run" "$lib"
+rm -f "$lib/result"
+printf '%s' "$parameters" >"$run/parameters"
+printf '%s\n' "$token" >"$run/token"
+write_worker
+exec systemd-run --quiet --collect --unit=vmclone-identity --description="Give this clone its own identity" \
+  /bin/sh "$run/worker" </dev/null

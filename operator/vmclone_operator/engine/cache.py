@@ -1,0 +1,124 @@
+"""What the informers saw last: says *that* something changed, and serves reads that need not be live.
+
+Never trusted for absence: a pass reads live before it acts. Own writes are put back at once, and an older
+version never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
+
+_TOMBSTONES = 10_000
+VMCLONE_UID_LABEL = "vmclone.dev/vmclone-uid"
+
+
+class Cache:
+    """Documents by key, with VMCloneReplicas also by the VMClone they belong to."""
+
+    def __init__(self) -> None:
+        self._documents: dict[Key, Document] = {}
+        self._children: defaultdict[str, set[Key]] = defaultdict(set)
+        self._unfinished: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_uid: dict[str, Key] = {}
+        self._deleted: dict[str, None] = {}
+
+    def put(self, kind: Kind, document: Document) -> bool:
+        """Remember a document; return whether it is news."""
+        if document["metadata"]["uid"] in self._deleted:
+            return False  # the answer to a last write may arrive after the news that the object is gone
+        key = key_of(kind, document)
+        old = self._documents.get(key)
+        if old is not None and _same_object(old, document) and _version(document) <= _version(old):
+            return False
+        document["metadata"].pop("managedFields", None)
+        self._documents[key] = document
+        if kind is Kind.REPLICA:
+            if old is not None and not _same_object(old, document):
+                self._forget_replica(key, old)
+            self._remember_replica(key, document)
+        return True
+
+    def drop(self, kind: Kind, document: Document) -> None:
+        """Forget a document that was deleted; one of the same name made since stays."""
+        key = key_of(kind, document)
+        self._deleted[document["metadata"]["uid"]] = None
+        if len(self._deleted) > _TOMBSTONES:
+            del self._deleted[next(iter(self._deleted))]
+        old = self._documents.get(key)
+        if old is None or not _same_object(old, document):
+            return
+        del self._documents[key]
+        if kind is Kind.REPLICA:
+            self._forget_replica(key, old)
+
+    def get(self, key: Key) -> Document | None:
+        """Return what was seen last of an object."""
+        return self._documents.get(key)
+
+    def replicas_of(self, vmclone_uid: str) -> list[Document]:
+        """Return the replicas of a VMClone, lowest ordinal first."""
+        found = [self._documents[key] for key in self._children.get(vmclone_uid, ())]
+        return sorted(found, key=lambda d: int(d["spec"]["ordinal"]))
+
+    def unfinished(self, backend: str) -> list[Document]:
+        """Return the replicas on a backend that are being made: neither ready, nor failed, nor going."""
+        return [self._documents[key] for key in self._unfinished.get(backend, ())]
+
+    def by_incarnation(self, uid: str) -> Key | None:
+        """Return the key of the replica with this uid."""
+        return self._by_uid.get(uid)
+
+    def _remember_replica(self, key: Key, document: Document) -> None:
+        self._children[owner_uid(document)].add(key)
+        self._by_uid[document["metadata"]["uid"]] = key
+        held = self._unfinished[document["spec"].get("backend", "")]
+        (held.add if is_unfinished(document) else held.discard)(key)
+
+    def _forget_replica(self, key: Key, document: Document) -> None:
+        self._by_uid.pop(document["metadata"]["uid"], None)
+        for index, name in (
+            (self._children, owner_uid(document)),
+            (self._unfinished, document["spec"].get("backend", "")),
+        ):
+            index[name].discard(key)
+            if not index[name]:
+                del index[name]
+
+    def all(self, kind: Kind) -> list[Document]:
+        """Return all documents of a kind."""
+        return [document for key, document in self._documents.items() if key.kind is kind]
+
+    def replace_all(self, kind: Kind, documents: Iterable[Document]) -> list[Key]:
+        """Take a live list for the whole truth of a kind; return the keys of ghosts that were dropped."""
+        live: Mapping[Key, Document] = {key_of(kind, d): d for d in documents}
+        ghosts = [key for key in self._documents if key.kind is kind and key not in live]
+        for key in ghosts:
+            self.drop(kind, self._documents[key])
+        for document in live.values():
+            self.put(kind, document)
+        return ghosts
+
+
+def owner_uid(replica: Mapping[str, object]) -> str:
+    """Return the uid of the VMClone that a replica says it belongs to."""
+    spec = replica.get("spec")
+    return str(spec.get("vmCloneUID", "")) if isinstance(spec, Mapping) else ""
+
+
+def is_unfinished(replica: Document) -> bool:
+    """Return whether a replica takes a slot: it is being made, and nothing but itself holds it up."""
+    state = (replica.get("status") or {}).get("state", "")
+    return state not in ("Ready", "Failed") and not replica["metadata"].get("deletionTimestamp")
+
+
+def _same_object(one: Document, other: Document) -> bool:
+    return bool(one["metadata"].get("uid") == other["metadata"].get("uid"))
+
+
+def _version(document: Document) -> int:
+    # Comparable by KEP-5504; every API server in use numbers its versions.
+    version = str(document["metadata"].get("resourceVersion", "0"))
+    return int(version) if version.isdigit() else 0

@@ -1,0 +1,137 @@
+"""What every pass is given: the cluster, the cache, open backends, clocks. Made once, in `main`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from vmclone_operator.api import FINALIZER
+from vmclone_operator.engine.queue import Priority
+from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmclone_operator.engine.cache import Cache
+    from vmclone_operator.engine.sessions import Sessions
+    from vmclone_operator.kube.events import EventRecorder
+
+_LIVE_FOR_SECONDS = 1.0
+
+
+class Queue(Protocol):
+    """The part of the work queue that passes use."""
+
+    def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:
+        """Have the key worked on soon."""
+
+    def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:
+        """Have the key worked on after a while."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """The operator's working parts, and the few reads and writes that all passes share."""
+
+    cluster: Cluster
+    cache: Cache
+    queue: Queue
+    sessions: Sessions
+    events: EventRecorder
+    instance: str
+    """The uid of the operator's namespace: stamps carry it."""
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    now: Callable[[], datetime]
+    new_token: Callable[[], str]
+    _live: dict[Key, tuple[float, Document | None]] = field(default_factory=dict)
+    _freezing: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    _written: dict[str, float] = field(default_factory=dict)
+
+    def timestamp(self) -> str:
+        """Return the time as conditions write it."""
+        return stamp_time(self.now())
+
+    async def live(self, key: Key) -> Document | None:
+        """Read an object live; a read of the last second counts, so that N replicas cost one."""
+        known = self._live.get(key)
+        if known is not None and self.clock() - known[0] < _LIVE_FOR_SECONDS:
+            return known[1]
+        started = self.clock()
+        document = await self.cluster.get(key)
+        if len(self._live) > 4096:  # noqa: PLR2004  - a bound, not a tuning knob
+            self._live.clear()
+        self._live[key] = (started, document)
+        if document is not None and key.kind in _CACHED:
+            self.cache.put(key.kind, document)
+        return document
+
+    def source_gate(self, backend: str, source_id: str) -> asyncio.Lock:
+        """Return the lock that lets one freeze at a time touch a source VM, over all VMClones."""
+        return self._freezing.setdefault((backend, source_id), asyncio.Lock())
+
+    def status_wait(self, uid: str, pause_seconds: float) -> float:
+        """Return the seconds until an object's summary may be written again."""
+        return max(0.0, self._written.get(uid, -pause_seconds) + pause_seconds - self.clock())
+
+    def status_written(self, uid: str) -> None:
+        """Remember when an object's summary was written."""
+        self._written[uid] = self.clock()
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of an object that is gone."""
+        self._written.pop(uid, None)
+
+    async def write_status(self, kind: Kind, document: Document, status: Document) -> Document:
+        """Write the status if it differs from what the document shows, and take the answer into the cache."""
+        if document.get("status") == status:
+            return document
+        written = await self.cluster.write_status(kind, document, status)
+        self.cache.put(kind, written)
+        # The event of our own write is no news when it comes, so who it concerns is woken here.
+        if kind is Kind.REPLICA:
+            self.queue.add(Key(Kind.VMCLONE, written["metadata"]["namespace"], parent_name(written)))
+        return written
+
+    async def ensure_finalizer(self, kind: Kind, document: Document) -> Document:
+        """Add our finalizer before the first side effect."""
+        present = document["metadata"].get("finalizers", [])
+        if FINALIZER in present:
+            return document
+        written = await self.cluster.write_finalizers(kind, document, [*present, FINALIZER])
+        self.cache.put(kind, written)
+        return written
+
+    async def drop_finalizer(self, kind: Kind, document: Document) -> None:
+        """Remove our finalizer, and only ours."""
+        present = document["metadata"].get("finalizers", [])
+        if FINALIZER in present:
+            written = await self.cluster.write_finalizers(kind, document, [f for f in present if f != FINALIZER])
+            self.cache.put(kind, written)
+
+
+_CACHED = frozenset({Kind.VMCLONE, Kind.REPLICA, Kind.SOURCE, Kind.BACKEND})
+
+
+def stamp_time(moment: datetime) -> str:
+    """Return a time as metav1.Time writes it: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parent_name(replica: Document) -> str:
+    """Return the name of the VMClone that a replica says controls it; the pass compares uids."""
+    owners = replica["metadata"].get("ownerReferences") or []
+    return next((str(o["name"]) for o in owners if o.get("controller")), "")
+
+
+def is_deleting(document: Document) -> bool:
+    """Return whether somebody asked for the object's deletion."""
+    return bool(document["metadata"].get("deletionTimestamp"))
+
+
+def annotation(document: Document, name: str) -> str:
+    """Return one of our annotations by its short name, empty when it is not there."""
+    value: str = (document["metadata"].get("annotations") or {}).get(f"vmclone.dev/{name}", "")
+    return value

@@ -1,0 +1,120 @@
+"""Frozen points of one VMClone: intend, freeze, follow the copy, let go. Part of the VMClone pass, its only writer.
+
+The intent is written before the source is touched. A pass that finds an open intent thaws first: whoever
+wrote it may have been killed with the source's file systems frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from vmclone_operator.api.vmclone import FrozenPointStatus
+from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, Operation, OperationState, Owner
+from vmclone_operator.domain.errors import CloneFailed, SourceChanged
+from vmclone_operator.domain.rollout import ReplicaView, needs_freeze, open_point, releasable
+from vmclone_operator.engine.context import Engine, stamp_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FREEZE_LIMIT = timedelta(seconds=5)
+
+Points = tuple[FrozenPointStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeStep:
+    """The frozen points as they are now, and when to look again."""
+
+    points: Points
+    again_seconds: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freezer:
+    """Moves the frozen points of one VMClone one step on; every result must be written before the next step."""
+
+    engine: Engine
+    session: BackendSession
+    owner: Owner
+    backend: str
+    consistency: Consistency
+
+    def intend(self, points: Points, replicas: Sequence[ReplicaView], source_id: str) -> Points:
+        """Return the points with a new intent, when a replica waits for one."""
+        if not needs_freeze(points, replicas):
+            return points
+        now = self.engine.now()
+        intent = FrozenPointStatus(
+            id=self.engine.new_token(),
+            source_id=source_id,
+            recorded_time=stamp_time(now),
+            deadline=stamp_time(now + FREEZE_LIMIT),
+        )
+        return (*points, intent)
+
+    async def advance(self, points: Points, *, may_begin: bool) -> FreezeStep:
+        """Freeze what is intended, or ask how the copy stands."""
+        point = open_point(points)
+        if point is None:
+            return FreezeStep(points=points)
+        if point.frozen_time:
+            return await self._follow(points, point)
+        await self.session.thaw(point.source_id)
+        if not may_begin:
+            return FreezeStep(points=points)
+        return await self._freeze(points, point)
+
+    async def release(self, points: Points, replicas: Sequence[ReplicaView]) -> FreezeStep:
+        """Remove one frozen point that nothing needs any more."""
+        for point in releasable(points, replicas):
+            return await self._drop(points, point, "")
+        return FreezeStep(points=points)
+
+    async def _freeze(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
+        intent = FreezeIntent(
+            token=point.id,
+            instance=self.owner.instance,
+            vmclone_uid=self.owner.vmclone_uid,
+            source_id=point.source_id,
+            consistency=self.consistency,
+        )
+        async with self.engine.source_gate(self.backend, point.source_id):
+            try:
+                frozen = await self.session.freeze(intent)
+            except CloneFailed as error:
+                return await self._drop(points, point, str(error))
+        update = {
+            "frozen_time": self.engine.timestamp(),
+            "consistency": frozen.consistency.value,
+            "fingerprint": frozen.fingerprint,
+        }
+        return FreezeStep(points=_replaced(points, point, update), again_seconds=0.2)
+
+    async def _follow(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
+        operation = Operation(kind="freeze", token=point.id, target=point.source_id)
+        try:
+            progress = await self.session.poll(operation)
+        except SourceChanged as error:
+            return await self._drop(points, point, str(error))
+        if progress.state is OperationState.RUNNING:
+            return FreezeStep(points=points, again_seconds=0.5)
+        if progress.state is OperationState.LOST or progress.frozen is None:
+            return await self._drop(points, point, "the copy of the frozen point was interrupted; it is taken again")
+        update = {"completion_time": self.engine.timestamp(), "bytes": progress.frozen.allocated_bytes}
+        return FreezeStep(points=_replaced(points, point, update), again_seconds=0)
+
+    async def _drop(self, points: Points, point: FrozenPointStatus, message: str) -> FreezeStep:
+        """Remove what the provider has of a point, then forget it: a new attempt has a new name."""
+        if not await self.session.release_frozen(self.owner, point.id):
+            return FreezeStep(points=points, again_seconds=1, message=message)
+        return FreezeStep(
+            points=tuple(p for p in points if p.id != point.id), again_seconds=5 if message else 0, message=message
+        )
+
+
+def _replaced(points: Points, point: FrozenPointStatus, update: Mapping[str, object]) -> Points:
+    return tuple(p.model_copy(update=update) if p.id == point.id else p for p in points)

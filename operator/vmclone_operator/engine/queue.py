@@ -1,0 +1,132 @@
+"""The work queue: many wake-ups, one pass.
+
+Keys are deduplicated, one key is never worked on twice at once, what fails waits longer each time (1..300 s,
+jittered), and live events go before the initial list and resync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+
+from vmclone_operator.kube.cluster import Key
+
+log = logging.getLogger(__name__)
+
+Pass = Callable[[Key], Awaitable[float | None]]
+"""Works on a key; returns after how many seconds it wants to look again, None for not by itself."""
+
+
+class Priority(IntEnum):
+    """Lower goes first."""
+
+    HIGH = 0
+    LOW = 1
+
+
+class PassFailed(Exception):  # noqa: N818  - named for what happened
+    """A pass could not finish for a cause it has reported; the key backs off.
+
+    `after` is the least wait in seconds, `limit` the longest that backing off may grow to.
+    """
+
+    def __init__(self, message: str, *, after: float = 0, limit: float = 300) -> None:
+        super().__init__(message)
+        self.after = after
+        self.limit = limit
+
+
+class WorkQueue:
+    """Deduplicating, single-flight, delaying queue of keys."""
+
+    def __init__(self, *, base_seconds: float = 1, cap_seconds: float = 300, pass_timeout_seconds: float = 60) -> None:
+        self._heap: list[tuple[int, int, Key]] = []
+        self._waiting: dict[Key, Priority] = {}
+        self._busy: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._count = 0
+        self._wake = asyncio.Semaphore(0)
+        self._base, self._cap, self._timeout = base_seconds, cap_seconds, pass_timeout_seconds
+
+    def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:
+        """Have the key worked on as soon as a worker is free."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        known = self._waiting.get(key)
+        if known is not None and known <= priority:
+            return
+        self._waiting[key] = priority
+        if key not in self._busy:
+            self._push(key, priority)
+
+    def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:
+        """Have the key worked on after a while; an earlier wake-up replaces this one."""
+        if key in self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= loop.time() + seconds:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self._fire, key, priority)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a key that no longer exists."""
+        self._failures.pop(key, None)
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait for a worker now."""
+        return len(self._waiting)
+
+    @property
+    def busy(self) -> int:
+        """Keys that are worked on now."""
+        return len(self._busy)
+
+    async def work(self, reconcile: Pass) -> None:
+        """Work on keys for ever; run several of these side by side."""
+        while True:
+            await self._wake.acquire()
+            _, _, key = heapq.heappop(self._heap)
+            if key in self._busy or self._waiting.pop(key, None) is None:
+                continue  # a second heap entry of a key whose priority was raised
+            self._busy.add(key)
+            after = await self._run(reconcile, key)
+            self._busy.discard(key)
+            if key in self._waiting:
+                self._push(key, self._waiting[key])
+            elif after is not None:
+                self.add_after(key, after)
+
+    async def _run(self, reconcile: Pass, key: Key) -> float | None:
+        try:
+            after = await asyncio.wait_for(reconcile(key), self._timeout)
+        except PassFailed as failure:
+            return max(failure.after, min(failure.limit, self._backoff(key)))
+        except Exception:  # a bug in one pass must not stop the others; it is loud and backs off
+            log.exception("pass failed", extra={"object": str(key)})
+            return self._backoff(key)
+        self._failures.pop(key, None)
+        return after
+
+    def _fire(self, key: Key, priority: Priority) -> None:
+        self._timers.pop(key, None)
+        self.add(key, priority)
+
+    def _push(self, key: Key, priority: Priority) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (priority, self._count, key))
+        self._wake.release()
+
+    def _backoff(self, key: Key) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        seconds: float = min(self._cap, self._base * 2.0 ** min(failures - 1, 10))
+        return seconds * random.uniform(0.9, 1.1)  # noqa: S311  - jitter

@@ -1,0 +1,128 @@
+"""From a key to its pass, and from what went wrong to a condition and a wait.
+
+The only place that turns `CloneError` into words on the object; anything else a pass raises is a bug and
+goes up to the queue, loud.
+"""
+
+from __future__ import annotations
+
+from vmclone_operator.domain.conditions import Progress
+from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
+from vmclone_operator.domain.plan import Decision, Do, Step
+from vmclone_operator.engine import admin_pass, teardown
+from vmclone_operator.engine.clone_pass import ClonePass
+from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.queue import PassFailed
+from vmclone_operator.engine.replica import Replica, read_replica, reported
+from vmclone_operator.engine.replica_pass import ReplicaPass
+from vmclone_operator.engine.written import dumped
+from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
+
+_STALLED_SECONDS = 30.0
+
+
+async def reconcile(engine: Engine, key: Key) -> float | None:
+    """Run one pass; return after how many seconds to run the next, None when events will say."""
+    document = engine.cache.get(key)
+    if document is None:
+        return None
+    try:
+        return await _pass(engine, key, document)
+    except (Conflict, Gone):
+        return await _refresh(engine, key)
+    except Unavailable as error:
+        raise PassFailed(str(error), limit=30) from error
+    except Refused as error:
+        raise PassFailed(str(error), after=_STALLED_SECONDS) from error
+
+
+async def _refresh(engine: Engine, key: Key) -> float | None:
+    """Read the object live, because the document in hand was not the newest."""
+    live = await engine.cluster.get(key)
+    if live is None:
+        stale = engine.cache.get(key)
+        if stale is not None:
+            engine.cache.drop(key.kind, stale)
+        return None
+    engine.cache.put(key.kind, live)
+    return 0
+
+
+async def _pass(engine: Engine, key: Key, document: Document) -> float | None:
+    match key.kind:
+        case Kind.VMCLONE:
+            return await _vmclone(engine, document)
+        case Kind.REPLICA:
+            return await _replica(engine, document)
+        case Kind.SOURCE:
+            return await admin_pass.check_source(engine, document)
+        case Kind.BACKEND:
+            return await admin_pass.check_backend(engine, document)
+        case _:
+            return None
+
+
+async def _vmclone(engine: Engine, document: Document) -> float | None:
+    try:
+        if is_deleting(document):
+            return await teardown.remove_vmclone(engine, document)
+        return await ClonePass(engine, document).run()
+    except CloneError as error:
+        raise _failed(error) from error
+
+
+async def _replica(engine: Engine, document: Document) -> float | None:
+    replica = read_replica(document, instance=engine.instance)
+    if replica is None:
+        return None
+    try:
+        if is_deleting(document):
+            return await teardown.remove_replica(engine, replica)
+        owner = await _live_owner(engine, replica)
+        if owner is None:
+            return None
+        backend = engine.cache.get(Key(Kind.BACKEND, "", replica.spec.backend))
+        session = await engine.sessions.get(backend, replica.spec.backend)
+        return await ReplicaPass(engine, replica, owner, session).run()
+    except CloneError as error:
+        if not is_deleting(document):
+            await _tell_replica(engine, replica, error)
+        raise _failed(error) from error
+
+
+async def _live_owner(engine: Engine, replica: Replica) -> Document | None:
+    """Return the VMClone that a replica belongs to; without one of that uid, nothing is done for it."""
+    key = Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone)
+    owner = engine.cache.get(key) or await engine.live(key)
+    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid or is_deleting(owner):
+        return None
+    return owner
+
+
+def _failed(error: CloneError) -> PassFailed:
+    if isinstance(error, RetryLater):
+        return PassFailed(str(error), after=error.retry_after.total_seconds(), limit=30)
+    return PassFailed(str(error), after=_STALLED_SECONDS)
+
+
+async def _tell_replica(engine: Engine, replica: Replica, error: CloneError) -> None:
+    """Write what went wrong into the replica's Ready condition; its step stays the one it was in."""
+    if isinstance(error, LeadershipLost):
+        return
+    document = engine.cache.get(replica.key) or replica.document
+    status = replica.status
+    current = next((s for s in Step if s.value == _open_step(replica)), Step.RESERVE)
+    progress = Progress.WORKING if isinstance(error, RetryLater) else Progress.STALLED
+    decision = Decision(do=Do.NOTHING, step=current, reason=error.reason, message=str(error), progress=progress)
+    generation = document["metadata"].get("generation", 1)
+    changed = reported(status, decision, generation=generation, now=engine.timestamp())
+    await engine.write_status(Kind.REPLICA, document, dumped(changed))
+    if progress is Progress.STALLED:
+        await engine.events.post(
+            Kind.REPLICA, document, reason=error.reason, action=current.value, note=str(error), warning=True
+        )
+
+
+def _open_step(replica: Replica) -> str:
+    done = {s.name for s in replica.status.steps if s.completion_time}
+    return next((s.name for s in replica.status.steps if s.name not in done), Step.RESERVE.value)

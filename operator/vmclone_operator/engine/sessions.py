@@ -1,0 +1,98 @@
+"""Open connections to backends, one per CloneBackend, made again when its spec or its Secret changes.
+
+One slow or dead host never delays another's replicas: each backend is opened under its own lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vmclone_operator.api.backend import CloneBackendSpec
+from vmclone_operator.domain.backend import Backend, BackendConfig, BackendSession, Fence, Wake
+from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
+from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_SECRET_FRESH_SECONDS = 30.0
+
+
+class BackendNotFound(ActionNeeded):
+    """No CloneBackend of that name exists."""
+
+    reason = "BackendNotReady"
+
+
+@dataclass(slots=True)
+class _Open:
+    version: tuple[str, ...]
+    session: BackendSession
+    checked_at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Sessions:
+    """Opens sessions on demand and keeps them."""
+
+    cluster: Cluster
+    namespace: str
+    """The operator's own: credentials are read nowhere else."""
+    load: Callable[[str], Backend]
+    wake: Wake
+    fence: Fence
+    clock: Callable[[], float]
+    _open: dict[str, _Open] = field(default_factory=dict)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    async def get(self, backend: Document | None, name: str) -> BackendSession:
+        """Return the session of a CloneBackend; raises BackendNotFound, CredentialsInvalid, BackendUnreachable."""
+        if backend is None:
+            raise BackendNotFound(f"CloneBackend {name} does not exist; ask the platform team to create it")
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            meta, known = backend["metadata"], self._open.get(name)
+            spec_version = (str(meta["uid"]), str(meta.get("generation", 0)))
+            fresh = known is not None and self.clock() - known.checked_at < _SECRET_FRESH_SECONDS
+            if known is not None and fresh and known.version[:2] == spec_version:
+                return known.session
+            return await self._reopen(name, CloneBackendSpec.model_validate(backend["spec"]), spec_version)
+
+    async def close(self) -> None:
+        """End every connection."""
+        for known in self._open.values():
+            await known.session.close()
+        self._open.clear()
+
+    async def _reopen(self, name: str, spec: CloneBackendSpec, spec_version: tuple[str, ...]) -> BackendSession:
+        secret_version, credentials = await self._credentials(spec)
+        version = (*spec_version, secret_version)
+        known = self._open.get(name)
+        if known is not None and known.version == version:
+            known.checked_at = self.clock()
+            return known.session
+        block = getattr(spec, spec.kind)
+        config = BackendConfig(
+            name=name, settings=block.model_dump(by_alias=True, exclude_none=True), credentials=credentials
+        )
+        session = await self.load(spec.kind).open(config, wake=self.wake, fence=self.fence)
+        self._open[name] = _Open(version, session, self.clock())
+        if known is not None:
+            await known.session.close()
+        return session
+
+    async def _credentials(self, spec: CloneBackendSpec) -> tuple[str, Mapping[str, bytes]]:
+        if spec.credentials is None:
+            return "", {}
+        name = spec.credentials.secret_ref.name
+        secret = await self.cluster.get(Key(Kind.SECRET, self.namespace, name))
+        if secret is None:
+            raise CredentialsInvalid(f"Secret {name} does not exist in namespace {self.namespace}; create it")
+        try:
+            data = {key: base64.b64decode(value, validate=True) for key, value in (secret.get("data") or {}).items()}
+        except binascii.Error as error:
+            raise CredentialsInvalid(f"Secret {name} holds a value that is not base64") from error
+        return str(secret["metadata"]["resourceVersion"]), data

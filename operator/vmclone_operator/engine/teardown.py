@@ -1,0 +1,125 @@
+"""Removal: a replica's VM, then a VMClone's frozen points, each proven gone twice before the finalizer goes.
+
+Nothing is read from status but where to look: names are computed from the object, and the provider compares
+its stamp live. `paused` never blocks it; an unreachable backend does, with a condition that says the way out.
+"""
+
+from __future__ import annotations
+
+from vmclone_operator.api import FINALIZER
+from vmclone_operator.api.replica import VMCloneReplicaStatus
+from vmclone_operator.api.vmclone import VMCloneStatus
+from vmclone_operator.domain.backend import BackendSession, Owner
+from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness
+from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.rollout import open_point
+from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
+from vmclone_operator.engine.context import Engine, annotation, is_deleting
+from vmclone_operator.engine.replica import Replica
+from vmclone_operator.engine.written import dumped
+from vmclone_operator.kube.cluster import Document, Key, Kind
+
+_POLL_SECONDS = 1.0
+_WAY_OUT = "or set the annotation vmclone.dev/orphan-on-delete=true to leave it behind"
+
+
+async def remove_replica(engine: Engine, replica: Replica) -> float | None:
+    """Remove the clone, prove that it is gone, and let the object go; return when to look again."""
+    document = replica.document
+    if FINALIZER not in document["metadata"].get("finalizers", []):
+        return None
+    if await _orphaned(engine, replica):
+        return None
+    try:
+        session = await _session(engine, replica.spec.backend)
+        gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
+    except CloneError as error:
+        await _say(engine, Kind.REPLICA, document, error.reason, f"{error}; {_WAY_OUT}")
+        raise
+    if not gone:
+        return _POLL_SECONDS
+    await engine.drop_finalizer(Kind.REPLICA, document)
+    return None
+
+
+async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
+    """Remove the replicas, then the frozen points, and let the object go; return when to look again."""
+    meta = vmclone["metadata"]
+    if FINALIZER not in meta.get("finalizers", []):
+        return None
+    labels = {VMCLONE_UID_LABEL: meta["uid"]}
+    replicas = await engine.cluster.list(Kind.REPLICA, namespace=meta["namespace"], labels=labels)
+    for replica in replicas:
+        engine.cache.put(Kind.REPLICA, replica)
+        if not is_deleting(replica):
+            await engine.cluster.delete(Kind.REPLICA, replica)
+    if replicas:
+        await _say(engine, Kind.VMCLONE, vmclone, "WaitingForReplica", f"{len(replicas)} replicas are being removed")
+        return _POLL_SECONDS
+    try:
+        if not await _release_frozen_points(engine, vmclone):
+            return _POLL_SECONDS
+    except CloneError as error:
+        if annotation(vmclone, "orphan-on-delete") != "true":
+            await _say(engine, Kind.VMCLONE, vmclone, error.reason, f"{error}; {_WAY_OUT}")
+            raise
+        note = f"frozen points of {meta['namespace']}/{meta['name']} may be left at the backend: {error}"
+        await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note, warning=True)
+    await engine.drop_finalizer(Kind.VMCLONE, engine.cache.get(_key(vmclone)) or vmclone)
+    return None
+
+
+async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:
+    status = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    backend = status.source.backend
+    if not backend:
+        return True  # no source was ever described, so none was ever frozen
+    session = await _session(engine, backend)
+    owner = Owner(instance=engine.instance, vmclone_uid=vmclone["metadata"]["uid"])
+    point = open_point(status.frozen_points)
+    if point is not None and not point.frozen_time:
+        await session.thaw(point.source_id)
+    for _ in range(2):
+        for token in await session.find_frozen(owner):
+            if not await session.release_frozen(owner, token):
+                return False
+    return True
+
+
+async def _session(engine: Engine, backend: str) -> BackendSession:
+    key = Key(Kind.BACKEND, "", backend)
+    return await engine.sessions.get(engine.cache.get(key) or await engine.live(key), backend)
+
+
+async def _orphaned(engine: Engine, replica: Replica) -> bool:
+    """Let the object go and leave the VM, when somebody asked for that in so many words."""
+    owner = engine.cache.get(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
+    asked = [replica.document, *([owner] if owner is not None else [])]
+    if not any(annotation(document, "orphan-on-delete") == "true" for document in asked):
+        return False
+    note = f"VM {replica.vm_name} is left at backend {replica.spec.backend}, with its disks and our stamp"
+    await engine.events.post(
+        Kind.REPLICA, replica.document, reason="Orphaned", action="Delete", note=note, warning=True
+    )
+    await engine.drop_finalizer(Kind.REPLICA, replica.document)
+    return True
+
+
+async def _say(engine: Engine, kind: Kind, document: Document, reason: str, message: str) -> None:
+    """Report on the object what its deletion waits for."""
+    current = engine.cache.get(_key(document, kind)) or document
+    writer = ConditionWriter(generation=current["metadata"].get("generation", 1), now=engine.timestamp())
+    state = Readiness(ready=False, reason="Deleting", message=message, progress=Progress.WORKING, step=reason)
+    model = VMCloneStatus if kind is Kind.VMCLONE else VMCloneReplicaStatus
+    status = model.model_validate(current.get("status") or {})
+    conditions = writer.put_readiness(status.conditions, state)
+    conditions = writer.put(conditions, "Deleting", status=True, reason=reason, message=message)
+    update: dict[str, object] = {"conditions": conditions, "observed_generation": writer.generation}
+    if kind is Kind.REPLICA:
+        update["state"] = "Deleting"
+    await engine.write_status(kind, current, dumped(status.model_copy(update=update)))
+
+
+def _key(document: Document, kind: Kind = Kind.VMCLONE) -> Key:
+    meta = document["metadata"]
+    return Key(kind, meta["namespace"], meta["name"])

@@ -1,0 +1,156 @@
+"""The real API server, through the official asyncio client's transport and raw JSON.
+
+Paths are built from the `Kind` table and quoted names; JSON patches carry the resourceVersion, so that a
+stale document is answered with 409 and never overwrites somebody else's write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_CHUNK = 500
+_TIMEOUT_SECONDS = 30.0
+_JSON_PATCH = "application/json-patch+json"
+
+
+async def connect() -> KubeClient:
+    """Connect with KUBECONFIG where it is set, else with the pod's service account."""
+    configuration = client.Configuration()
+    if os.environ.get("KUBECONFIG"):
+        await config.load_kube_config(client_configuration=configuration)
+    else:
+        config.load_incluster_config(client_configuration=configuration)
+    api = client.ApiClient(configuration)
+    api.user_agent = "vmclone-operator"
+    return KubeClient(api)
+
+
+class KubeClient:
+    """Implements `Cluster` against a real API server."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._api.close()
+
+    async def get(self, key: Key) -> Document | None:
+        """Read one object live; None when it does not exist."""
+        try:
+            return await self._request("GET", _path(key.kind, key.namespace, key.name))
+        except Gone:
+            return None
+
+    async def list(
+        self, kind: Kind, *, namespace: str = "", labels: Mapping[str, str] | None = None
+    ) -> Sequence[Document]:
+        """List objects live, in chunks, over all namespaces unless one is named."""
+        selector = ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+        query = [("limit", str(_CHUNK)), *([("labelSelector", selector)] if selector else [])]
+        items: list[Document] = []
+        token = ""
+        while True:
+            page = await self._request(
+                "GET", _path(kind, namespace), query=[*query, *([("continue", token)] if token else [])]
+            )
+            items += page.get("items", [])
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return items
+
+    async def create(self, kind: Kind, document: Document) -> Document:
+        """Create an object; raises Conflict when the name is taken, Gone when its namespace is."""
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, **document}
+        return await self._request("POST", _path(kind, document["metadata"].get("namespace", "")), body=body)
+
+    async def replace(self, kind: Kind, document: Document) -> Document:
+        """Replace an object; raises Conflict when its resourceVersion is not the newest."""
+        return await self._request("PUT", _path_of(kind, document), body=document)
+
+    async def delete(self, kind: Kind, document: Document) -> None:
+        """Ask for deletion of exactly this object (same uid); no effect when it is gone."""
+        body = {"preconditions": {"uid": document["metadata"]["uid"]}, "propagationPolicy": "Background"}
+        try:
+            await self._request("DELETE", _path_of(kind, document), body=body)
+        except (Gone, Conflict):
+            return
+
+    async def write_status(self, kind: Kind, document: Document, status: Mapping[str, Any]) -> Document:
+        """Replace the status; raises Conflict when the document is not the newest, Gone when it was deleted."""
+        change = {"op": "add", "path": "/status", "value": status}
+        return await self._patch(_path_of(kind, document) + "/status", document, change)
+
+    async def write_finalizers(self, kind: Kind, document: Document, finalizers: Sequence[str]) -> Document:
+        """Replace the list of finalizers and nothing else; raises Conflict and Gone."""
+        change = {"op": "add", "path": "/metadata/finalizers", "value": [*finalizers]}
+        return await self._patch(_path_of(kind, document), document, change)
+
+    async def _patch(self, path: str, document: Document, change: Mapping[str, Any]) -> Document:
+        meta = document["metadata"]
+        checks = [
+            {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+        ]
+        return await self._request("PATCH", path, body=[*checks, change], content_type=_JSON_PATCH)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> Document:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            request = await self._api.param_serialize(
+                method, path, query_params=[*query], header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
+            text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"the API server does not answer: {error!r}") from error
+        if response.status >= 300:  # noqa: PLR2004  - HTTP
+            raise _refusal(response.status, text)
+        answer: Document = json.loads(text)
+        return answer
+
+
+def _path(kind: Kind, namespace: str, name: str = "") -> str:
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    middle = f"/namespaces/{quote(namespace, safe='')}" if kind.namespaced and namespace else ""
+    return f"{root}{middle}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _path_of(kind: Kind, document: Document) -> str:
+    meta = document["metadata"]
+    return _path(kind, meta.get("namespace", ""), meta["name"])
+
+
+def _refusal(status: int, text: bytes) -> Exception:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = {}
+    message = str(answer.get("message", f"HTTP {status}"))[:1024]
+    if status == 404:  # noqa: PLR2004
+        return Gone(message)
+    # A failed JSON-patch test (another uid: the object was made again) is answered with 422 Invalid.
+    if status == 409 or (status == 422 and "testing" in message.lower()):  # noqa: PLR2004
+        return Conflict(message)
+    if status in (408, 429) or status >= 500:  # noqa: PLR2004
+        return Unavailable(message)
+    return Refused(message)

@@ -1,0 +1,132 @@
+"""Leadership by a Lease, so that one operator works and another takes over.
+
+30 s lease, 20 s until the leader stops by itself, 4 s between renewals; only the local monotonic clock is
+compared, never two machines' clocks. A Lease is not fencing: incarnations, stamps and intents are what keeps
+two operators that both believe they lead from doing harm; `LeaseKeeper.fence` makes that window small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from vmclone_operator.domain.errors import LeadershipLost
+from vmclone_operator.kube.cluster import Cluster, ClusterError, Conflict, Document, Key, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTimes:
+    """Seconds: how long a lease counts, when its holder gives up, how often it renews."""
+
+    duration: float = 30
+    deadline: float = 20
+    retry: float = 4
+
+
+class LeaseKeeper:
+    """Acquires, holds and releases one Lease."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        namespace: str,
+        identity: str,
+        name: str = "vmclone-operator",
+        times: LeaseTimes = LeaseTimes(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster = cluster
+        self._key = Key(Kind.LEASE, namespace, name)
+        self._identity = identity
+        self._times = times
+        self._clock = clock
+        self._seen_version = ""
+        self._seen_at = -times.duration
+        self._renewed_at: float | None = None
+
+    def fence(self) -> None:
+        """Raise LeadershipLost unless the lease was renewed within the deadline."""
+        if self._renewed_at is None or self._clock() - self._renewed_at >= self._times.deadline:
+            raise LeadershipLost("this operator does not hold the Lease any more")
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the last renewal; infinite before the first."""
+        return float("inf") if self._renewed_at is None else self._clock() - self._renewed_at
+
+    async def acquire(self) -> None:
+        """Wait until this operator holds the lease."""
+        while True:
+            with suppress(ClusterError, TimeoutError):
+                if await asyncio.wait_for(self._try(), self._times.retry):
+                    return
+            await asyncio.sleep(random.uniform(0.8, 1.2) * self._times.retry)  # noqa: S311  - jitter
+
+    async def hold(self) -> None:
+        """Renew until the lease is lost; then return."""
+        while self.age_seconds < self._times.deadline:
+            await asyncio.sleep(self._times.retry)
+            with suppress(ClusterError, TimeoutError):
+                if not await asyncio.wait_for(self._try(), self._times.retry):
+                    break
+        self._renewed_at = None
+
+    async def release(self) -> None:
+        """Give the lease up at once, so that another operator need not wait for its end."""
+        if self._renewed_at is None:
+            return
+        self._renewed_at = None
+        with suppress(ClusterError, TimeoutError):
+            lease = await asyncio.wait_for(self._cluster.get(self._key), self._times.retry)
+            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await asyncio.wait_for(self._cluster.replace(Kind.LEASE, lease), self._times.retry)
+
+    async def _try(self) -> bool:
+        started = self._clock()
+        lease = await self._cluster.get(self._key)
+        if lease is None:
+            return await self._create(started)
+        version, spec = lease["metadata"]["resourceVersion"], lease["spec"]
+        if version != self._seen_version:
+            self._seen_version, self._seen_at = version, started
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", self._identity) and started < self._seen_at + self._times.duration:
+            return False
+        lease["spec"] = self._spec(spec, taken=holder != self._identity)
+        return self._renewed(await self._cluster.replace(Kind.LEASE, lease), started)
+
+    async def _create(self, started: float) -> bool:
+        document: Document = {
+            "metadata": {"namespace": self._key.namespace, "name": self._key.name},
+            "spec": self._spec({}, taken=True),
+        }
+        try:
+            return self._renewed(await self._cluster.create(Kind.LEASE, document), started)
+        except Conflict:
+            return False
+
+    def _spec(self, old: Document, *, taken: bool) -> Document:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        changed = {"acquireTime": now, "leaseTransitions": int(old.get("leaseTransitions", 0)) + 1} if taken else {}
+        return {
+            **old,
+            **changed,
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(self._times.duration),
+            "renewTime": now,
+        }
+
+    def _renewed(self, lease: Document, started: float) -> bool:
+        self._seen_version, self._seen_at = lease["metadata"]["resourceVersion"], started
+        self._renewed_at = started
+        return True

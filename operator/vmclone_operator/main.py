@@ -1,0 +1,148 @@
+"""The composition root: settings, clients, engine; leads only while it holds the Lease.
+
+`python -m vmclone_operator.main`. Nothing else reads the environment or builds these parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import kopf
+
+from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.queue import WorkQueue
+from vmclone_operator.engine.reconcile import reconcile
+from vmclone_operator.engine.resync import relist, resync
+from vmclone_operator.engine.sessions import Sessions
+from vmclone_operator.handlers import build_registry
+from vmclone_operator.kube.client import KubeClient, connect
+from vmclone_operator.kube.cluster import Gone, Key, Kind
+from vmclone_operator.kube.events import EventRecorder
+from vmclone_operator.kube.lease import LeaseKeeper
+from vmclone_operator.logs import configure_logs
+from vmclone_operator.providers.registry import load
+from vmclone_operator.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run the operator until it is told to stop or loses the Lease."""
+    settings = read_settings(sys.argv[1:], os.environ)
+    configure_logs(settings.log_level)
+    sys.exit(asyncio.run(run(settings)))
+
+
+async def run(settings: Settings) -> int:
+    """Wait for the Lease, lead, and give it back; return the exit status."""
+    cluster = await connect()
+    try:
+        instance = settings.instance or await _instance(cluster, settings.namespace)
+        await _check_kinds(cluster)
+        keeper = LeaseKeeper(cluster, namespace=settings.namespace, identity=settings.identity)
+        log.info("waiting for the lease", extra={"identity": settings.identity})
+        await keeper.acquire()
+        log.info("leading", extra={"identity": settings.identity, "instance": instance})
+        return await _lead(settings, cluster, keeper, instance)
+    finally:
+        await cluster.close()
+
+
+async def _lead(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, instance: str) -> int:
+    queue = WorkQueue()
+    engine = _engine(settings, cluster, keeper, instance, queue)
+    stop = asyncio.Event()
+    holding = asyncio.create_task(keeper.hold(), name="lease")
+    holding.add_done_callback(lambda _: stop.set())
+    work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
+    work.append(asyncio.create_task(_every(settings.resync_seconds, lambda: resync(engine))))
+    work.append(asyncio.create_task(_every(settings.relist_seconds, lambda: relist(engine))))
+    try:
+        await kopf.operator(registry=build_registry(engine), clusterwide=True, standalone=True, stop_flag=stop)
+    finally:
+        lost = holding.done()
+        for task in (*work, holding):
+            task.cancel()
+        await asyncio.gather(*work, holding, return_exceptions=True)
+        await engine.sessions.close()
+        await keeper.release()
+    log.info("stopped", extra={"lease": "lost" if lost else "released"})
+    return 1 if lost else 0
+
+
+def _engine(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, instance: str, queue: WorkQueue) -> Engine:
+    loop, cache = asyncio.get_running_loop(), Cache()
+
+    def woken(incarnation: str) -> None:
+        key = cache.by_incarnation(incarnation)
+        if key is not None:
+            queue.add(key)
+
+    sessions = Sessions(
+        cluster=cluster,
+        namespace=settings.namespace,
+        load=lambda kind: load(kind, allow_fake=settings.allow_fake),
+        wake=lambda incarnation: _threadsafe(loop, woken, incarnation),
+        fence=keeper.fence,
+        clock=time.monotonic,
+    )
+    events = EventRecorder(cluster, reporter=settings.identity, clock=time.monotonic, now=_now)
+    return Engine(
+        cluster=cluster,
+        cache=cache,
+        queue=queue,
+        sessions=sessions,
+        events=events,
+        instance=instance,
+        clock=time.monotonic,
+        now=_now,
+        new_token=lambda: secrets.token_hex(4),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[str], None], argument: str) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call, argument)
+
+
+async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await action()
+
+
+async def _instance(cluster: KubeClient, namespace: str) -> str:
+    document = await cluster.get(Key(Kind.NAMESPACE, "", namespace))
+    if document is None:
+        raise SystemExit(
+            f"namespace {namespace} does not exist; create it, or name the operator's own with --namespace"
+        )
+    return str(document["metadata"]["uid"])
+
+
+async def _check_kinds(cluster: KubeClient) -> None:
+    """Refuse to start without our CRDs: kopf would wait for them silently."""
+    for kind in (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA):
+        try:
+            await cluster.list(kind)
+        except Gone:
+            raise SystemExit(f"the API server does not serve {kind.plural}; run: kubectl apply -f crds/") from None
+
+
+if __name__ == "__main__":
+    main()

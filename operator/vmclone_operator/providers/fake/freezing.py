@@ -1,0 +1,250 @@
+"""Frozen points of the fake: single writes in the libvirt adapter's order, so that kills land between them.
+
+Files carry the attempt's token. Only a copy whose job was started has an Image; files without one are
+what a killed attempt left, and only `release` removes them.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import (
+    Consistency,
+    FreezeIntent,
+    Frozen,
+    FrozenPoint,
+    Operation,
+    OperationState,
+    Owner,
+    Power,
+    Progress,
+)
+from vmclone_operator.domain.errors import (
+    BackendUnreachable,
+    CloneError,
+    CloneFailed,
+    OwnershipMismatch,
+    QuiesceFailed,
+    RetryLater,
+    SourceChanged,
+    SourceLocked,
+    SourceUnhealthy,
+)
+from vmclone_operator.providers.fake.state import Image, Machine, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmclone_operator.providers.fake.calls import Calls
+    from vmclone_operator.providers.fake.world import World
+
+KIND = "freeze"
+_OVERHEAD_BYTES = 196_608
+"""What an empty qcow2 file holds."""
+
+
+class FrozenPoints:
+    """The verbs about frozen points."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def freeze(self, calls: Calls, intent: FreezeIntent) -> Frozen:
+        """Take the point in time, or adopt the copy that this token has running."""
+        source = calls.read("look up source", intent.source_id, partial(self._world.find, intent.source_id))
+        image = calls.read("look up files", intent.token, partial(self._adoptable, intent))
+        if image is None:
+            self._check_source(source, intent)
+            image = self._begin(calls, source, intent)
+        if not image.consistency.satisfies(intent.consistency):
+            self._discard(calls, image)
+            raise RetryLater(f"the guest of {source.name} was thawed before the point in time was taken")
+        operation = Operation(kind=KIND, token=image.token, target=image.source_id)
+        return Frozen(operation=operation, consistency=image.consistency, fingerprint=image.fingerprint)
+
+    def thaw(self, calls: Calls, source_id: str) -> bool:
+        """Thaw the source if it is frozen; a source that is gone is not."""
+        source = self._world.state.machines.get(source_id)
+        frozen = calls.read("freeze status", source_id, lambda: bool(source and source.frozen(self._world.now())))
+        if source is None or not frozen:
+            return False
+        return calls.write("thaw", source.name, lambda: source.thaw(self._world.now()))
+
+    def poll(self, calls: Calls, operation: Operation) -> Progress:
+        """Return how the copy stands; DONE only when every file of it is there."""
+        return calls.read("job status", operation.token, lambda: self._progress(operation.token))
+
+    def find(self, calls: Calls, owner: Owner) -> Sequence[str]:
+        """Return the tokens of every attempt that left anything."""
+        return calls.read("list files", owner.vmclone_uid, lambda: self._tokens(owner))
+
+    def release(self, calls: Calls, owner: Owner, token: str) -> bool:
+        """End the copy if it runs, remove its files; refused while a clone lies on them."""
+        if not owner.vmclone_uid:
+            raise OwnershipMismatch("a frozen point is removed for one VMClone only, and none was named")
+        files = calls.read("list files", token, lambda: self._files(owner.vmclone_uid, token))
+        used = [volume.name for volume in files if self._world.pool.backed_by(volume.name)]
+        if used:
+            raise RetryLater(f"the frozen point {token} is still the base of clones ({used[0]})")
+        image = self._world.state.images.get(token)
+        if image is not None and image.vmclone_uid == owner.vmclone_uid:
+            self._discard(calls, image)
+        self._delete_files(calls, owner.vmclone_uid, token)
+        return not calls.read("list files", token, lambda: self._files(owner.vmclone_uid, token))
+
+    def _discard(self, calls: Calls, image: Image) -> None:
+        """End the copy if it runs and remove its files; the job is forgotten with the last one."""
+        if image.running(self._world.now()):
+            calls.write("abort copy", image.token, partial(self._abort, image))
+        for name in image.volumes:
+            calls.write("delete base", name, partial(self._delete_base, image, name))
+
+    def _delete_files(self, calls: Calls, vmclone_uid: str, token: str) -> None:
+        """Remove the files that no job knows of."""
+        for volume in self._files(vmclone_uid, token):
+            calls.write("delete base", volume.name, partial(self._world.pool.delete_volume, volume.name))
+
+    def _abort(self, image: Image) -> None:
+        image.lost = True
+
+    def _delete_base(self, image: Image, name: str) -> None:
+        self._world.pool.delete_volume(name)
+        if not any(other in self._world.state.volumes for other in image.volumes):
+            self._world.pool.drop_image(image)
+
+    def _adoptable(self, intent: FreezeIntent) -> Image | None:
+        image = self._world.state.images.get(intent.token)
+        if image is not None and image.vmclone_uid == intent.vmclone_uid and image.running(self._world.now()):
+            return image
+        if image is not None or self._files(intent.vmclone_uid, intent.token):
+            raise CloneFailed(f"an earlier attempt {intent.token} left files; release it and choose a new token")
+        return None
+
+    def _check_source(self, source: Machine, intent: FreezeIntent) -> None:
+        running = self._world.state.images.get(self._world.state.jobs.get(source.uuid, ""))
+        if running is not None and running.running(self._world.now()):
+            raise SourceLocked(f"another copy of {source.name} runs")
+        if not source.own_disks:
+            raise SourceUnhealthy(f"{source.name} has no disk that can be copied")
+        if source.power is Power.OFF:
+            return
+        if intent.consistency is Consistency.POWERED_OFF:
+            raise SourceUnhealthy(f"{source.name} runs; switch it off or ask for Quiesced")
+        if source.frozen(self._world.now()):
+            raise SourceLocked(f"the file systems of {source.name} are frozen already")
+        if intent.consistency is Consistency.QUIESCED and not source.agent(self._world.now()):
+            raise QuiesceFailed(f"{source.name} has no guest agent: install it, or ask for CrashConsistent")
+
+    def _begin(self, calls: Calls, source: Machine, intent: FreezeIntent) -> Image:
+        if source.power is Power.OFF:
+            return self._copy_stopped(calls, source, intent)
+        try:
+            for base in self._bases(source, intent):
+                calls.write("create base", base.name, partial(self._world.pool.create_volume, base))
+            return self._copy_running(calls, source, intent)
+        except BackendUnreachable:
+            raise
+        except CloneError:
+            self._delete_files(calls, intent.vmclone_uid, intent.token)
+            raise
+
+    def _copy_running(self, calls: Calls, source: Machine, intent: FreezeIntent) -> Image:
+        """Freeze, take the point in time and thaw; a SIGKILL in between leaves the thaw to the guest's watchdog."""
+        begin = partial(self._record, source, intent)
+        if not source.agent(self._world.now()):
+            return calls.write("backup-begin", source.name, begin)
+        calls.write("arm watchdog", source.name, lambda: None)
+        try:
+            calls.write("fsfreeze", source.name, partial(self._fsfreeze, source))
+            image = calls.write("backup-begin", source.name, begin)
+        except CloneError:
+            self._thaw_now(calls, source)
+            raise
+        self._thaw_now(calls, source)
+        return image
+
+    def _thaw_now(self, calls: Calls, source: Machine) -> None:
+        calls.write("thaw", source.name, lambda: source.thaw(self._world.now()), fenced=False)
+
+    def _fsfreeze(self, source: Machine) -> None:
+        source.frozen_since = self._world.now()
+
+    def _copy_stopped(self, calls: Calls, source: Machine, intent: FreezeIntent) -> Image:
+        before = source.fingerprint
+        for base in self._bases(source, intent):
+            calls.write("copy volume", base.name, partial(self._world.pool.create_volume, base))
+        after = calls.read("look at source again", source.name, lambda: (source.power, source.fingerprint))
+        if after != (Power.OFF, before):
+            raise SourceChanged(f"{source.name} was started or changed while it was copied")
+        return self._record(source, intent)
+
+    def _bases(self, source: Machine, intent: FreezeIntent) -> list[Volume]:
+        group = naming.frozen_prefix(intent.vmclone_uid)
+        return [
+            Volume(
+                name=f"{group}{intent.token}-{disk.target}",
+                group=group,
+                role=disk.target,
+                token=intent.token,
+                allocated_bytes=disk.allocated_bytes + _OVERHEAD_BYTES,
+            )
+            for disk in source.own_disks
+        ]
+
+    def _record(self, source: Machine, intent: FreezeIntent) -> Image:
+        """Start the one job that fills all files: this is the point in time."""
+        world = self._world
+        consistency = Consistency.QUIESCED if source.frozen(world.now()) else Consistency.CRASH_CONSISTENT
+        if source.power is Power.OFF:
+            consistency = Consistency.POWERED_OFF
+        image = Image(
+            token=intent.token,
+            instance=intent.instance,
+            vmclone_uid=intent.vmclone_uid,
+            source_id=source.uuid,
+            fingerprint=source.fingerprint,
+            consistency=consistency,
+            guest=copy.deepcopy(source.guest),
+            volumes=[base.name for base in self._bases(source, intent)],
+            started_at=world.now(),
+            copy_seconds=world.copy_seconds,
+        )
+        world.state.images[image.token] = image
+        world.state.jobs[source.uuid] = image.token
+        world.effects.count(world.effects.copies, image.vmclone_uid)
+        world.saved()
+        return image
+
+    def _progress(self, token: str) -> Progress:
+        image = self._world.state.images.get(token)
+        if image is None or image.lost or any(name not in self._world.state.volumes for name in image.volumes):
+            return Progress(state=OperationState.LOST)
+        percent = image.percent(self._world.now())
+        if percent < 100:  # noqa: PLR2004  - per cent
+            return Progress(state=OperationState.RUNNING, percent=percent)
+        return Progress(state=OperationState.DONE, percent=percent, frozen=self._point(image))
+
+    def _point(self, image: Image) -> FrozenPoint:
+        stored = sum(self._world.state.volumes[name].allocated_bytes for name in image.volumes)
+        return FrozenPoint(
+            token=image.token,
+            vmclone_uid=image.vmclone_uid,
+            source_id=image.source_id,
+            fingerprint=image.fingerprint,
+            consistency=image.consistency,
+            allocated_bytes=stored,
+        )
+
+    def _tokens(self, owner: Owner) -> Sequence[str]:
+        files = self._world.pool.volumes_of(naming.frozen_prefix(owner.vmclone_uid))
+        images = self._world.state.images
+        tokens = {volume.token for volume in files}
+        strange = {token for token in tokens if token in images and images[token].instance != owner.instance}
+        return sorted(tokens - strange)
+
+    def _files(self, vmclone_uid: str, token: str) -> list[Volume]:
+        files = self._world.pool.volumes_of(naming.frozen_prefix(vmclone_uid))
+        return [volume for volume in files if volume.token == token]

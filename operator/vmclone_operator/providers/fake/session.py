@@ -1,0 +1,207 @@
+"""The verbs of the contract over a simulated hypervisor; the session itself remembers nothing.
+
+A verb runs without pause once it has begun, like an adapter's call in its executor: a kill inside it is
+the fault schedule's doing, never a cancelled task's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from vmclone_operator.domain.backend import (
+    BackendInfo,
+    Capabilities,
+    CloneIntent,
+    DiskInfo,
+    FreezeIntent,
+    Frozen,
+    GuestCommand,
+    GuestResult,
+    ObservedClone,
+    Operation,
+    Owner,
+    Power,
+    Progress,
+    SourceInfo,
+    Stamp,
+)
+from vmclone_operator.domain.errors import AgentNotReady, RetryLater
+from vmclone_operator.providers.fake import clones, freezing
+from vmclone_operator.providers.fake.calls import Calls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmclone_operator.domain.backend import Fence, Wake
+    from vmclone_operator.providers.fake.state import Machine
+    from vmclone_operator.providers.fake.world import World
+
+_MARGIN = 1.15
+
+
+class FakeSession:
+    """One operator process's connection to a World."""
+
+    def __init__(self, world: World, *, wake: Wake, fence: Fence, boot_seconds: float) -> None:
+        self._world, self._wake, self._fence, self._boot_seconds = world, wake, fence, boot_seconds
+        self._process = world.faults.process
+        self._open = True
+        self._frozen_points = freezing.FrozenPoints(world)
+        self._clones = clones.Clones(world)
+        world.listen(wake)
+
+    async def check(self) -> BackendInfo:
+        """Prove that the backend answers and accepts us."""
+        calls = await self._begin("check")
+        info = BackendInfo(version="fake 1", capabilities=Capabilities())
+        return calls.read("version", "", lambda: info)
+
+    async def describe_source(self, name: str) -> SourceInfo:
+        """Find a source by name or id; raises SourceNotFound, also when two match."""
+        calls = await self._begin("describe_source")
+        return calls.read("look up source", name, lambda: self._described(self._world.find(name)))
+
+    async def preflight(self, source: SourceInfo, *, replicas: int) -> Sequence[str]:
+        """Return every reason why this source cannot be cloned that often."""
+        calls = await self._begin("preflight")
+        return calls.read("look at source", source.name, lambda: self._blockers(source, replicas))
+
+    async def freeze(self, intent: FreezeIntent) -> Frozen:
+        """Take the point in time and start copying it; a repeat with the same token adopts the running copy."""
+        return self._frozen_points.freeze(await self._begin("freeze"), intent)
+
+    async def thaw(self, source_id: str) -> bool:
+        """Thaw the guest's file systems if they are frozen; return whether they were."""
+        return self._frozen_points.thaw(await self._begin("thaw"), source_id)
+
+    async def release_frozen(self, owner: Owner, token: str) -> bool:
+        """Remove a frozen point or what a lost attempt left of it; return true once nothing is left."""
+        return self._frozen_points.release(await self._begin("release_frozen"), owner, token)
+
+    async def find_frozen(self, owner: Owner) -> Sequence[str]:
+        """List the tokens of the frozen points, complete or not, that this owner left."""
+        return self._frozen_points.find(await self._begin("find_frozen"), owner)
+
+    async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
+        """List the VMs stamped for this owner."""
+        return self._clones.find(await self._begin("find_clones"), owner)
+
+    async def start_clone(self, intent: CloneIntent) -> Operation:
+        """Make the clone, powered off and with its links down; a repeat adopts the clone it made."""
+        return self._clones.start(await self._begin("start_clone"), intent)
+
+    async def poll(self, operation: Operation) -> Progress:
+        """Ask how a long task stands."""
+        calls = await self._begin("poll")
+        if operation.kind == clones.KIND:
+            return self._clones.poll(calls, operation)
+        return self._frozen_points.poll(calls, operation)
+
+    async def set_power(self, stamp: Stamp, power: Power) -> None:
+        """Switch the clone on or off; no effect when it already is."""
+        calls = await self._begin("set_power")
+        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        if machine.power is power:
+            return
+        if power is Power.OFF:
+            calls.write("destroy", machine.name, lambda: self._world.set_power_by_hand(machine, Power.OFF))
+            return
+        if self._world.now() < machine.complete_at:
+            raise RetryLater(f"{machine.name} is still being made")
+        calls.write("create", machine.name, lambda: self._boot(machine, stamp.incarnation))
+        if self._boot_seconds:
+            asyncio.get_running_loop().call_later(self._boot_seconds, self._world.changed, stamp.incarnation)
+
+    async def connect_network(self, stamp: Stamp) -> None:
+        """Set the clone's links up, now and for every later boot."""
+        calls = await self._begin("connect_network")
+        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        if not machine.connected:
+            calls.write("link up", machine.name, lambda: self._connect(machine))
+            self._world.changed(stamp.incarnation)
+
+    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+        """Run a short command in the clone's guest; raises AgentNotReady until the agent answers."""
+        calls = await self._begin("guest_exec")
+        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        if command.name == "probe":
+            return calls.read("guest exec probe", machine.name, lambda: self._execute(machine, command))
+        return calls.write(f"guest exec {command.name}", machine.name, lambda: self._execute(machine, command))
+
+    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+        """Return the guest's own addresses; empty while it has none."""
+        calls = await self._begin("guest_addresses")
+        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        return calls.read("guest addresses", machine.name, lambda: self._addresses(machine))
+
+    async def delete_clone(self, stamp: Stamp) -> bool:
+        """Remove the VM, its disks and seed; return true once all of them are gone."""
+        return self._clones.delete(await self._begin("delete_clone"), stamp)
+
+    async def close(self) -> None:
+        """End the connection; running provider tasks go on."""
+        self._open = False
+        self._world.unlisten(self._wake)
+
+    async def _begin(self, verb: str) -> Calls:
+        """Let other tasks run, as a call to an executor does, then return the way to the hypervisor."""
+        await asyncio.sleep(0)
+        return Calls(self._world, self._fence, process=self._process, verb=verb, is_open=lambda: self._open)
+
+    def _described(self, machine: Machine) -> SourceInfo:
+        disks = (
+            DiskInfo(
+                target=disk.target,
+                capacity_bytes=disk.capacity_bytes,
+                allocated_bytes=disk.allocated_bytes,
+                shared=disk.shared,
+            )
+            for disk in machine.disks
+        )
+        return SourceInfo(
+            source_id=machine.uuid,
+            name=machine.name,
+            power=machine.power,
+            agent=machine.agent(self._world.now()),
+            disks=tuple(disks),
+            macs=tuple(machine.macs),
+            fingerprint=machine.fingerprint,
+        )
+
+    def _blockers(self, source: SourceInfo, replicas: int) -> list[str]:
+        own = [disk for disk in source.disks if not disk.shared]
+        wanted = int(_MARGIN * sum(disk.allocated_bytes for disk in own))
+        blockers = [] if own else [f"{source.name} has no disk that can be copied"]
+        if self._world.pool.capacity_bytes is not None and wanted > (free := self._world.pool.free_bytes()):
+            blockers.append(f"{replicas} clones of {source.name} need {wanted} bytes, the pool has {free}")
+        return blockers
+
+    def _boot(self, machine: Machine, incarnation: str) -> None:
+        machine.boot_seconds = self._boot_seconds
+        self._world.effects.count(self._world.effects.boots, incarnation)
+        self._world.set_power_by_hand(machine, Power.ON)
+
+    def _connect(self, machine: Machine) -> None:
+        self._world.pool.touch(machine)
+        machine.connected, machine.linked_at = True, self._world.now()
+
+    def _execute(self, machine: Machine, command: GuestCommand) -> GuestResult:
+        now = self._world.now()
+        self._check_agent(machine)
+        return machine.guest.execute(
+            command,
+            now=now,
+            machine_id=machine.machine_id,
+            connected=machine.connected,
+            settled=now >= machine.powered_at + machine.boot_seconds + self._world.settle_seconds,
+        )
+
+    def _addresses(self, machine: Machine) -> tuple[str, ...]:
+        self._check_agent(machine)
+        address = self._world.address(machine)
+        return (address,) if address else ()
+
+    def _check_agent(self, machine: Machine) -> None:
+        if not machine.agent(self._world.now()):
+            raise AgentNotReady(f"the guest agent of {machine.name} does not answer yet")

@@ -1,0 +1,177 @@
+"""Writes the clone's XML from the source's: new names, ids and disks, links down, no tie to the source's host."""
+
+from __future__ import annotations
+
+import itertools
+import string
+import xml.etree.ElementTree as ET
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.errors import SourceChanged
+from vmclone_operator.providers.libvirt.domain_xml import disks
+from vmclone_operator.providers.libvirt.stamp import stamp_element
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vmclone_operator.domain.backend import CloneIntent
+
+_CONSOLES = ("serial", "console", "parallel")
+_OWN_ENDS = frozenset({"pty", "null", "vc", "spicevmc", "spiceport", "qemu-vdagent", "dbus", "unix"})
+"""Kinds of character devices whose other end QEMU or libvirt makes for each VM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """A clone's own disk and the frozen one below it, as paths on the backend."""
+
+    path: str
+    base: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneDisks:
+    """What a clone's disks become: overlays by target, targets that are left out, and the seed's path."""
+
+    overlays: Mapping[str, Overlay]
+    left_out: frozenset[str]
+    seed: str
+
+
+def clone_xml(source: ET.Element, intent: CloneIntent, new: CloneDisks) -> str:
+    """Return the XML of the clone; the source's (inactive) XML stays as it is."""
+    domain = deepcopy(source)
+    domain.attrib.pop("id", None)
+    _name(domain, intent)
+    _stamp(domain, intent)
+    devices = _child(domain, "devices")
+    _disks(domain, devices, new)
+    for index, interface in enumerate(devices.findall("interface")):
+        _interface(interface, naming.mac_address(intent.stamp.incarnation, index))
+    for device in [*(found for tag in _CONSOLES for found in devices.findall(tag)), *devices.findall("channel")]:
+        _character_device(device)
+    for cid in devices.findall("vsock/cid"):
+        cid.attrib = {"auto": "yes"}  # a fixed address can be in use only once on a host
+    for graphics in devices.findall("graphics"):
+        _graphics(graphics)
+    for element in list(devices.iter()):
+        _drop(element, "alias")
+    return ET.tostring(domain, encoding="unicode")
+
+
+def _child(parent: ET.Element, tag: str) -> ET.Element:
+    child = parent.find(tag)
+    return ET.SubElement(parent, tag) if child is None else child
+
+
+def _drop(parent: ET.Element, *tags: str) -> None:
+    for tag in tags:
+        for child in parent.findall(tag):
+            parent.remove(child)
+
+
+def _drop_empty(parent: ET.Element, tag: str) -> None:
+    for child in [found for found in parent.findall(tag) if not found.attrib]:
+        parent.remove(child)
+
+
+def _name(domain: ET.Element, intent: CloneIntent) -> None:
+    _child(domain, "name").text = intent.vm_name
+    _child(domain, "uuid").text = intent.uuid
+    # A generation id is drawn anew by libvirt when its element is there and empty.
+    had_generation = domain.find("genid") is not None
+    _drop(domain, "title", "description", "genid", "seclabel", "resource")
+    if had_generation:
+        ET.SubElement(domain, "genid")
+    for entry in domain.findall("sysinfo/system/entry"):
+        if entry.get("name") == "uuid":
+            entry.text = intent.uuid
+    for entry in domain.findall("sysinfo/system"):
+        for serial in [e for e in entry if e.get("name") == "serial"]:
+            entry.remove(serial)
+
+
+def _stamp(domain: ET.Element, intent: CloneIntent) -> None:
+    _drop(domain, "metadata")
+    ET.SubElement(domain, "metadata").append(stamp_element(intent.stamp, intent.token))
+
+
+def _disks(domain: ET.Element, devices: ET.Element, new: CloneDisks) -> None:
+    for element, disk in zip(devices.findall("disk"), disks(domain), strict=True):
+        if disk.target in new.left_out:
+            devices.remove(element)
+        elif disk.target in new.overlays:
+            _overlay(element, new.overlays[disk.target])
+        elif not (disk.shared or disk.empty):
+            raise SourceChanged(f"disk {disk.target} is not in the frozen point: the source's disks changed since")
+    devices.append(_seed(_free_target(domain), new.seed))
+
+
+def _overlay(element: ET.Element, overlay: Overlay) -> None:
+    """Point a disk at its overlay; the chain is spelt out so that nobody probes an image's format."""
+    element.set("type", "file")
+    _drop(element, "source", "backingStore", "mirror", "serial", "wwn", "auth", "encryption")
+    _child(element, "driver").set("type", "qcow2")
+    ET.SubElement(element, "source", file=overlay.path)
+    below = ET.SubElement(element, "backingStore", type="file")
+    ET.SubElement(below, "format", type="qcow2")
+    ET.SubElement(below, "source", file=overlay.base)
+    ET.SubElement(below, "backingStore")
+
+
+def _seed(target: str, path: str) -> ET.Element:
+    """Return the seed as a read-only virtio disk: cloud kernels have no SATA cdrom."""
+    disk = ET.Element("disk", type="file", device="disk")
+    ET.SubElement(disk, "driver", name="qemu", type="raw")
+    ET.SubElement(disk, "source", file=path)
+    ET.SubElement(disk, "target", dev=target, bus="virtio")
+    ET.SubElement(disk, "readonly")
+    return disk
+
+
+def _free_target(domain: ET.Element) -> str:
+    taken = {disk.target for disk in disks(domain)}
+    return next(name for name in _virtio_names() if name not in taken)
+
+
+def _virtio_names() -> Iterator[str]:
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_lowercase, repeat=length):
+            yield "vd" + "".join(letters)
+
+
+def _interface(interface: ET.Element, mac: str) -> None:
+    _drop(interface, "target", "link", "backend", "portid")
+    _child(interface, "mac").set("address", mac)
+    source = interface.find("source")
+    if source is not None:
+        source.attrib.pop("portid", None)
+    for parameters in interface.findall("virtualport/parameters"):
+        parameters.attrib.pop("interfaceid", None)  # one port of the switch; libvirt draws another
+        parameters.attrib.pop("instanceid", None)
+    for port in interface.findall("virtualport"):
+        _drop_empty(port, "parameters")
+    ET.SubElement(interface, "link", state="down")
+
+
+def _character_device(device: ET.Element) -> None:
+    """Free a console or channel of the source's files, sockets and terminals; libvirt names new ones."""
+    kind = device.get("type", "")
+    if kind not in _OWN_ENDS or (kind == "unix" and device.tag in _CONSOLES):
+        device.set("type", "pty")
+    device.attrib.pop("tty", None)
+    _drop(device, "log", "protocol")
+    if device.get("type") in {"pty", "unix"}:
+        _drop(device, "source")
+
+
+def _graphics(graphics: ET.Element) -> None:
+    """Let libvirt choose the port; a password or socket of the source does not go along."""
+    for name in ("port", "tlsPort", "websocket", "socket", "passwd", "passwdValidTo", "connected"):
+        graphics.attrib.pop(name, None)
+    graphics.set("autoport", "yes")
+    for listen in graphics.findall("listen"):
+        listen.attrib.pop("socket", None)

@@ -1,0 +1,179 @@
+"""A source's XML as facts, and as its clone's XML: pure, and built from elements, never from text.
+
+What identifies the source or ties it to its host is dropped or replaced; what makes it the machine it is
+(CPU, machine type, kernel, disk buses and order, controllers, network names) stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+from vmclone_operator.domain.errors import CloneFailed
+
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+_LOCAL_TYPES = frozenset({"file", "block", "volume"})
+_REFUSED = {
+    "devices/hostdev": "a host device (hostdev)",
+    "devices/interface[@type='hostdev']": "a network card of the host (hostdev)",
+    "devices/interface[@type='vdpa']": "a network card of the host (vdpa)",
+    "devices/interface[@type='vhostuser']": "a network card on a host socket (vhostuser)",
+    "devices/tpm": "a TPM (tpm), whose state is not copied",
+    "devices/filesystem": "a shared host directory (filesystem)",
+    "devices/shmem": "shared host memory (shmem)",
+    "devices/lease": "a lock lease (lease)",
+    "devices/memory/source/path": "a memory module in a file (nvdimm)",
+    # spicevmc, in every desktop VM that virt-manager makes, ties it to nothing.
+    "devices/redirdev[@type='tcp']": "a device redirected from another host (redirdev)",
+    "{http://libvirt.org/schemas/domain/qemu/1.0}commandline": "QEMU arguments of its own (qemu:commandline)",
+}
+"""What two VMs cannot share and nobody can copy, by where it stands in the XML."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """One disk of a source as its XML describes it."""
+
+    target: str
+    device: str
+    kind: str
+    format: str
+    path: str
+    """Where its bytes are on the host; empty for an empty drive."""
+    volume: tuple[str, str] = ("", "")
+    """Pool and volume name, for a disk that is named so."""
+    shared: bool
+    """True for cdrom, read-only and shareable disks: never copied."""
+    read_only: bool = False
+    encrypted: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether no medium is in the drive."""
+        return not self.path and not any(self.volume) and self.kind in _LOCAL_TYPES
+
+
+def parsed(text: str) -> ET.Element:
+    """Parse a document from libvirt; a DTD, which libvirt never writes, is refused with all its entities."""
+    if "<!DOCTYPE" in text:
+        raise CloneFailed("the backend answered with a document type declaration; such XML is not read")
+    return ET.fromstring(text)  # noqa: S314 - no DTD, hence no entities
+
+
+def disks(domain: ET.Element) -> tuple[Disk, ...]:
+    """Return the disks in the order of the XML."""
+    return tuple(_disk(element) for element in domain.findall("devices/disk"))
+
+
+def _disk(element: ET.Element) -> Disk:
+    device = element.get("device", "disk")
+    driver, source = element.find("driver"), element.find("source")
+    where = {} if source is None else source.attrib
+    return Disk(
+        target=_target(element),
+        device=device,
+        kind=element.get("type", "file"),
+        format="" if driver is None else driver.get("type", ""),
+        path=where.get("file") or where.get("dev") or "",
+        volume=(where.get("pool", ""), where.get("volume", "")),
+        shared=device != "disk" or element.find("readonly") is not None or element.find("shareable") is not None,
+        read_only=element.find("readonly") is not None,
+        encrypted=element.find("encryption") is not None or element.find("source/encryption") is not None,
+    )
+
+
+def _target(element: ET.Element) -> str:
+    target = element.find("target")
+    return "" if target is None else target.get("dev", "")
+
+
+def blockers(domain: ET.Element) -> list[str]:
+    """Return why a VM with this XML cannot be cloned safely, in sentences."""
+    return [
+        *(sentence for disk in disks(domain) for sentence in _disk_blockers(disk)),
+        *_boot_blockers(domain),
+        *_firmware_blockers(domain),
+        *_device_blockers(domain),
+    ]
+
+
+def _boot_blockers(domain: ET.Element) -> list[str]:
+    own = {disk.target for disk in disks(domain) if not disk.shared}
+    if not own:
+        return ["missing boot disk - the template may be corrupted: the VM has no writable disk of its own"]
+    devices, order = domain.findall("devices/*[boot]"), [boot.get("dev") for boot in domain.findall("os/boot")]
+    from_disk = any(_target(device) in own for device in devices if device.tag == "disk") if devices else "hd" in order
+    if from_disk or domain.find("os/kernel") is not None or not (devices or order):
+        return []
+    return ["missing boot disk - the template may be corrupted: no disk of the VM's own is in its boot order"]
+
+
+def _firmware_blockers(domain: ET.Element) -> list[str]:
+    os = domain.find("os")
+    if os is None or not (os.get("firmware") == "efi" or os.find("nvram") is not None or _has_pflash(os)):
+        return []
+    return ["UEFI sources are not supported yet: use a VM with BIOS firmware"]
+
+
+def _device_blockers(domain: ET.Element) -> list[str]:
+    found = [words for path, words in _REFUSED.items() if domain.find(path) is not None]
+    return [f"the VM has {words}, which cannot be given to a clone: remove it from the source" for words in found]
+
+
+def _has_pflash(os: ET.Element) -> bool:
+    loader = os.find("loader")
+    return loader is not None and loader.get("type") == "pflash"
+
+
+def _disk_blockers(disk: Disk) -> list[str]:
+    if disk.kind not in _LOCAL_TYPES:
+        return [f"disk {disk.target} is a {disk.kind} disk: only disks in files, block devices or volumes are cloned"]
+    if disk.encrypted:
+        return [f"disk {disk.target} is encrypted by the host, which is not supported: decrypt it or leave it out"]
+    if disk.device == "lun":
+        return [f"disk {disk.target} is a passed-through SCSI LUN, which cannot be copied"]
+    if disk.device == "floppy" and not disk.read_only and not disk.empty:
+        return [f"disk {disk.target} is a writable floppy, which two VMs cannot share: remove it or make it read-only"]
+    if disk.shared or disk.empty or disk.format in {"raw", "qcow2"}:
+        return []
+    return [f"disk {disk.target} has {_format_words(disk)}: only raw and qcow2 are cloned"]
+
+
+def _format_words(disk: Disk) -> str:
+    return f"the format {disk.format}" if disk.format else "no format in its XML"
+
+
+def macs(domain: ET.Element) -> tuple[str, ...]:
+    """Return the MAC addresses in the order of the XML."""
+    found = (mac.get("address", "") for mac in domain.findall("devices/interface/mac"))
+    return tuple(address.lower() for address in found)
+
+
+def links_up(domain: ET.Element) -> bool:
+    """Return whether no network link is held down."""
+    return all(link.get("state") != "down" for link in domain.findall("devices/interface/link"))
+
+
+def agent_connected(domain: ET.Element) -> bool:
+    """Return whether the live XML shows the guest agent on its channel."""
+    targets = domain.findall("devices/channel/target")
+    return any(t.get("name") == AGENT_CHANNEL and t.get("state") == "connected" for t in targets)
+
+
+def is_active(domain: ET.Element) -> bool:
+    """Return whether the XML is that of a running VM: only those have an id."""
+    return domain.get("id") is not None
+
+
+def file_paths(domain: ET.Element) -> set[str]:
+    """Return every path that a disk of the VM, or what lies below it, is made of."""
+    sources = [source for disk in domain.findall("devices/disk") for source in disk.iter("source")]
+    return {path for source in sources if (path := source.get("file") or source.get("dev"))}
+
+
+def fingerprint(uuid: str, sizes: dict[str, tuple[str, int]]) -> str:
+    """Return `sha256:...` over a source's id and, by target, its copied disks' places and sizes."""
+    document = json.dumps([uuid, sorted((target, *where) for target, where in sizes.items())])
+    return f"sha256:{hashlib.sha256(document.encode()).hexdigest()}"

@@ -1,0 +1,253 @@
+"""Frozen points on libvirt: made, asked about, listed and removed. The volumes' names are the record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libvirt
+
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import (
+    Consistency,
+    FreezeIntent,
+    Frozen,
+    FrozenPoint,
+    Operation,
+    OperationState,
+    Owner,
+    Progress,
+)
+from vmclone_operator.domain.errors import (
+    AgentNotReady,
+    CloneError,
+    CloneFailed,
+    QuiesceFailed,
+    RetryLater,
+    SourceLocked,
+)
+from vmclone_operator.providers.libvirt import domain_xml, freeze, translate, volumes
+from vmclone_operator.providers.libvirt import source as sources
+from vmclone_operator.providers.libvirt.frozen_names import FrozenVolume, frozen_volume_name, parse_name
+from vmclone_operator.providers.libvirt.powered_off import Copy, copy_disks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vmclone_operator.domain.backend import Fence
+    from vmclone_operator.providers.libvirt.connection import Connection
+    from vmclone_operator.providers.libvirt.events import Watch
+    from vmclone_operator.providers.libvirt.source import Source
+
+KIND = "freeze"
+
+
+class FrozenPoints:
+    """The frozen points of one session; every method blocks and is called in a thread of the session."""
+
+    def __init__(self, *, pool: str, bulk: Connection, watch: Watch, fence: Fence) -> None:
+        self._pool = pool
+        self._bulk = bulk
+        self._watch = watch
+        self._fence = fence
+        self._copies: dict[str, Copy] = {}
+        self._done: dict[str, FrozenPoint] = {}
+
+    def freeze(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Frozen:
+        """Take the point in time and start copying; adopts what this token has running."""
+        self._watch.know_source(intent.source_id)
+        copy = self._copies.get(intent.token)
+        if copy is not None and copy.running:
+            return _frozen(intent, Consistency.POWERED_OFF, copy.fingerprint)
+        source = sources.read(connection, intent.source_id)
+        sources.require_healthy(source)
+        pool = volumes.open_pool(connection, self._pool)
+        left = _of_token(pool, intent.token, naming.frozen_prefix(intent.vmclone_uid))
+        if source.domain.isActive():
+            return self._freeze_running(pool, source, intent, left)
+        _refuse_leftovers(intent, left)
+        return self._freeze_powered_off(connection, pool, source, intent)
+
+    def _freeze_running(
+        self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent, left: Sequence[FrozenVolume]
+    ) -> Frozen:
+        files = freeze.running_backup(source.domain)
+        if files is not None and files & _paths(pool, left):
+            return _frozen(intent, left[0].consistency, sources.fingerprint(source))
+        busy = freeze.other_job(source.domain, source.xml)
+        if files is not None or busy:
+            raise SourceLocked(busy or "another backup of the source is running")
+        _refuse_leftovers(intent, left)
+        fingerprint = sources.fingerprint(source)
+        try:
+            consistency = self._back_up(pool, source, intent)
+        except (CloneError, libvirt.libvirtError) as error:
+            if not (isinstance(error, libvirt.libvirtError) and translate.is_connection_loss(error)):
+                self._give_up(pool, source, intent)
+            raise
+        return _frozen(intent, consistency, fingerprint)
+
+    def _back_up(self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent) -> Consistency:
+        """Start the backup with the guest held still, or without where that is acceptable and the guest cannot."""
+        try:
+            self._back_up_quiesced(pool, source, intent)
+        except (QuiesceFailed, AgentNotReady):
+            if not Consistency.CRASH_CONSISTENT.satisfies(intent.consistency):
+                raise
+        else:
+            return Consistency.QUIESCED
+        self._give_up(pool, source, intent)
+        self._begin(source, self._make_targets(pool, source, intent, Consistency.CRASH_CONSISTENT))
+        return Consistency.CRASH_CONSISTENT
+
+    def _back_up_quiesced(self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent) -> None:
+        freeze.require_agent(domain_xml.parsed(source.domain.XMLDesc()))
+        quiesce = freeze.Quiesce(source.domain, self._fence)
+        if quiesce.is_frozen():
+            raise SourceLocked("the guest's file systems are frozen by somebody else")
+        files = self._make_targets(pool, source, intent, Consistency.QUIESCED)
+        quiesce.around(take=lambda: self._begin(source, files), undo=lambda: self._give_up(pool, source, intent))
+
+    def _make_targets(
+        self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent, consistency: Consistency
+    ) -> dict[str, str]:
+        """Make the backup's targets as volumes beforehand: the pool knows them, and the frozen time is short."""
+        files = {}
+        for target, capacity in sources.sizes(source).items():
+            name = frozen_volume_name(intent.vmclone_uid, intent.token, target, consistency)
+            files[target] = volumes.create(pool, volumes.volume_xml(name, capacity), self._fence).path()
+        return files
+
+    def _begin(self, source: Source, files: Mapping[str, str]) -> None:
+        self._fence()
+        source.domain.backupBegin(freeze.backup_xml(source.xml, files), None, freeze.BACKUP_FLAGS)
+
+    def _give_up(self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent) -> None:
+        """Remove what a failed attempt made, so that its token can be used again."""
+        left = _of_token(pool, intent.token, naming.frozen_prefix(intent.vmclone_uid))
+        if (freeze.running_backup(source.domain) or frozenset()) & _paths(pool, left):
+            self._fence()
+            source.domain.abortJob()
+        volumes.remove(pool, [volume.name for volume in left], self._fence)
+
+    def _freeze_powered_off(
+        self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent
+    ) -> Frozen:
+        for disk in source.copied:
+            sources.source_volume(connection, disk)
+        copy = Copy(intent=intent, fingerprint=sources.fingerprint(source), disks=len(source.copied))
+        self._copies[intent.token] = copy
+        copy.future = self._bulk.submit(lambda bulk: copy_disks(bulk, copy, pool.name(), self._watch, self._fence))
+        copy.future.add_done_callback(lambda _future: self._watch.all_changed())
+        return _frozen(intent, Consistency.POWERED_OFF, copy.fingerprint)
+
+    def poll(self, connection: libvirt.virConnect, operation: Operation) -> Progress:
+        """Tell how far a freeze is; complete only when something proves it."""
+        self._watch.know_source(operation.target)
+        pool = volumes.open_pool(connection, self._pool)
+        held = _of_token(pool, operation.token)
+        copy = self._copies.get(operation.token)
+        if copy is not None and copy.running:
+            return Progress(state=OperationState.RUNNING, percent=copy.percent)
+        if copy is not None:
+            copy.raise_failure()
+            return self._finished(pool, held, copy.intent.source_id, copy.fingerprint)
+        domain = sources.by_uuid(connection, operation.target)
+        if domain is None or not held:
+            return Progress(state=OperationState.LOST)
+        return self._poll_backup(pool, domain, held)
+
+    def _poll_backup(
+        self, pool: libvirt.virStoragePool, domain: libvirt.virDomain, held: Sequence[FrozenVolume]
+    ) -> Progress:
+        known = self._done.get(held[0].token)
+        if known is not None:
+            return Progress(state=OperationState.DONE, percent=100, frozen=known)
+        if (freeze.running_backup(domain) or frozenset()) & _paths(pool, held):
+            return Progress(state=OperationState.RUNNING, percent=freeze.percent(domain))
+        if held[0].consistency is Consistency.POWERED_OFF or not freeze.last_backup_succeeded(domain):
+            return Progress(state=OperationState.LOST)
+        source = sources.examine(domain)
+        if {disk.target for disk in source.copied} != {volume.target for volume in held}:
+            return Progress(state=OperationState.LOST)
+        return self._finished(pool, held, domain.UUIDString(), sources.fingerprint(source))
+
+    def _finished(
+        self, pool: libvirt.virStoragePool, held: Sequence[FrozenVolume], source_id: str, fingerprint: str
+    ) -> Progress:
+        if not held:
+            return Progress(state=OperationState.LOST)
+        copy = self._copies.get(held[0].token)
+        found = [volumes.find_volume(pool, volume.name) for volume in held]
+        point = FrozenPoint(
+            token=held[0].token,
+            vmclone_uid=held[0].vmclone_uid if copy is None else copy.intent.vmclone_uid,
+            source_id=source_id,
+            fingerprint=fingerprint,
+            consistency=held[0].consistency,
+            allocated_bytes=sum(volume.info()[2] for volume in found if volume is not None),
+        )
+        self._done[point.token] = point
+        return Progress(state=OperationState.DONE, percent=100, frozen=point)
+
+    def release(self, connection: libvirt.virConnect, owner: Owner, token: str) -> bool:
+        """Remove a frozen point; false while its copy has yet to end."""
+        pool = volumes.open_pool(connection, self._pool)
+        copy = self._copies.get(token)
+        if copy is not None and copy.running:
+            copy.cancelled.set()
+            return False
+        volumes.refresh(pool)
+        held = _of_token(pool, token, naming.frozen_prefix(owner.vmclone_uid))
+        paths = _paths(pool, held)
+        if held and self._abort_backup(connection, paths):
+            return False
+        _refuse_in_use(connection, pool, paths)
+        if not volumes.remove(pool, [volume.name for volume in held], self._fence):
+            return False
+        self._copies.pop(token, None)
+        self._done.pop(token, None)
+        return True
+
+    def _abort_backup(self, connection: libvirt.virConnect, paths: set[str]) -> bool:
+        """Abort the running backup into these files; return whether there was one."""
+        for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            if (freeze.running_backup(domain) or frozenset()) & paths:
+                self._fence()
+                domain.abortJob()
+                return True
+        return False
+
+    def tokens(self, connection: libvirt.virConnect, owner: Owner) -> Sequence[str]:
+        """List the tokens of a VMClone's frozen points, complete or not."""
+        pool = volumes.open_pool(connection, self._pool)
+        names = volumes.volume_names(pool, naming.frozen_prefix(owner.vmclone_uid))
+        return sorted({volume.token for name in names if (volume := parse_name(name))})
+
+
+def _frozen(intent: FreezeIntent, consistency: Consistency, fingerprint: str) -> Frozen:
+    operation = Operation(kind=KIND, token=intent.token, target=intent.source_id)
+    return Frozen(operation=operation, consistency=consistency, fingerprint=fingerprint)
+
+
+def _of_token(pool: libvirt.virStoragePool, token: str, prefix: str = "vmclone-base-") -> list[FrozenVolume]:
+    parsed = (parse_name(name) for name in volumes.volume_names(pool, prefix))
+    return [volume for volume in parsed if volume is not None and volume.token == token]
+
+
+def _paths(pool: libvirt.virStoragePool, held: Sequence[FrozenVolume]) -> set[str]:
+    found = (volumes.find_volume(pool, volume.name) for volume in held)
+    return {volume.path() for volume in found if volume is not None}
+
+
+def _refuse_leftovers(intent: FreezeIntent, left: Sequence[FrozenVolume]) -> None:
+    if left:
+        raise CloneFailed(f"the attempt {intent.token} left {left[0].name}: release it and choose a new token")
+
+
+def _refuse_in_use(connection: libvirt.virConnect, pool: libvirt.virStoragePool, paths: set[str]) -> None:
+    if not paths:
+        return
+    above = volumes.overlays_of(pool, paths)
+    if above:
+        raise RetryLater(f"the frozen point is still the base of {above[0]}")
+    volumes.refuse_foreign_users(connection, paths)

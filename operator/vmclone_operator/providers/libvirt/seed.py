@@ -1,0 +1,57 @@
+"""The NoCloud seed of a clone: what cloud-init reads at its first boot. Nothing secret is in it.
+
+An ISO 9660 image made in memory: the operator may run far from the storage, and needs no tool for it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pycdlib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmclone_operator.domain.backend import Seed
+
+LABEL = "cidata"
+_FILES = {"meta-data": "METADATA.;1", "user-data": "USERDATA.;1"}
+
+
+def seed_files(seed: Seed) -> dict[str, bytes]:
+    """Return the seed's files by name. JSON is YAML, so nothing is quoted by hand."""
+    meta = {"instance-id": seed.instance_id, "local-hostname": seed.hostname}
+    user = {
+        "preserve_hostname": False,
+        "hostname": seed.hostname,
+        # Without this a new instance gets the distribution's default user, with sudo.
+        "users": [],
+        # The identity step makes the host keys and reads them back; cloud-init must not race with it.
+        "ssh_deletekeys": False,
+        "ssh_genkeytypes": [],
+    }
+    return {"meta-data": _json(meta), "user-data": b"#cloud-config\n" + _json(user)}
+
+
+def _json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document).encode() + b"\n"
+
+
+def seed_image(seed: Seed) -> bytes:
+    """Return the bytes of the seed disk: ISO 9660 with Rock Ridge and Joliet names."""
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=1, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
+    for name, content in seed_files(seed).items():
+        iso.add_fp(io.BytesIO(content), len(content), f"/{_FILES[name]}", rr_name=name, joliet_path=f"/{name}")
+    image = io.BytesIO()
+    iso.write_fp(image)
+    iso.close()
+    return image.getvalue()
+
+
+def is_seed(head: bytes) -> bool:
+    """Return whether a disk that begins so (34 KiB, or the part that exists) is a NoCloud or config-drive seed."""
+    labels = (head[32808:32840], head[43:54], head[71:82])
+    return any(label.strip(b" \0").lower() in {b"cidata", b"config-2"} for label in labels)

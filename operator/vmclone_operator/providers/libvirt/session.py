@@ -1,0 +1,169 @@
+"""The verbs of the provider contract, each handed to a thread of the connection that suits it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from vmclone_operator.api.backend import LibvirtSettings
+from vmclone_operator.domain.backend import (
+    BackendConfig,
+    BackendInfo,
+    Capabilities,
+    CloneIntent,
+    Fence,
+    FreezeIntent,
+    Frozen,
+    GuestCommand,
+    GuestResult,
+    ObservedClone,
+    Operation,
+    Owner,
+    Power,
+    Progress,
+    SourceInfo,
+    Stamp,
+    Wake,
+)
+from vmclone_operator.domain.errors import ActionNeeded, CloneFailed, OwnershipMismatch
+from vmclone_operator.providers.libvirt import clones, frozen, guest, translate, volumes
+from vmclone_operator.providers.libvirt import source as sources
+from vmclone_operator.providers.libvirt.connection import Connection, PrivateKeys, uri
+from vmclone_operator.providers.libvirt.events import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import libvirt
+
+QUICK_WORKERS = 4
+GUEST_WORKERS = 8
+BULK_WORKERS = 3
+CAPABILITIES = Capabilities()
+
+
+class LibvirtSession:
+    """One libvirt host."""
+
+    def __init__(self, settings: LibvirtSettings, *, keys: PrivateKeys | None, wake: Wake, fence: Fence) -> None:
+        watch = Watch(wake)
+        address = uri(settings, "" if keys is None else keys.path)
+        probe = (settings.host, settings.port) if settings.transport == "tls" and settings.host else None
+        self._keys = keys
+        self._pool = settings.pool
+        self._quick = Connection(address, workers=QUICK_WORKERS, probe=probe, watch=watch)
+        self._guests = Connection(address, workers=GUEST_WORKERS, probe=probe)
+        self._bulk = Connection(address, workers=BULK_WORKERS, probe=probe)
+        self._clones = clones.Clones(pool=settings.pool, watch=watch, fence=fence)
+        self._frozen = frozen.FrozenPoints(pool=settings.pool, bulk=self._bulk, watch=watch, fence=fence)
+
+    async def check(self) -> BackendInfo:
+        """Prove that libvirtd answers and that the pool is there."""
+        return await self._quick.run(self._check)
+
+    def _check(self, connection: libvirt.virConnect) -> BackendInfo:
+        volumes.open_pool(connection, self._pool)
+        version = f"libvirt {_dotted(connection.getLibVersion())}, QEMU {_dotted(connection.getVersion())}"
+        return BackendInfo(version=translate.plain(version), capabilities=CAPABILITIES)
+
+    async def describe_source(self, name: str) -> SourceInfo:
+        """Find a source by name or UUID."""
+        return await self._quick.run(partial(sources.describe, name=name))
+
+    async def preflight(self, source: SourceInfo, *, replicas: int) -> Sequence[str]:
+        """Return every reason why this source cannot be cloned that often."""
+        return await self._quick.run(lambda connection: sources.findings(connection, self._pool, source, replicas))
+
+    async def freeze(self, intent: FreezeIntent) -> Frozen:
+        """Take the point in time and start copying it."""
+        return await self._guests.run(partial(self._frozen.freeze, intent=intent))
+
+    async def thaw(self, source_id: str) -> bool:
+        """Thaw the guest if it is frozen."""
+
+        def thaw(connection: libvirt.virConnect) -> bool:
+            domain = sources.by_uuid(connection, source_id)
+            return domain is not None and guest.thaw(domain)
+
+        return await self._quick.run(thaw)
+
+    async def release_frozen(self, owner: Owner, token: str) -> bool:
+        """Remove a frozen point."""
+        if not owner.vmclone_uid:
+            raise OwnershipMismatch("a frozen point is removed for one VMClone only, and none was named")
+        return await self._quick.run(partial(self._frozen.release, owner=owner, token=token))
+
+    async def find_frozen(self, owner: Owner) -> Sequence[str]:
+        """List a VMClone's frozen points; names of volumes do not tell installations apart, so none without it."""
+        if not owner.vmclone_uid:
+            return ()
+        return await self._quick.run(partial(self._frozen.tokens, owner=owner))
+
+    async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
+        """List the VMs stamped for this owner."""
+        return await self._quick.run(partial(self._clones.find, owner=owner))
+
+    async def start_clone(self, intent: CloneIntent) -> Operation:
+        """Make the clone, powered off and with its links down."""
+        return await self._quick.run(partial(self._clones.start, intent=intent))
+
+    async def poll(self, operation: Operation) -> Progress:
+        """Ask how a freeze or a clone stands."""
+        verbs = {frozen.KIND: self._frozen.poll, clones.KIND: self._clones.poll}
+        if operation.kind not in verbs:
+            raise CloneFailed(f"libvirt has no operation of the kind {operation.kind}")
+        return await self._quick.run(partial(verbs[operation.kind], operation=operation))
+
+    async def set_power(self, stamp: Stamp, power: Power) -> None:
+        """Switch the clone on or off."""
+        await self._quick.run(partial(self._clones.set_power, stamp=stamp, power=power))
+
+    async def connect_network(self, stamp: Stamp) -> None:
+        """Set the clone's links up."""
+        await self._quick.run(partial(self._clones.connect_network, stamp=stamp))
+
+    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+        """Run a short command in the clone's guest."""
+        return await self._guests.run(lambda connection: guest.run(clones.owned(connection, stamp), command))
+
+    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+        """Return the guest's own addresses."""
+        return await self._guests.run(lambda connection: guest.addresses(clones.owned(connection, stamp)))
+
+    async def delete_clone(self, stamp: Stamp) -> bool:
+        """Remove the VM and its volumes."""
+        return await self._quick.run(partial(self._clones.delete, stamp=stamp))
+
+    async def close(self) -> None:
+        """End the connections; what libvirtd has begun goes on."""
+        for connection in (self._quick, self._guests, self._bulk):
+            connection.close()
+        if self._keys is not None:
+            self._keys.remove()
+
+
+class LibvirtBackend:
+    """Opens sessions with libvirt hosts."""
+
+    async def open(self, config: BackendConfig, *, wake: Wake, fence: Fence) -> LibvirtSession:
+        """Connect; raises BackendUnreachable or CredentialsInvalid when that fails."""
+        try:
+            settings = LibvirtSettings.model_validate(config.settings)
+        except ValidationError as error:
+            raise ActionNeeded(
+                f"the libvirt block of CloneBackend {config.name} is invalid: {translate.plain(str(error))}"
+            ) from error
+        keys = PrivateKeys(config.credentials) if settings.transport == "tls" else None
+        session = LibvirtSession(settings, keys=keys, wake=wake, fence=fence)
+        try:
+            await session.check()
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+
+def _dotted(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

@@ -1,0 +1,32 @@
+"""The only place that knows which backends exist, so that an installation carries only the SDKs it needs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from vmclone_operator.domain.backend import Backend
+from vmclone_operator.domain.errors import CapabilityMissing
+
+_KINDS = {
+    "libvirt": "vmclone_operator.providers.libvirt:LibvirtBackend",
+    "fake": "vmclone_operator.providers.fake:FakeBackend",
+}
+_OWN_PACKAGE = "vmclone_operator"
+
+
+def load(kind: str, *, allow_fake: bool) -> Backend:
+    """Return a backend of that kind; raises CapabilityMissing with what to install or to change."""
+    if kind not in _KINDS:
+        raise CapabilityMissing(f"there is no backend {kind!r}; this operator knows {', '.join(sorted(_KINDS))}")
+    if kind == "fake" and not allow_fake:
+        raise CapabilityMissing("the fake backend makes no real VMs; start the operator with --allow-fake to test")
+    module, _, name = _KINDS[kind].partition(":")
+    try:
+        return cast("Backend", getattr(import_module(module), name)())
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == _OWN_PACKAGE:
+            raise
+        raise CapabilityMissing(
+            f"the {kind} backend needs the Python package {error.name}; run: pip install vmclone-operator[{kind}]"
+        ) from error

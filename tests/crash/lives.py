@@ -1,0 +1,78 @@
+"""Lives of a VMClone that crash tests repeat, once for every external call and every way it can go wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.support import manifests
+from tests.support.simulation import Simulation
+
+from vmclone_operator.domain.backend import Power
+from vmclone_operator.kube.cluster import Key, Kind
+from vmclone_operator.providers.fake import FaultSchedule, Inventory
+
+VMCLONE = Key(Kind.VMCLONE, "team-a", "dev")
+PATIENCE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one life left: at Ready, and after everything was deleted."""
+
+    ready: Inventory
+    end: Inventory
+    defines: tuple[int, ...]
+    boots: tuple[int, ...]
+    longest_freeze_seconds: float
+    foreign_writes: int
+
+
+def live(schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, late_events: bool = True) -> Outcome:
+    """Make a VMClone, wait until it is Ready, scale it down to one, delete it; return what that left."""
+    sim = begin(schedule, running=running, replicas=replicas, late_events=late_events)
+    wait_ready(sim, replicas)
+    ready = sim.world.inventory()
+    sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(replicas=1))
+    wait_ready(sim, 1)
+    sim.cluster.remove(VMCLONE)
+    sim.run(PATIENCE_SECONDS, until=lambda: sim.get(Kind.VMCLONE, "dev", "team-a") is None)
+    sim.run(120)
+    assert sim.get(Kind.VMCLONE, "dev", "team-a") is None, "the VMClone did not go"
+    effects = sim.world.effects
+    return Outcome(
+        ready=ready,
+        end=sim.world.inventory(),
+        defines=tuple(sorted(effects.creates.values())),
+        boots=tuple(sorted(effects.boots.values())),
+        longest_freeze_seconds=sim.world.longest_freeze_seconds,
+        foreign_writes=len(effects.foreign_touched),
+    )
+
+
+def begin(schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, late_events: bool = True) -> Simulation:
+    """Start an operator with one source, and wish for clones of it."""
+    sim = Simulation(schedule, late_events=late_events)
+    sim.world.add_source("golden-dev", power=Power.ON if running else Power.OFF)
+    for kind, document in (
+        (Kind.BACKEND, manifests.backend()),
+        (Kind.SOURCE, manifests.source()),
+        (Kind.VMCLONE, manifests.vmclone(replicas=replicas)),
+    ):
+        sim.cluster.apply(kind, document)
+    return sim
+
+
+def wait_ready(sim: Simulation, replicas: int) -> None:
+    """Run until the VMClone says that exactly so many replicas are ready."""
+
+    def ready() -> bool:
+        status = (sim.get(Kind.VMCLONE, "dev", "team-a") or {}).get("status", {})
+        seen = (
+            status.get("observedGeneration", -1)
+            == (sim.get(Kind.VMCLONE, "dev", "team-a") or {})["metadata"]["generation"]
+        )
+        return bool(seen and status.get("readyReplicas", 0) == replicas == status.get("replicas", 0))
+
+    sim.run(PATIENCE_SECONDS, until=ready)
+    assert ready(), f"never ready: {(sim.get(Kind.VMCLONE, 'dev', 'team-a') or {}).get('status')}"
+    sim.run(30)

@@ -1,0 +1,132 @@
+"""A guest that looks like a fresh Disk clone after one boot: the source's identity is planted in its disk offline.
+
+Booting a source first would cost a second emulated boot per profile and prove nothing more.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import uuid
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmclone_lab import agent, domainxml, guestimage, layout, seed, sources
+from vmclone_lab.lab import Lab
+from vmclone_lab.progress import wait_for
+from vmclone_operator.domain.backend import GuestCommand, GuestResult
+
+SOURCE_MACHINE_ID = "5eed" * 8
+SOURCE_INSTANCE = "/var/lib/cloud/instances/the-source"
+ANSWER_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class PlantedGuest:
+    """A quarantined guest with its source's identity inside."""
+
+    lab: Lab
+    name: str
+    uuid: str
+
+    def run(self, command: GuestCommand) -> GuestResult:
+        """Run one command the way a provider does."""
+        encoded = base64.b64encode(command.stdin.encode()).decode()
+        arguments = {"path": "/bin/sh", "arg": ["-c", command.script], "input_data": encoded, "capture_output": True}
+        started = agent.call(self.lab, self.name, "guest-exec", **arguments)
+        assert started is not None, "the guest agent refused guest-exec"
+        state = wait_for(command.name, lambda: self._finished(started["pid"]), ANSWER_SECONDS, pause_seconds=0.1)
+        out, err = (base64.b64decode(state.get(part, "")).decode() for part in ("out-data", "err-data"))
+        return GuestResult(exit_code=state["exitcode"], stdout=out, stderr=err)
+
+    def shell(self, script: str) -> str:
+        """Run a test's own look into the guest."""
+        return self.run(GuestCommand(name="look", script=script)).stdout.strip()
+
+    def wait_for_agent(self) -> None:
+        """Wait until the guest agent answers."""
+        wait_for(f"the agent of {self.name}", lambda: agent.answers(self.lab, self.name), 300, pause_seconds=0.5)
+
+    def connect(self) -> str:
+        """Set the link up; return the address that the guest gets."""
+        mac = self.lab.run_inside(["virsh", "domiflist", self.name]).split()[-1]
+        self.lab.run_inside(["virsh", "domif-setlink", self.name, mac, "up"])
+        return wait_for(f"an address of {self.name}", self._address, 90, pause_seconds=0.5)
+
+    def destroy(self) -> None:
+        """Take the guest away."""
+        self.lab.attempt_inside(["virsh", "destroy", self.name])
+        self.lab.attempt_inside(["virsh", "undefine", self.name])
+        for file in self.lab.paths.pool.glob(f"{self.name}*"):
+            file.unlink()
+
+    def _finished(self, pid: int) -> dict[str, Any] | None:
+        state: dict[str, Any] | None = agent.call(self.lab, self.name, "guest-exec-status", pid=pid)
+        return state if state and state["exited"] else None
+
+    def _address(self) -> str | None:
+        return agent.ipv4_address(agent.call(self.lab, self.name, "guest-network-get-interfaces") or [])
+
+
+def boot(lab: Lab, profile: str, scratch: Path) -> PlantedGuest:
+    """Define and start the guest with its link down; the agent may not answer yet."""
+    guest = PlantedGuest(lab=lab, name=f"planted-{profile}", uuid=str(uuid.uuid4()))
+    guest.destroy()
+    image = guestimage.stage(lab, profile)
+    _plant(image, scratch, lab.paths.pool / f"{guest.name}.qcow2")
+    public_key = sources.ensure_user_key(lab).with_suffix(".pub").read_text().strip()
+    seed.write(lab.paths.pool / f"{guest.name}-seed.img", guest.name, guest.uuid, public_key)
+    domain = scratch / "domain.xml"
+    domain.write_text(_quarantined(guest, profile, kvm=lab.record.kvm))
+    lab.run_inside(["virsh", "pool-refresh", layout.POOL_NAME])
+    lab.run_inside(["virsh", "define", str(domain)])
+    lab.run_inside(["virsh", "start", guest.name])
+    return guest
+
+
+def _quarantined(guest: PlantedGuest, profile: str, *, kvm: bool) -> str:
+    wish = domainxml.SourceDomain(name=guest.name, uuid=guest.uuid, memory_mib=512, profile=profile, kvm=kvm)
+    domain = ET.fromstring(domainxml.render(wish))  # noqa: S314 - rendered a line above
+    for interface in domain.iter("interface"):
+        ET.SubElement(interface, "link", state="down")
+    return ET.tostring(domain, encoding="unicode")
+
+
+def _plant(image: Path, scratch: Path, target: Path) -> None:
+    """Write what a source's disk holds into the image; it is one bare ext4 file system."""
+    raw, listing = scratch / "disk.raw", scratch / "debugfs"
+    _call("qemu-img", "convert", "-O", "raw", str(image), str(raw))
+    commands = []
+    for number, (path, text) in enumerate(_source_files(scratch).items()):
+        file = scratch / f"planted-{number}"
+        file.write_text(text)
+        commands += [f"mkdir {parent}" for parent in reversed(Path(path).parents) if str(parent) != "/"]
+        commands += [f"rm {path}", f"write {file} {path}", f"sif {path} mode 0100600"]
+    commands.append("sif /etc/machine-id mode 0100444")
+    listing.write_text("\n".join(commands) + "\n")
+    _call("debugfs", "-w", "-f", str(listing), str(raw))
+    _call("qemu-img", "convert", "-O", "qcow2", str(raw), str(target))
+
+
+def _source_files(scratch: Path) -> dict[str, str]:
+    key = scratch / "source_key"
+    _call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+    return {
+        "/etc/machine-id": SOURCE_MACHINE_ID + "\n",
+        "/var/lib/dbus/machine-id": SOURCE_MACHINE_ID + "\n",
+        "/etc/ssh/ssh_host_ed25519_key": key.read_text(),
+        "/etc/ssh/ssh_host_ed25519_key.pub": key.with_suffix(".pub").read_text(),
+        "/etc/ssh/ssh_host_rsa_key": "an old key of another kind\n",
+        f"/var/log/journal/{SOURCE_MACHINE_ID}/system.journal": "",
+        f"{SOURCE_INSTANCE}/user-data.txt": "the source's user-data\n",
+        "/var/lib/dhcp/dhclient.leases": "lease of the source\n",
+        "/etc/udev/rules.d/70-persistent-net.rules": "# the source's\n",
+        "/home/dev/.ssh/authorized_keys": json.dumps("a key that the source let in") + "\n",
+    }
+
+
+def _call(*argv: str) -> None:
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,0 +1,144 @@
+"""The identity scripts in a real guest: one quarantined boot per profile, seen from inside and from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.integration.guest import planted
+
+from vmclone_lab import guestimage
+from vmclone_lab.lab import Lab
+from vmclone_lab.layout import Layout
+from vmclone_lab.progress import wait_for
+from vmclone_operator.domain.backend import GuestCommand
+from vmclone_operator.domain.guest import (
+    PROBE,
+    RELEASE_NETWORK_WAIT,
+    GuestProbe,
+    IdentityState,
+    identity_command,
+    identity_problems,
+    parse_probe,
+)
+
+pytestmark = pytest.mark.guest
+TOKEN = "attempt-1"
+BOOT_SECONDS = 400
+IDENTITY_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A guest whose identity was reset, and what its probes said before and after."""
+
+    guest: planted.PlantedGuest
+    hostname: str
+    command: GuestCommand
+    before: GuestProbe
+    after: GuestProbe
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab(Layout.from_environment(os.environ))
+
+
+@pytest.fixture(scope="module", params=guestimage.PROFILES)
+def reset(
+    request: pytest.FixtureRequest,
+    lab: Lab,
+    tmp_path_factory: pytest.TempPathFactory,
+    count_boots: Callable[[int], None],
+) -> Iterator[Reset]:
+    guest = planted.boot(lab, request.param, tmp_path_factory.mktemp("planted"))
+    count_boots(1)
+    try:
+        guest.wait_for_agent()
+        yield _reset(guest, f"dev-1-{request.param}")
+    finally:
+        guest.destroy()
+
+
+def _probe(guest: planted.PlantedGuest) -> GuestProbe:
+    return parse_probe(guest.run(PROBE).stdout)
+
+
+def _reset(guest: planted.PlantedGuest, hostname: str) -> Reset:
+    """Do what the engine does: probe until booted, reset, probe until it is done."""
+
+    def booted() -> GuestProbe | None:
+        probe = _probe(guest)
+        if probe.waiting_for_network:
+            guest.run(RELEASE_NETWORK_WAIT)
+        return probe if probe.booted else None
+
+    def done() -> GuestProbe | None:
+        probe = _probe(guest)
+        assert probe.state_of(TOKEN) is not IdentityState.FAILED, probe.identity_error
+        return probe if probe.state_of(TOKEN) is IdentityState.DONE else None
+
+    before = wait_for("the boot", booted, BOOT_SECONDS, pause_seconds=1)
+    command = identity_command(token=TOKEN, hostname=hostname, user="dev", authorized_keys=[_user_key(guest.lab)])
+    started = guest.run(command)
+    assert started.exit_code == 0, started.stderr
+    after = wait_for("the identity", done, IDENTITY_SECONDS, pause_seconds=0.5)
+    return Reset(guest=guest, hostname=hostname, command=command, before=before, after=after)
+
+
+def _user_key(lab: Lab) -> str:
+    return (lab.paths.keys / "dev_ed25519.pub").read_text().strip()
+
+
+def test_every_value_is_the_clones_own(reset: Reset) -> None:
+    assert identity_problems(reset.after, token=TOKEN, hostname=reset.hostname, siblings=()) == ()
+    assert reset.after.previous_machine_id_hash == reset.before.machine_id_hash
+    assert reset.after.machine_id_hash != reset.before.machine_id_hash
+
+
+def test_the_machine_id_is_that_of_the_vm_everywhere(reset: Reset) -> None:
+    """PID 1 remembers the old one, and D-Bus keeps a copy, unless both are told."""
+    question = "busctl call org.freedesktop.systemd1 / org.freedesktop.DBus.Peer GetMachineId"
+    answers = reset.guest.shell(f"cat /etc/machine-id /var/lib/dbus/machine-id; {question}").splitlines()
+    own = reset.guest.uuid.replace("-", "")
+    assert answers == [own, own, f's "{own}"']
+
+
+def test_nothing_of_the_source_is_left_where_the_identity_lived(reset: Reset) -> None:
+    look = "ls -d /var/log/journal/* /var/lib/cloud/instances/* /etc/ssh/ssh_host_* /var/lib/dhcp/*.lease* 2>&1"
+    found = [line for line in reset.guest.shell(look).splitlines() if "No such file" not in line]
+    assert sorted(Path(line).name for line in found) == sorted(
+        [reset.guest.uuid, reset.guest.uuid.replace("-", ""), "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
+    )
+
+
+def test_only_the_given_keys_let_the_user_in(reset: Reset) -> None:
+    look = "cat /home/dev/.ssh/authorized_keys; stat -c '%U %a' /home/dev/.ssh /home/dev/.ssh/authorized_keys"
+    assert reset.guest.shell(look).splitlines() == [_user_key(reset.guest.lab), "dev 700", "dev 600"]
+
+
+def test_the_journal_finds_what_is_written_now(reset: Reset) -> None:
+    written = "systemd-cat -t vmclone-test echo written; journalctl --sync; journalctl -q -n 1 -o cat -t vmclone-test"
+    assert reset.guest.shell(written) == "written"
+
+
+def test_the_clone_is_delivered_without_failed_units(reset: Reset) -> None:
+    assert reset.guest.shell("systemctl --failed --no-legend --plain") == ""
+
+
+def test_a_repeat_with_the_same_token_changes_nothing(reset: Reset) -> None:
+    """A crash between the command and the status write must not cost a second identity."""
+    assert reset.guest.run(reset.command).exit_code == 0
+    assert _probe(reset.guest) == reset.after
+
+
+def test_once_connected_the_clone_is_itself_on_the_wire(reset: Reset) -> None:
+    lab, address = reset.guest.lab, reset.guest.connect()
+    scanned = lab.attempt_inside(["ssh-keyscan", "-T", "20", address], timeout_seconds=60).stdout
+    shown = [" ".join(line.split()[1:3]) for line in scanned.splitlines() if not line.startswith("#")]
+    assert tuple(shown) == reset.after.ssh_host_keys
+    leases = lab.run_inside(["virsh", "net-dhcp-leases", "default"])
+    assert [line.split()[5] for line in leases.splitlines() if address in line] == [reset.hostname]

@@ -1,0 +1,198 @@
+"""A whole operator in one thread, on a clock that only moves when nothing is due: engine, API server, fake backend.
+
+Kills are real for the engine: it is thrown away with its cache and sessions, and a new one starts from
+what the API server and the provider hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from tests.support.memory_cluster import MemoryCluster
+
+from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.queue import PassFailed, Priority
+from vmclone_operator.engine.reconcile import reconcile
+from vmclone_operator.engine.resync import resync
+from vmclone_operator.engine.sessions import Sessions
+from vmclone_operator.handlers import take_event
+from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable
+from vmclone_operator.kube.events import EventRecorder
+from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, Killed, World
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WATCHED = (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA)
+RESYNC_SECONDS = 60.0
+
+
+@dataclass
+class SimClock:
+    """Seconds since the start of the simulation."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+
+@dataclass
+class SimQueue:
+    """The work queue with simulated time: one pass at a time, earliest due first."""
+
+    clock: SimClock
+    due: dict[Key, tuple[float, int]] = field(default_factory=dict)
+    failures: dict[Key, int] = field(default_factory=dict)
+    _order: itertools.count[int] = field(default_factory=itertools.count)
+
+    def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:  # noqa: ARG002
+        self.due[key] = (self.clock(), next(self._order))
+
+    def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:  # noqa: ARG002
+        wanted = self.clock() + seconds
+        if key not in self.due or self.due[key][0] > wanted:
+            self.due[key] = (wanted, next(self._order))
+
+    def pop(self) -> tuple[Key, float]:
+        key = min(self.due, key=lambda k: self.due[k])
+        return key, self.due.pop(key)[0]
+
+    def backoff(self, key: Key) -> float:
+        count = self.failures[key] = self.failures.get(key, 0) + 1
+        return min(300.0, 2.0 ** min(count - 1, 10))
+
+
+class Simulation:
+    """An operator installation under test."""
+
+    def __init__(self, schedule: FaultSchedule | None = None, *, late_events: bool = True) -> None:
+        self.clock = SimClock()
+        self.schedule = schedule or FaultSchedule()
+        self.world = World(clock=self.clock, faults=self.schedule)
+        self.world.boot_seconds, self.world.settle_seconds = 30, 2
+        self.world.copy_seconds, self.world.dhcp_seconds = 3, 2
+        self.cluster = MemoryCluster(now=lambda: self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self.cluster.around = self._around
+        self.kills = 0
+        self._late_events = late_events
+        self._events: list[tuple[Kind, str, Document]] = []
+        self.passes = 0
+        self._tokens = itertools.count(1)
+        self._next_resync = RESYNC_SECONDS
+        self.cluster.watchers.append(self._tell)
+        self._start()
+
+    def _start(self) -> None:
+        """Start an operator process: empty cache, no session, everything it knows comes from outside."""
+        self.queue = SimQueue(self.clock)
+        cache = Cache()
+        sessions = Sessions(
+            cluster=self.cluster,
+            namespace="vmclone-system",
+            load=lambda _: FakeBackend(self.world),
+            wake=self._wake,
+            fence=lambda: None,
+            clock=self.clock,
+        )
+        self.engine = Engine(
+            cluster=self.cluster,
+            cache=cache,
+            queue=self.queue,
+            sessions=sessions,
+            events=EventRecorder(self.cluster, reporter="sim", clock=self.clock, now=self.clock.now),
+            instance="instance-1",
+            clock=self.clock,
+            now=self.clock.now,
+            new_token=lambda: f"{next(self._tokens):08x}",
+        )
+        for key, document in list(self.cluster.documents.items()):
+            if key.kind in WATCHED:
+                take_event(self.engine, key.kind, None, copy.deepcopy(document))
+
+    def restart(self) -> None:
+        """Kill the operator and start another."""
+        self.kills += 1
+        self.world.restart_operator()
+        self._events.clear()
+        self._start()
+
+    def _wake(self, incarnation: str) -> None:
+        key = self.engine.cache.by_incarnation(incarnation)
+        if key is not None:
+            self.queue.add(key)
+
+    def _tell(self, kind: Kind, event: str, document: Document) -> None:
+        """Deliver an event at once (before the writer has its answer), or only after the pass that caused it."""
+        if kind not in WATCHED:
+            return
+        if self._late_events:
+            self._events.append((kind, event, document))
+        else:
+            take_event(self.engine, kind, event, document)
+
+    def _deliver(self) -> None:
+        events, self._events = self._events, []
+        for kind, event, document in events:
+            take_event(self.engine, kind, event, document)
+
+    def _around(self, name: str, act: Callable[[], Document]) -> Document:
+        try:
+            return self.schedule.run("kube", name, "", act, advance=self.world.advance, writes=True)
+        except CloneError as error:
+            raise Unavailable(str(error)) from error
+
+    def run(self, seconds: float = 3600, *, until: Callable[[], bool] = lambda: False) -> None:
+        """Run until the given condition holds or that much simulated time has passed."""
+        asyncio.run(self._run(self.clock() + seconds, until))
+
+    async def _run(self, end: float, until: Callable[[], bool]) -> None:
+        while not until() and self.clock() < end:
+            self._deliver()
+            upcoming = min((due for due, _ in self.queue.due.values()), default=end)
+            if not self.queue.due or min(self._next_resync, end) < upcoming:
+                self.clock.seconds = max(self.clock(), min(self._next_resync, end))
+                if self.clock() >= end:
+                    return
+                await self._survive(self._resync)
+                continue
+            key, due = self.queue.pop()
+            self.clock.seconds = max(self.clock(), min(due, end))
+            await self._survive(partial(self._pass, key))
+
+    async def _survive(self, action: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await action()
+        except Killed:
+            self.restart()
+
+    async def _resync(self) -> None:
+        self._next_resync = self.clock() + RESYNC_SECONDS
+        await resync(self.engine)
+
+    async def _pass(self, key: Key) -> None:
+        self.passes += 1
+        queue = self.queue
+        try:
+            after = await reconcile(self.engine, key)
+        except PassFailed as failure:
+            after = max(failure.after, min(failure.limit, queue.backoff(key)))
+        else:
+            queue.failures.pop(key, None)
+        if after is not None:
+            queue.add_after(key, max(after, 0.01))
+
+    def get(self, kind: Kind, name: str, namespace: str = "") -> Document | None:
+        return self.cluster.documents.get(Key(kind, namespace, name))

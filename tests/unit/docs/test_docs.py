@@ -1,0 +1,91 @@
+"""Documentation that points nowhere is worse than none: links resolve, and commands exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmclone_operator.domain import errors
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE_CODE = re.compile(r"(`+).+?\1")
+HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
+EXPLICIT_ANCHOR = re.compile(r'<a id="([^"]+)">')
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def without_code(text: str) -> str:
+    return INLINE_CODE.sub("", FENCE.sub("", text))
+
+
+def anchors(text: str) -> set[str]:
+    """Return what a link into the page may name, by the rule of common Markdown renderers."""
+    headings = (
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in HEADING.findall(FENCE.sub("", text))
+    )
+    return {*headings, *EXPLICIT_ANCHOR.findall(text)}
+
+
+def broken_links(page: Path, text: str) -> Iterator[str]:
+    for link in LINK.findall(without_code(text)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        if not target.exists():
+            yield f"{link}: no such file"
+        elif anchor and anchor not in anchors(text if target == page else target.read_text(encoding="utf-8")):
+            yield f"{link}: no such heading"
+
+
+def commands(text: str) -> Iterator[str]:
+    """Return the first word of every command line in a shell block."""
+    for language, block in FENCE.findall(text):
+        if language not in {"console", "sh", "bash"}:
+            continue
+        for line in block.splitlines():
+            words = shlex.split(line.removeprefix("$ ").removeprefix("# "), comments=True) if line.strip() else []
+            yield from words[:1]
+
+
+@each_page
+def test_every_relative_link_resolves(page: Path) -> None:
+    assert not list(broken_links(page, page.read_text(encoding="utf-8")))
+
+
+@each_page
+def test_every_command_of_ours_exists(page: Path) -> None:
+    ours = [word for word in commands(page.read_text(encoding="utf-8")) if word.startswith(("hack/", ".ci/"))]
+    assert not [word for word in ours if not os.access(ROOT / word, os.X_OK)]
+
+
+def reasons(error: type[errors.CloneError]) -> set[str]:
+    return {error.reason}.union(*(reasons(kind) for kind in error.__subclasses__()))
+
+
+def test_every_reason_of_an_error_is_explained() -> None:
+    explained = anchors((ROOT / "docs/reference/conditions.md").read_text(encoding="utf-8"))
+    assert not [reason for reason in sorted(reasons(errors.CloneError)) if reason.lower() not in explained]
+
+
+def test_a_broken_link_would_be_found() -> None:
+    text = "[a](no-such-file.md) [b](#no-such-heading) [c](#here) [d](test_docs.py)\n# Here\n"
+    assert list(broken_links(Path(__file__), text)) == [
+        "no-such-file.md: no such file",
+        "#no-such-heading: no such heading",
+    ]
+
+
+def test_a_command_in_a_shell_block_would_be_found() -> None:
+    text = "```console\n$ hack/nothing --now\nits output\n```\n```yaml\nhack/other: 1\n```\n"
+    assert list(commands(text)) == ["hack/nothing", "its"]

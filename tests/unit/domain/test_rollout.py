@@ -1,0 +1,137 @@
+"""Which replicas exist, whose turn it is, and how long frozen points live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from vmclone_operator.api.vmclone import FrozenPointStatus
+from vmclone_operator.domain.naming import assign_sessions
+from vmclone_operator.domain.rollout import (
+    ReplicaView,
+    has_turn,
+    needs_freeze,
+    newest_complete,
+    plan_replicas,
+    releasable,
+    session_conflicts,
+)
+
+
+def view(ordinal: int, **more: object) -> ReplicaView:
+    return ReplicaView(name=f"dev-{ordinal}", ordinal=ordinal, uid=f"u{ordinal}", **more)  # type: ignore[arg-type]
+
+
+def point(name: str, *, frozen: str = "t1", complete: bool = True) -> FrozenPointStatus:
+    done = frozen if complete else ""
+    return FrozenPointStatus(id=name, source_id="s", recorded_time=frozen, frozen_time=frozen, completion_time=done)
+
+
+REPLICAS = {
+    "nothing there: all are made": ([], 3, (1, 2, 3), ()),
+    "scale up makes the missing ones": ([view(1)], 3, (2, 3), ()),
+    "scale down removes the highest first": ([view(1), view(2), view(3)], 1, (), (3, 2)),
+    "a removed one is not removed twice": ([view(1), view(2, deleting=True)], 1, (), ()),
+    "an ordinal still going is not made again yet": ([view(1, deleting=True)], 1, (), ()),
+    "a clone deleted by hand is removed to be made again": ([view(1, missing=True)], 1, (), (1,)),
+    "as wanted: nothing": ([view(1), view(2)], 2, (), ()),
+}
+
+
+@pytest.mark.parametrize(("existing", "wanted", "create", "delete"), REPLICAS.values(), ids=REPLICAS.keys())
+def test_replicas_become_what_is_wanted(
+    existing: Sequence[ReplicaView], wanted: int, create: tuple[int, ...], delete: tuple[int, ...]
+) -> None:
+    changes = plan_replicas(existing, wanted=wanted, paused=False)
+    assert (changes.create, tuple(r.ordinal for r in changes.delete)) == (create, delete)
+
+
+def test_paused_changes_no_replica() -> None:
+    changes = plan_replicas([view(1), view(2)], wanted=5, paused=True)
+    assert (changes.create, changes.delete) == ((), ())
+
+
+SESSIONS = {
+    "one replica is the prefix itself": ({}, 1, {1: "dev"}),
+    "several are numbered": ({}, 3, {1: "dev-1", 2: "dev-2", 3: "dev-3"}),
+    "1 -> 3 keeps the first name": ({1: "dev"}, 3, {1: "dev", 2: "dev-2", 3: "dev-3"}),
+    "3 -> 1 keeps what was recorded": ({1: "dev-1", 2: "dev-2"}, 1, {1: "dev-1", 2: "dev-2"}),
+    "none wanted, none named": ({}, 0, {}),
+}
+
+
+@pytest.mark.parametrize(("recorded", "replicas", "expected"), SESSIONS.values(), ids=SESSIONS.keys())
+def test_a_session_keeps_its_name_for_life(recorded: dict[int, str], replicas: int, expected: dict[int, str]) -> None:
+    assert assign_sessions(recorded, prefix="dev", replicas=replicas) == expected
+
+
+FREEZES = {
+    "a replica without clone and no point": ([], [view(1)], True),
+    "all replicas have their clones": ([], [view(1, provisioned=True)], False),
+    "a complete point is used again": ([point("a")], [view(1)], False),
+    "a point on its way is waited for": ([point("a", complete=False)], [view(1)], False),
+    "a replica that goes needs none": ([], [view(1, deleting=True)], False),
+}
+
+
+@pytest.mark.parametrize(("points", "replicas", "expected"), FREEZES.values(), ids=FREEZES.keys())
+def test_a_source_is_frozen_once_and_only_when_needed(
+    points: Sequence[FrozenPointStatus], replicas: Sequence[ReplicaView], expected: bool
+) -> None:
+    assert needs_freeze(points, replicas) is expected
+
+
+RELEASES = {
+    "the newest stays while a replica is left": ([point("a")], [view(1, provisioned=True)], []),
+    "the newest goes with the last replica": ([point("a")], [], ["a"]),
+    "an older one stays while a clone stands on it": (
+        [point("a", frozen="t1"), point("b", frozen="t2")],
+        [view(1, frozen_point="a")],
+        [],
+    ),
+    "an older one that nothing stands on goes": (
+        [point("a", frozen="t1"), point("b", frozen="t2")],
+        [view(1, frozen_point="b")],
+        ["a"],
+    ),
+    "one still being copied is not released here": ([point("a", complete=False)], [], []),
+}
+
+
+@pytest.mark.parametrize(("points", "replicas", "expected"), RELEASES.values(), ids=RELEASES.keys())
+def test_a_frozen_point_lives_as_long_as_something_needs_it(
+    points: Sequence[FrozenPointStatus], replicas: Sequence[ReplicaView], expected: list[str]
+) -> None:
+    assert [p.id for p in releasable(points, replicas)] == expected
+
+
+def test_the_newest_complete_point_is_cloned_from() -> None:
+    points = [point("a", frozen="t1"), point("b", frozen="t3", complete=False), point("c", frozen="t2")]
+    assert newest_complete(points) == points[2]
+
+
+def test_turns_are_first_come_first_served() -> None:
+    others = [("t1", "a"), ("t2", "b"), ("t4", "d")]
+    assert has_turn(("t3", "c"), others, limit=3)
+    assert not has_turn(("t3", "c"), others, limit=2)
+
+
+CONFLICTS = {
+    "free": ({}, ("t1", "u1"), None),
+    "recorded by another VMClone": ({"dev": ("other", True, ("t9", "u9"))}, ("t1", "u1"), ("dev", "other")),
+    "wished by an older VMClone": ({"dev": ("other", False, ("t0", "u0"))}, ("t1", "u1"), ("dev", "other")),
+    "wished by a younger VMClone": ({"dev": ("other", False, ("t2", "u2"))}, ("t1", "u1"), None),
+}
+
+
+@pytest.mark.parametrize(("others", "me", "expected"), CONFLICTS.values(), ids=CONFLICTS.keys())
+def test_a_session_belongs_to_one_vmclone(
+    others: dict[str, tuple[str, bool, tuple[str, str]]], me: tuple[str, str], expected: tuple[str, str] | None
+) -> None:
+    assert session_conflicts({1: "dev"}, {}, others, me) == expected
+
+
+def test_a_recorded_session_is_never_taken_away() -> None:
+    others = {"dev": ("other", True, ("t0", "u0"))}
+    assert session_conflicts({1: "dev"}, {1: "dev"}, others, ("t1", "u1")) is None
