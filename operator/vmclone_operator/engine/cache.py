@@ -31,7 +31,7 @@ class Cache:
             return False  # the answer to a last write may arrive after the news that the object is gone
         key = key_of(kind, document)
         old = self._documents.get(key)
-        if old is not None and _same_object(old, document) and _version(document) <= _version(old):
+        if old is not None and _version(document) <= _version(old):
             return False
         document["metadata"].pop("managedFields", None)
         self._documents[key] = document

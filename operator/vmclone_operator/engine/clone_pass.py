@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
-from vmclone_operator.api.vmclone import (
-    CopyStatus,
-    FrozenPointStatus,
-    ProgressStatus,
-    SessionStatus,
-    SourceStatus,
-    VMCloneSpec,
-    VMCloneStatus,
-)
-from vmclone_operator.domain import naming, summary
+from vmclone_operator.api.vmclone import SessionStatus, SourceStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import BackendSession, Consistency, Owner, SourceInfo
-from vmclone_operator.domain.conditions import ConditionWriter, is_true, without
+from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.plan import Blocker
 from vmclone_operator.domain.rollout import ReplicaView, open_point, plan_replicas, session_conflicts
 from vmclone_operator.engine import consent
 from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
-from vmclone_operator.engine.context import Engine, annotation, is_deleting
+from vmclone_operator.engine.clone_report import summarised, view_of
+from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.freezing import Freezer
 from vmclone_operator.engine.replica import controller_of, new_replica
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
+
+log = logging.getLogger(__name__)
 
 _STATUS_PAUSE_SECONDS = 1.0
 
@@ -144,7 +140,7 @@ class ClonePass:
         return found
 
     def _views(self) -> list[ReplicaView]:
-        return [_view(document) for document in self._replicas()]
+        return [view_of(document) for document in self._replicas()]
 
     async def _frozen_points(
         self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None
@@ -163,6 +159,8 @@ class ClonePass:
         may_begin = blocker is None and not self._spec.paused
         if may_begin and not status.frozen_points:
             status = await self._intend(status, session, freezer, found)
+        if _not_yet_frozen(status) and self._copied_elsewhere(status):
+            return status, 1.0
         if may_begin and _not_yet_frozen(status):
             may_begin = await self._may_freeze_live()
         step = await freezer.advance(status.frozen_points, may_begin=may_begin)
@@ -170,6 +168,8 @@ class ClonePass:
             step = await freezer.release(status.frozen_points, self._views())
         if step.points != status.frozen_points:
             status = await self._commit(status.model_copy(update={"frozen_points": step.points}))
+            place = str(key_of(Kind.VMCLONE, self._document))
+            log.info("frozen points", extra={"object": place, "count": len(step.points), "note": step.message})
             self._wake_waiting()
         return status, step.again_seconds
 
@@ -187,6 +187,19 @@ class ClonePass:
         update = {"frozen_points": points, "source": _source_status(info, found.backend_name)}
         return await self._commit(status.model_copy(update=update))
 
+    def _copied_elsewhere(self, status: VMCloneStatus) -> bool:
+        """Return whether another VMClone's frozen point of this source is still copied: freezes queue per source.
+
+        A backend may know only how the source's last copy ended, not whose it was; so none begins before that is told.
+        """
+        source_id = status.frozen_points[-1].source_id
+        for other in self._engine.cache.all(Kind.VMCLONE):
+            point = open_point(VMCloneStatus.model_validate(other.get("status") or {}).frozen_points)
+            copied = point is not None and point.source_id == source_id and bool(point.frozen_time)
+            if copied and other["metadata"]["uid"] != self._uid:
+                return True
+        return False
+
     async def _may_freeze_live(self) -> bool:
         """Read the wish and the grants live: the source is about to be touched."""
         live = await self._engine.live(key_of(Kind.VMCLONE, self._document))
@@ -202,7 +215,14 @@ class ClonePass:
     async def _report(self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None) -> float | None:
         """Write the summary, at most once a second; return when to try again if it was too early."""
         generation = self._document["metadata"].get("generation", 1)
-        final = self._summarised(status, found, blocker, generation)
+        final = summarised(
+            self._document,
+            self._replicas(),
+            status,
+            mode=found.mode,
+            blocker=blocker,
+            writer=ConditionWriter(generation=generation, now=self._engine.timestamp()),
+        )
         document = dumped(final)
         if document == self._document.get("status"):
             return None
@@ -222,70 +242,6 @@ class ClonePass:
             state = (document.get("status") or {}).get("state", "")
             if state in ("", "Failed"):
                 self._engine.queue.add(key_of(Kind.REPLICA, document))
-
-    def _summarised(
-        self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None, generation: int
-    ) -> VMCloneStatus:
-        reports, wanted = self._reports(), self._spec.replicas
-        state = summary.readiness(reports, wanted=wanted, paused=self._spec.paused, blocker=blocker)
-        writer = ConditionWriter(generation=generation, now=self._engine.timestamp())
-        conditions = writer.put_readiness(status.conditions, state)
-        word = blocker or Blocker(reason="SourceReady", message=f"CloneSource {self._spec.source.name} is granted")
-        conditions = writer.put(
-            conditions, "SourceReady", status=blocker is None, reason=word.reason, message=word.message
-        )
-        if self._spec.paused:
-            conditions = writer.put(conditions, "Paused", status=True, reason="Paused", message="spec.paused is true")
-        else:
-            conditions = without(conditions, "Paused")
-        return status.model_copy(
-            update={
-                "observed_generation": generation,
-                "last_handled_reconcile_at": annotation(self._document, "reconcile-requested-at")[:128],
-                "replicas": len(reports),
-                "ready_replicas": sum(r.ready for r in reports),
-                "failed_replicas": sum(r.stalled for r in reports),
-                "selector": f"{VMCLONE_UID_LABEL}={self._uid}",
-                "summary": summary.summary_line(reports, wanted=wanted)[:253],
-                "mode": found.mode or status.mode,
-                "copy_": CopyStatus(requested=self._spec.disk.copy_, actual="Linked"),
-                "progress": ProgressStatus(percent=summary.overall_percent(reports, wanted=wanted)),
-                "frozen_points": self._with_ordinals(status.frozen_points),
-                "replica_statuses": tuple(r.row() for r in reports),
-                "conditions": conditions,
-            }
-        )
-
-    def _with_ordinals(self, points: Sequence[FrozenPointStatus]) -> tuple[FrozenPointStatus, ...]:
-        views = self._views()
-        return tuple(
-            p.model_copy(update={"ordinals": tuple(v.ordinal for v in views if v.frozen_point == p.id)}) for p in points
-        )
-
-    def _reports(self) -> list[summary.ReplicaReport]:
-        return [
-            summary.ReplicaReport(
-                ordinal=d["spec"]["ordinal"],
-                session=d["spec"]["session"],
-                uid=d["metadata"]["uid"],
-                deleting=is_deleting(d),
-                status=VMCloneReplicaStatus.model_validate(d.get("status") or {}),
-            )
-            for d in self._replicas()
-        ]
-
-
-def _view(document: Document) -> ReplicaView:
-    status = VMCloneReplicaStatus.model_validate(document.get("status") or {})
-    return ReplicaView(
-        name=document["metadata"]["name"],
-        ordinal=document["spec"]["ordinal"],
-        uid=document["metadata"]["uid"],
-        deleting=is_deleting(document),
-        provisioned=is_true(status.conditions, "Provisioned"),
-        missing=is_true(status.conditions, "Drifted"),
-        frozen_point=status.intent.frozen_point if status.intent is not None else "",
-    )
 
 
 def _recorded(status: VMCloneStatus) -> dict[int, str]:

@@ -63,10 +63,11 @@ class Freezer:
             return FreezeStep(points=points)
         if point.frozen_time:
             return await self._follow(points, point)
-        await self.session.thaw(point.source_id)
-        if not may_begin:
-            return FreezeStep(points=points)
-        return await self._freeze(points, point)
+        async with self.engine.source_gate(self.backend, point.source_id):
+            await self.session.thaw(point.source_id)
+            if not may_begin:
+                return FreezeStep(points=points)
+            return await self._freeze(points, point)
 
     async def release(self, points: Points, replicas: Sequence[ReplicaView]) -> FreezeStep:
         """Remove one frozen point that nothing needs any more."""
@@ -82,11 +83,10 @@ class Freezer:
             source_id=point.source_id,
             consistency=self.consistency,
         )
-        async with self.engine.source_gate(self.backend, point.source_id):
-            try:
-                frozen = await self.session.freeze(intent)
-            except CloneFailed as error:
-                return await self._drop(points, point, str(error))
+        try:
+            frozen = await self.session.freeze(intent)
+        except CloneFailed as error:
+            return await self._drop(points, point, str(error))
         update = {
             "frozen_time": self.engine.timestamp(),
             "consistency": frozen.consistency.value,

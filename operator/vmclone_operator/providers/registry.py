@@ -24,9 +24,10 @@ def load(kind: str, *, allow_fake: bool) -> Backend:
     module, _, name = _KINDS[kind].partition(":")
     try:
         return cast("Backend", getattr(import_module(module), name)())
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # the C library below it may be missing as well
         if (error.name or "").partition(".")[0] == _OWN_PACKAGE:
             raise
+        needed = error.name or kind
         raise CapabilityMissing(
-            f"the {kind} backend needs the Python package {error.name}; run: pip install vmclone-operator[{kind}]"
+            f"the {kind} backend needs the Python package {needed}; run: pip install vmclone-operator[{kind}]"
         ) from error

@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmclone_lab import agent, domainxml, guestimage, layout, seed, sources
+from vmclone_lab import agent, domainxml, guestimage, layout, sources
 from vmclone_lab.lab import Lab
 from vmclone_lab.progress import wait_for
-from vmclone_operator.domain.backend import GuestCommand, GuestResult
+from vmclone_operator.domain.backend import GuestCommand, GuestResult, Seed
+from vmclone_operator.providers.libvirt.seed import seed_image
 
 SOURCE_MACHINE_ID = "5eed" * 8
 SOURCE_INSTANCE = "/var/lib/cloud/instances/the-source"
 ANSWER_SECONDS = 60
+_ACCOUNTS = {
+    "/etc/passwd": "dev:x:1000:1000:Developer:/home/dev:/bin/bash\n",
+    "/etc/group": "dev:x:1000:\n",
+    "/etc/shadow": "dev:*:19000:0:99999:7:::\n",
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,12 @@ class PlantedGuest:
     lab: Lab
     name: str
     uuid: str
+    scratch: Path
+
+    @property
+    def source_host_key(self) -> str:
+        """The host key that the source had: type and key."""
+        return " ".join((self.scratch / "source_key.pub").read_text().split()[:2])
 
     def run(self, command: GuestCommand) -> GuestResult:
         """Run one command the way a provider does."""
@@ -50,10 +62,14 @@ class PlantedGuest:
         """Wait until the guest agent answers."""
         wait_for(f"the agent of {self.name}", lambda: agent.answers(self.lab, self.name), 300, pause_seconds=0.5)
 
+    @property
+    def mac(self) -> str:
+        """The MAC of its only interface."""
+        return self.lab.run_inside(["virsh", "domiflist", self.name]).split()[-1]
+
     def connect(self) -> str:
         """Set the link up; return the address that the guest gets."""
-        mac = self.lab.run_inside(["virsh", "domiflist", self.name]).split()[-1]
-        self.lab.run_inside(["virsh", "domif-setlink", self.name, mac, "up"])
+        self.lab.run_inside(["virsh", "domif-setlink", self.name, self.mac, "up"])
         return wait_for(f"an address of {self.name}", self._address, 90, pause_seconds=0.5)
 
     def destroy(self) -> None:
@@ -73,12 +89,13 @@ class PlantedGuest:
 
 def boot(lab: Lab, profile: str, scratch: Path) -> PlantedGuest:
     """Define and start the guest with its link down; the agent may not answer yet."""
-    guest = PlantedGuest(lab=lab, name=f"planted-{profile}", uuid=str(uuid.uuid4()))
+    guest = PlantedGuest(lab=lab, name=f"planted-{profile}", uuid=str(uuid.uuid4()), scratch=scratch)
     guest.destroy()
     image = guestimage.stage(lab, profile)
     _plant(image, scratch, lab.paths.pool / f"{guest.name}.qcow2")
-    public_key = sources.ensure_user_key(lab).with_suffix(".pub").read_text().strip()
-    seed.write(lab.paths.pool / f"{guest.name}-seed.img", guest.name, guest.uuid, public_key)
+    sources.ensure_user_key(lab)
+    seed = seed_image(Seed(instance_id=guest.uuid, hostname=guest.name))
+    (lab.paths.pool / f"{guest.name}-seed.img").write_bytes(seed)
     domain = scratch / "domain.xml"
     domain.write_text(_quarantined(guest, profile, kvm=lab.record.kvm))
     lab.run_inside(["virsh", "pool-refresh", layout.POOL_NAME])
@@ -100,21 +117,22 @@ def _plant(image: Path, scratch: Path, target: Path) -> None:
     raw, listing = scratch / "disk.raw", scratch / "debugfs"
     _call("qemu-img", "convert", "-O", "raw", str(image), str(raw))
     commands = []
-    for number, (path, text) in enumerate(_source_files(scratch).items()):
+    for number, (path, text) in enumerate(_source_files(scratch, raw).items()):
         file = scratch / f"planted-{number}"
         file.write_text(text)
         commands += [f"mkdir {parent}" for parent in reversed(Path(path).parents) if str(parent) != "/"]
         commands += [f"rm {path}", f"write {file} {path}", f"sif {path} mode 0100600"]
-    commands.append("sif /etc/machine-id mode 0100444")
+    commands += [f"sif {path} mode 0100644" for path in ("/etc/machine-id", "/etc/passwd", "/etc/group")]
     listing.write_text("\n".join(commands) + "\n")
     _call("debugfs", "-w", "-f", str(listing), str(raw))
     _call("qemu-img", "convert", "-O", "qcow2", str(raw), str(target))
 
 
-def _source_files(scratch: Path) -> dict[str, str]:
+def _source_files(scratch: Path, raw: Path) -> dict[str, str]:
     key = scratch / "source_key"
     _call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    return {
+    accounts = {path: _read(raw, path) + line for path, line in _ACCOUNTS.items()}
+    return accounts | {
         "/etc/machine-id": SOURCE_MACHINE_ID + "\n",
         "/var/lib/dbus/machine-id": SOURCE_MACHINE_ID + "\n",
         "/etc/ssh/ssh_host_ed25519_key": key.read_text(),
@@ -126,6 +144,10 @@ def _source_files(scratch: Path) -> dict[str, str]:
         "/etc/udev/rules.d/70-persistent-net.rules": "# the source's\n",
         "/home/dev/.ssh/authorized_keys": json.dumps("a key that the source let in") + "\n",
     }
+
+
+def _read(raw: Path, path: str) -> str:
+    return subprocess.run(["debugfs", "-R", f"cat {path}", str(raw)], check=True, capture_output=True, text=True).stdout
 
 
 def _call(*argv: str) -> None:

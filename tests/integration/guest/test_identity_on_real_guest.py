@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -76,17 +76,21 @@ def _reset(guest: planted.PlantedGuest, hostname: str) -> Reset:
             guest.run(RELEASE_NETWORK_WAIT)
         return probe if probe.booted else None
 
-    def done() -> GuestProbe | None:
-        probe = _probe(guest)
-        assert probe.state_of(TOKEN) is not IdentityState.FAILED, probe.identity_error
-        return probe if probe.state_of(TOKEN) is IdentityState.DONE else None
-
     before = wait_for("the boot", booted, BOOT_SECONDS, pause_seconds=1)
     command = identity_command(token=TOKEN, hostname=hostname, user="dev", authorized_keys=[_user_key(guest.lab)])
     started = guest.run(command)
     assert started.exit_code == 0, started.stderr
-    after = wait_for("the identity", done, IDENTITY_SECONDS, pause_seconds=0.5)
+    after = _wait_until_done(guest, TOKEN)
     return Reset(guest=guest, hostname=hostname, command=command, before=before, after=after)
+
+
+def _wait_until_done(guest: planted.PlantedGuest, token: str) -> GuestProbe:
+    def done() -> GuestProbe | None:
+        probe = _probe(guest)
+        assert probe.state_of(token) is not IdentityState.FAILED, probe.identity_error
+        return probe if probe.state_of(token) is IdentityState.DONE else None
+
+    return wait_for("the identity", done, IDENTITY_SECONDS, pause_seconds=0.5)
 
 
 def _user_key(lab: Lab) -> str:
@@ -97,6 +101,8 @@ def test_every_value_is_the_clones_own(reset: Reset) -> None:
     assert identity_problems(reset.after, token=TOKEN, hostname=reset.hostname, siblings=()) == ()
     assert reset.after.previous_machine_id_hash == reset.before.machine_id_hash
     assert reset.after.machine_id_hash != reset.before.machine_id_hash
+    assert reset.guest.source_host_key in reset.after.previous_ssh_host_keys
+    assert reset.guest.source_host_key not in reset.after.ssh_host_keys
 
 
 def test_the_machine_id_is_that_of_the_vm_everywhere(reset: Reset) -> None:
@@ -140,5 +146,23 @@ def test_once_connected_the_clone_is_itself_on_the_wire(reset: Reset) -> None:
     scanned = lab.attempt_inside(["ssh-keyscan", "-T", "20", address], timeout_seconds=60).stdout
     shown = [" ".join(line.split()[1:3]) for line in scanned.splitlines() if not line.startswith("#")]
     assert tuple(shown) == reset.after.ssh_host_keys
-    leases = lab.run_inside(["virsh", "net-dhcp-leases", "default"])
-    assert [line.split()[5] for line in leases.splitlines() if address in line] == [reset.hostname]
+    known_hosts = reset.guest.scratch / "known_hosts"
+    known_hosts.write_text(f"{address} {shown[0]}\n")
+    key = str(lab.paths.keys / "dev_ed25519")
+    words = ["ssh", "-o", f"UserKnownHostsFile={known_hosts}", "-o", "BatchMode=yes", "-i", key]
+    login = lab.attempt_inside([*words, f"dev@{address}", "hostname"], timeout_seconds=60)
+    assert login.stdout.strip() == reset.hostname, login.stderr
+    leases = lab.run_inside(["virsh", "net-dhcp-leases", "default", "--mac", reset.guest.mac]).splitlines()
+    assert [line.split()[5] for line in leases if "ipv4" in line] == [reset.hostname]
+
+
+def test_a_reset_that_was_killed_runs_again_from_the_beginning(reset: Reset) -> None:
+    """Last in this module: it gives the guest another identity."""
+    again = identity_command(token="attempt-2", hostname="dev-1-again", user="dev", authorized_keys=[])
+    kill = f"({again.script})\nsleep 1\nsystemctl kill -s KILL vmclone-identity.service"
+    reset.guest.run(replace(again, script=kill))
+    assert _probe(reset.guest).state_of("attempt-2") is IdentityState.NONE
+    assert reset.guest.run(again).exit_code == 0
+    probe = _wait_until_done(reset.guest, "attempt-2")
+    assert identity_problems(probe, token="attempt-2", hostname="dev-1-again", siblings=()) == ()
+    assert probe.previous_ssh_host_keys == reset.after.ssh_host_keys

@@ -1,47 +1,43 @@
-"""The registry loads only what is asked for, and what is missing is said with the command that helps."""
+"""A backend is found by its kind; what is missing is named with the words that install it."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 import pytest
 
 from vmclone_operator.domain.errors import CapabilityMissing
+from vmclone_operator.providers import registry
 from vmclone_operator.providers.fake import FakeBackend
-from vmclone_operator.providers.registry import load
-
-OWN_MODULE = "vmclone_operator.providers.libvirt"
 
 
-def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    """Make a package look as if it was not installed, and our libvirt modules as if never imported."""
-    for name in list(sys.modules):
-        if name == OWN_MODULE or name.startswith(f"{OWN_MODULE}."):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
-
-
-def test_the_fake_backend_is_loaded_when_it_is_allowed() -> None:
-    assert isinstance(load("fake", allow_fake=True), FakeBackend)
-
-
-def test_the_fake_backend_is_refused_with_the_flag_that_allows_it() -> None:
+def test_fake_is_given_only_to_an_operator_that_allows_it() -> None:
+    assert isinstance(registry.load("fake", allow_fake=True), FakeBackend)
     with pytest.raises(CapabilityMissing, match="--allow-fake"):
-        load("fake", allow_fake=False)
+        registry.load("fake", allow_fake=False)
 
 
-def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(CapabilityMissing, match=r"'vmware'.*fake, libvirt"):
-        load("vmware", allow_fake=True)
+def test_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(CapabilityMissing, match=r"'floppy'.*fake, libvirt"):
+        registry.load("floppy", allow_fake=True)
 
 
-def test_a_missing_sdk_is_refused_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    without(monkeypatch, "libvirt")
+def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = "vmclone_operator.providers.libvirt"
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(CapabilityMissing, match=r"pip install vmclone-operator\[libvirt\]"):
-        load("libvirt", allow_fake=False)
+        registry.load("libvirt", allow_fake=False)
 
 
-def test_a_missing_module_of_our_own_stays_a_loud_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    without(monkeypatch, OWN_MODULE)
-    with pytest.raises(ModuleNotFoundError, match=OWN_MODULE):
-        load("libvirt", allow_fake=False)
+def test_bug_in_our_own_package_stays_loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._KINDS, "libvirt", "vmclone_operator.providers.no_such:Backend")
+    with pytest.raises(ModuleNotFoundError):
+        registry.load("libvirt", allow_fake=False)
+
+
+@pytest.mark.parametrize("kind", registry._KINDS)
+def test_every_kind_points_at_a_package_that_exists(kind: str) -> None:
+    assert importlib.util.find_spec(registry._KINDS[kind].partition(":")[0]) is not None

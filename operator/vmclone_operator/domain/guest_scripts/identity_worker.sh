@@ -200,6 +200,7 @@ label_files() {
 }
 
 # --- the daemons that hold the old values ----------------------------------------------------------------
+# After journald was restarted: the old one makes a deleted file anew under the old id.
 forget_journal() {
   for directory in /var/log/journal/* /run/log/journal/*; do
     case ${directory##*/} in
@@ -246,8 +247,8 @@ forget_network
 forget_cloud_init
 install_keys
 label_files
-forget_journal
 restart_daemons
+forget_journal
 forgive_network_waits
 refresh_system_manager
 echo "this clone has its own identity"

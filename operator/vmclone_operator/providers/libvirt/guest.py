@@ -58,6 +58,8 @@ def run(
     sleep: Callable[[float], None] = time.sleep,
 ) -> GuestResult:
     """Run a command in the guest to its end; one that takes too long is left running there."""
+    if not domain.isActive():
+        raise AgentNotReady("the VM is off")
     deadline, pause = now() + seconds, POLL_SECONDS[0]
     pid = start_script(domain, command.script, stdin=command.stdin)
     while not (status := ask(domain, "guest-exec-status", {"pid": pid})).get("exited"):

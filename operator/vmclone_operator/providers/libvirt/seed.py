@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from vmclone_operator.domain.backend import Seed
 
 LABEL = "cidata"
+# A distribution's boot waits up to 2 minutes for a network; once, in the first boot, there is none on purpose.
+_END_NETWORK_WAITS = [
+    *("cloud-init-per", "instance", "vmclone-quarantine"),
+    *("systemctl", "--no-block", "stop", "*-wait-online.service"),
+]
 _FILES = {"meta-data": "METADATA.;1", "user-data": "USERDATA.;1"}
 
 
 def seed_files(seed: Seed) -> dict[str, bytes]:
     """Return the seed's files by name. JSON is YAML, so nothing is quoted by hand."""
-    meta = {"instance-id": seed.instance_id, "local-hostname": seed.hostname}
+    # dsmode local: the seed is a disk, so cloud-init need not wait for a network that a quarantined boot lacks.
+    meta = {"instance-id": seed.instance_id, "local-hostname": seed.hostname, "dsmode": "local"}
     user = {
         "preserve_hostname": False,
         "hostname": seed.hostname,
@@ -31,6 +37,7 @@ def seed_files(seed: Seed) -> dict[str, bytes]:
         # The identity step makes the host keys and reads them back; cloud-init must not race with it.
         "ssh_deletekeys": False,
         "ssh_genkeytypes": [],
+        "bootcmd": [_END_NETWORK_WAITS],
     }
     return {"meta-data": _json(meta), "user-data": b"#cloud-config\n" + _json(user)}
 

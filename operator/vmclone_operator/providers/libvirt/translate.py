@@ -60,6 +60,7 @@ _BUSY_CODES = frozenset(
 _TRANSPORT_DOMAINS = frozenset({libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE, libvirt.VIR_FROM_NET})
 _AUTH_TEXTS = ("certificate", "authentication failed", "tls handshake")
 _CLOSED_TEXTS = ("client socket is closed", "connection closed", "end of file", "keepalive")
+_NOT_RUNNING_TEXT = "domain is not running"
 _FROZEN_TEXT = "in frozen state"
 _AGENT_REFUSED_TEXTS = ("has been disabled", "has not been found", "is not allowed")
 
@@ -88,7 +89,7 @@ def _kind(error: libvirt.libvirtError) -> Callable[[str], CloneError]:
         return _agent_kind(code, text)
     if "no space left" in text or "not enough free space" in text:
         return InsufficientSpace
-    return RetryLater if code in _BUSY_CODES else CloneFailed
+    return RetryLater if code in _BUSY_CODES or _NOT_RUNNING_TEXT in text else CloneFailed
 
 
 def _agent_kind(code: int, text: str) -> Callable[[str], CloneError]:

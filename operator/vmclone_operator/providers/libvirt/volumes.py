@@ -61,7 +61,8 @@ def refresh(pool: libvirt.virStoragePool) -> None:
 
 def volume_names(pool: libvirt.virStoragePool, prefix: str) -> list[str]:
     """Return the names of the volumes that begin so, sorted."""
-    return sorted(name for name in pool.listVolumes() if name.startswith(prefix))
+    # Not listVolumes(): it asks for the number first, and loses names when others are made in between.
+    return sorted(name for volume in pool.listAllVolumes() if (name := volume.name()).startswith(prefix))
 
 
 def find_volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:

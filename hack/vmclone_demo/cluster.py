@@ -1,0 +1,32 @@
+"""kubectl inside the lab, as a user would type it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def in_lab(*argv: str) -> str:
+    """Run a command inside the lab and return what it prints; raises CalledProcessError."""
+    command = [str(ROOT / "hack" / "lab"), "exec", "--", *argv]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def apply(path: Path) -> None:
+    """Apply a manifest or a folder of them, and show what changed."""
+    print(in_lab("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(path)).rstrip())
+
+
+def wait_established(path: Path) -> None:
+    """Wait until the API server serves these CRDs."""
+    in_lab("kubectl", "wait", "--for=condition=Established", "--timeout=30s", "-f", str(path))
+
+
+def documents(plural: str, namespace: str) -> list[dict[str, Any]]:
+    """Return all objects of a kind in a namespace."""
+    items: list[dict[str, Any]] = json.loads(in_lab("kubectl", "-n", namespace, "get", plural, "-o", "json"))["items"]
+    return items

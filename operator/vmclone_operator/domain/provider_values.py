@@ -1,0 +1,239 @@
+"""What is said between the engine and a backend: frozen values, the same for every provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Power(StrEnum):
+    """Whether a VM runs, in the user's words."""
+
+    ON = "On"
+    OFF = "Off"
+
+
+class Consistency(StrEnum):
+    """What a frozen point promises about the file systems in it, weakest first."""
+
+    CRASH_CONSISTENT = "CrashConsistent"
+    QUIESCED = "Quiesced"
+    POWERED_OFF = "PoweredOff"
+
+    def satisfies(self, wanted: Consistency) -> bool:
+        """Return whether this consistency is at least the wanted one."""
+        order = list(Consistency)
+        return order.index(self) >= order.index(wanted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose objects are meant: everything of one operator, one VMClone, or one incarnation."""
+
+    instance: str
+    vmclone_uid: str = ""
+    incarnation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Our mark on a provider object; compared live before anything is destroyed."""
+
+    instance: str
+    """The operator installation: the uid of its namespace."""
+    namespace: str
+    vmclone: str
+    vmclone_uid: str
+    ordinal: int
+    incarnation: str
+    """The uid of the VMCloneReplica: a rebuilt replica has another."""
+
+    def belongs_to(self, owner: Owner) -> bool:
+        """Return whether an object with this stamp is one of the owner's."""
+        return (
+            self.instance == owner.instance
+            and owner.vmclone_uid in ("", self.vmclone_uid)
+            and owner.incarnation in ("", self.incarnation)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do; the plan refuses what is missing before the first call."""
+
+    modes: frozenset[str] = frozenset({"Disk"})
+    linked: bool = True
+    freeze_running: bool = True
+    quiesce: bool = True
+    guest_exec: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendInfo:
+    """What `check` learned: the backend answers, accepts us, and is of this version."""
+
+    version: str
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskInfo:
+    """One disk of a source; `capacity_bytes` is what the guest sees, `allocated_bytes` what is stored."""
+
+    target: str
+    capacity_bytes: int
+    allocated_bytes: int
+    shared: bool = False
+    """True for cdrom, read-only and shareable disks: attached to the clone or left out, never copied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInfo:
+    """A VM that may be cloned, as it is now."""
+
+    source_id: str
+    """The backend's own id, which survives a rename (libvirt: the domain's UUID)."""
+    name: str
+    power: Power
+    agent: bool
+    """True when the guest agent's channel is connected."""
+    disks: tuple[DiskInfo, ...]
+    macs: tuple[str, ...]
+    fingerprint: str
+    """`sha256:...` over what makes this source this source: id, disks, sizes. Not over its data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeIntent:
+    """A frozen point we promised to make; stored in VMClone status before the call."""
+
+    token: str
+    """This attempt; part of every file name it makes, so a lost attempt is never taken for a new one."""
+    instance: str
+    vmclone_uid: str
+    source_id: str
+    consistency: Consistency
+    """The least that is acceptable; the backend reports what it achieved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenPoint:
+    """A point-in-time image of a source's disks, ours, read-only, shared by replicas."""
+
+    token: str
+    vmclone_uid: str
+    source_id: str
+    fingerprint: str
+    consistency: Consistency
+    allocated_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """What cloud-init finds in the clone (NoCloud). Rebuilt for each clone, never copied from the source."""
+
+    instance_id: str
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneIntent:
+    """A clone we promised to make; stored in VMCloneReplica status before any call.
+
+    All but `token` and `frozen_token` is recomputed from the replica's own object at every pass.
+    """
+
+    stamp: Stamp
+    token: str
+    """This attempt; part of every volume name it makes."""
+    vm_name: str
+    uuid: str
+    """The VM's UUID, also its SMBIOS UUID: systemd derives the new machine-id from it. MACs: `naming.mac_address`."""
+    source_id: str
+    frozen_token: str
+    seed: Seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedClone:
+    """A provider VM that carries a stamp of ours, as it is now."""
+
+    stamp: Stamp
+    token: str
+    external_id: str
+    vm_name: str
+    complete: bool
+    """False while a disk is still being made."""
+    power: Power
+    connected: bool
+    """True when the network links are up; a quarantined clone has them down."""
+    agent: bool
+    """True when the guest agent's channel is connected."""
+
+
+class OperationState(StrEnum):
+    """How a long provider task stands."""
+
+    RUNNING = "Running"
+    DONE = "Done"
+    LOST = "Lost"
+    """Nothing runs and nothing proves completion: what the attempt left must go, and a new one start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """The handle of a long provider task; stored in status, valid after a restart."""
+
+    kind: str
+    token: str
+    target: str = ""
+    """What the task works on, in the backend's own terms (libvirt: the source's UUID)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The answer of `poll`."""
+
+    state: OperationState
+    percent: int = 0
+    frozen: FrozenPoint | None = None
+    """Set when a freeze is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """The answer of `freeze`: the point in time is taken, the copy of its bytes may still run."""
+
+    operation: Operation
+    consistency: Consistency
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestCommand:
+    """A constant POSIX shell script of ours; everything variable travels on its standard input."""
+
+    name: str
+    script: str
+    stdin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestResult:
+    """What a guest command answered; output is cut at 64 KiB."""
+
+    exit_code: int
+    stdout: str
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendConfig:
+    """One CloneBackend as an adapter needs it: its own block of the spec, and the files of its Secret."""
+
+    name: str
+    settings: Mapping[str, object]
+    """The block under `spec.<provider>`, as written in the manifest."""
+    credentials: Mapping[str, bytes] = field(default_factory=dict)
+    """The data of the credentials Secret by key. Never logged."""

@@ -1,0 +1,174 @@
+"""The backends that the contract suite runs over, and what it may do behind the operator's back at each.
+
+A new backend adds one `Site` and one line in `BACKENDS`; the tests stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import BackendConfig, BackendSession, Power
+from vmclone_operator.domain.errors import LeadershipLost
+from vmclone_operator.providers.fake import FakeBackend, World
+from vmclone_operator.providers.fake.state import Volume
+
+
+@dataclass
+class Operator:
+    """The side of the operator that a session talks back to."""
+
+    leads: bool = True
+    woken: list[str] = field(default_factory=list)
+
+    def fence(self) -> None:
+        """Refuse writes when another one leads."""
+        if not self.leads:
+            raise LeadershipLost("another operator leads")
+
+    def wake(self, incarnation: str) -> None:
+        """Note whose VM changed."""
+        self.woken.append(incarnation)
+
+
+class Site(Protocol):
+    """A hypervisor with one source on it, seen by somebody who is not our operator."""
+
+    source: str
+    """Name of the source."""
+    guest: bool
+    """True when clones boot a guest with an agent."""
+
+    def session(self, operator: Operator) -> AbstractAsyncContextManager[BackendSession]:
+        """Open one more session: a restarted operator, without any memory of the others."""
+
+    def files(self) -> list[str]:
+        """Return the files that clones and frozen points could consist of, ours and strangers'."""
+
+    def vms(self) -> list[str]:
+        """Return name and UUID of every VM, the source included."""
+
+    def add_vm(self, name: str, uuid: str) -> None:
+        """Make a VM that is not ours."""
+
+    def leave_clone_file(self, incarnation: str, token: str) -> None:
+        """Leave a disk of a clone that was never finished."""
+
+    def leave_frozen_file(self, vmclone_uid: str, token: str) -> None:
+        """Leave a disk of a frozen point that was never finished."""
+
+    def remove_vm(self, uuid: str) -> None:
+        """Take a VM away, its files stay."""
+
+
+class FakeSite:
+    """The fake: everything it knows is in its World."""
+
+    source = "golden-dev"
+    guest = True
+
+    def __init__(self, power: Power) -> None:
+        self.world = World()
+        self.world.add_source(self.source, disks=("vda", "vdb"), power=power)
+
+    @contextlib.asynccontextmanager
+    async def session(self, operator: Operator) -> AsyncIterator[BackendSession]:
+        """Open one more session on the same World."""
+        config = BackendConfig(name="fake", settings={})
+        session = await FakeBackend(self.world).open(config, wake=operator.wake, fence=operator.fence)
+        yield session
+        await session.close()
+
+    def files(self) -> list[str]:
+        """Return every file."""
+        return sorted(self.world.state.volumes)
+
+    def vms(self) -> list[str]:
+        """Return every VM."""
+        return sorted(f"{machine.name} {machine.uuid}" for machine in self.world.state.machines.values())
+
+    def add_vm(self, name: str, uuid: str) -> None:
+        """Make a stranger's VM."""
+        self.world.add_foreign(name, machine_uuid=uuid)
+
+    def leave_clone_file(self, incarnation: str, token: str) -> None:
+        """Leave an overlay."""
+        self._leave(naming.volume_prefix(incarnation), token)
+
+    def leave_frozen_file(self, vmclone_uid: str, token: str) -> None:
+        """Leave a base that no job fills."""
+        self._leave(naming.frozen_prefix(vmclone_uid), token)
+
+    def remove_vm(self, uuid: str) -> None:
+        """Take a VM away."""
+        self.world.pool.remove(self.world.state.machines[uuid])
+
+    def _leave(self, group: str, token: str) -> None:
+        name = f"{group}{token}-vda"
+        self.world.pool.create_volume(Volume(name=name, group=group, role="vda", token=token))
+
+
+@contextlib.asynccontextmanager
+async def fake_running() -> AsyncIterator[Site]:
+    """Clones of a source that runs and has an agent."""
+    yield FakeSite(Power.ON)
+
+
+@contextlib.asynccontextmanager
+async def fake_powered_off() -> AsyncIterator[Site]:
+    """Clones of a source that is switched off."""
+    yield FakeSite(Power.OFF)
+
+
+@contextlib.asynccontextmanager
+async def libvirt_powered_off() -> AsyncIterator[Site]:
+    """Clones of a powered-off source on the lab's libvirtd."""
+    from tests.contract.libvirt_site import open_site  # noqa: PLC0415  - needs libvirt's C library
+
+    async with open_site() as site:
+        yield site
+
+
+Opened = Callable[[], AbstractAsyncContextManager[Site]]
+BACKENDS: dict[str, Opened] = {
+    "fake": fake_running,
+    "fake-powered-off": fake_powered_off,
+    "libvirt": libvirt_powered_off,
+}
+
+
+def why_not(name: str) -> str:
+    """Return why a backend cannot be tested here, or an empty text."""
+    if name == "libvirt" and os.environ.get("LIBVIRT_DEFAULT_URI") != "qemu:///system":
+        return "the lab's libvirtd is not reachable from here: hack/lab exec -- pytest tests/contract"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a scenario plays on."""
+
+    session: BackendSession
+    site: Site
+    operator: Operator
+
+
+Scenario = Callable[[Stage], Awaitable[None]]
+Play = Callable[[Scenario], None]
+
+
+def play(opened: Opened, scenario: Scenario) -> None:
+    """Run one test's scenario on a fresh site."""
+
+    async def run() -> None:
+        operator = Operator()
+        async with opened() as site, site.session(operator) as session:
+            await scenario(Stage(session, site, operator))
+
+    asyncio.run(run())

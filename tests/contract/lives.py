@@ -1,0 +1,141 @@
+"""One life of a clone by a patient caller, for the fault tests: it repeats what failed and restarts when killed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tests.contract.backends import Operator
+from tests.contract.steps import Wish
+
+from vmclone_operator.domain import guest
+from vmclone_operator.domain.backend import (
+    BackendConfig,
+    BackendSession,
+    CloneIntent,
+    FreezeIntent,
+    FrozenPoint,
+    OperationState,
+    Power,
+)
+from vmclone_operator.domain.errors import CloneError, CloneFailed
+from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, Inventory, Killed, World
+
+Answer = TypeVar("Answer")
+TRIES = 30
+
+
+@dataclass
+class Clock:
+    """A clock that moves only when told to."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a life left behind."""
+
+    made: Inventory
+    end: Inventory
+    creates: int
+    boots: int
+    deletes: int
+    longest_freeze_seconds: float
+    foreign_touched: tuple[str, ...]
+
+
+class Life:
+    """A caller that records its intents before it acts, and otherwise remembers nothing."""
+
+    def __init__(self, schedule: FaultSchedule, *, power: Power = Power.ON) -> None:
+        self.world = World(clock=Clock(), faults=schedule)
+        self.world.add_source("golden-dev", disks=("vda", "vdb"), power=power)
+        self.wish = Wish(uid="8f14e45f-ceea-467f-a9d4-7c7e6b3d0001")
+        self._session: BackendSession | None = None
+
+    async def insist(
+        self, verb: Callable[[BackendSession], Awaitable[Answer]], *, unless: tuple[type[CloneError], ...] = ()
+    ) -> Answer:
+        """Repeat a verb until it works; a kill costs the session, and the errors of `unless` are the caller's."""
+        for _ in range(TRIES):
+            try:
+                return await verb(await self._connected())
+            except unless:
+                raise
+            except CloneError:
+                self.world.advance(60)
+            except Killed:
+                self.world.restart_operator()
+                self._session = None
+                self.world.advance(60)
+        raise AssertionError("it never worked")
+
+    async def _connected(self) -> BackendSession:
+        if self._session is None:
+            operator = Operator()
+            config = BackendConfig(name="fake", settings={})
+            self._session = await FakeBackend(self.world).open(config, wake=operator.wake, fence=operator.fence)
+        return self._session
+
+    async def run(self) -> Outcome:
+        """Freeze, clone, boot, identify, connect; then remove everything."""
+        point = await self.frozen()
+        intent = self.wish.clone_intent(point, incarnation="8f14e45f-ceea-467f-a9d4-7c7e6b3d0002")
+        await self.clone(intent)
+        made = self.world.inventory()
+        await self._until(lambda session: session.delete_clone(intent.stamp))
+        for token in await self.insist(lambda session: session.find_frozen(self.wish.owner)):
+            await self._release(token)
+        effects = self.world.effects
+        return Outcome(
+            made=made,
+            end=self.world.inventory(),
+            creates=sum(effects.creates.values()),
+            boots=sum(effects.boots.values()),
+            deletes=sum(effects.deletes.values()),
+            longest_freeze_seconds=self.world.longest_freeze_seconds,
+            foreign_touched=tuple(effects.foreign_touched),
+        )
+
+    async def frozen(self) -> FrozenPoint:
+        """Return a complete frozen point; what a lost attempt left is released first."""
+        source = await self.insist(lambda session: session.describe_source("golden-dev"))
+        for _ in range(TRIES):
+            intent = self.wish.freeze_intent(source.source_id)
+            try:
+                return await self._attempt(intent)
+            except CloneFailed:
+                await self._release(intent.token)
+        raise AssertionError("no frozen point")
+
+    async def _attempt(self, intent: FreezeIntent) -> FrozenPoint:
+        frozen = await self.insist(lambda session: session.freeze(intent), unless=(CloneFailed,))
+        progress = await self.insist(lambda session: session.poll(frozen.operation))
+        assert progress.state is OperationState.DONE
+        assert progress.frozen is not None
+        return progress.frozen
+
+    async def _release(self, token: str) -> None:
+        await self._until(lambda session: session.release_frozen(self.wish.owner, token))
+
+    async def clone(self, intent: CloneIntent) -> None:
+        """Bring the clone to the point where people can use it."""
+        stamp = intent.stamp
+        await self.insist(lambda session: session.start_clone(intent))
+        await self.insist(lambda session: session.set_power(stamp, Power.ON))
+        command = guest.identity_command(token="t1", hostname=intent.vm_name, user="dev", authorized_keys=())
+        await self.insist(lambda session: session.guest_exec(stamp, command))
+        await self.insist(lambda session: session.guest_exec(stamp, guest.PROBE))
+        await self.insist(lambda session: session.connect_network(stamp))
+        await self.insist(lambda session: session.guest_addresses(stamp))
+
+    async def _until(self, verb: Callable[[BackendSession], Awaitable[bool]]) -> None:
+        for _ in range(TRIES):
+            if await self.insist(verb):
+                return
+        raise AssertionError("it never was done")

@@ -1,0 +1,146 @@
+"""What the contract's scenarios have in common: intents with names nobody else uses, and patience with an end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import (
+    BackendSession,
+    CloneIntent,
+    Consistency,
+    FreezeIntent,
+    FrozenPoint,
+    ObservedClone,
+    Operation,
+    OperationState,
+    Owner,
+    Seed,
+    Stamp,
+)
+
+INSTANCE = "0f8a1a2e-7a52-4b6f-9d0c-6f6b7a0d1c01"
+DEADLINE_SECONDS = 30.0
+
+
+def fresh_uid() -> str:
+    """Return what the API server would give a new object."""
+    return str(uuid.uuid4())
+
+
+def fresh_token() -> str:
+    """Return what the engine would give a new attempt."""
+    return uuid.uuid4().hex[:8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One VMClone of a test: its uid, and the stamps and intents of its replicas."""
+
+    uid: str = field(default_factory=fresh_uid)
+
+    @property
+    def owner(self) -> Owner:
+        """Return the owner of everything that this VMClone has."""
+        return Owner(instance=INSTANCE, vmclone_uid=self.uid)
+
+    def freeze_intent(self, source_id: str, *, consistency: Consistency = Consistency.QUIESCED) -> FreezeIntent:
+        """Return a new attempt at a frozen point."""
+        return FreezeIntent(
+            token=fresh_token(),
+            instance=INSTANCE,
+            vmclone_uid=self.uid,
+            source_id=source_id,
+            consistency=consistency,
+        )
+
+    def clone_intent(self, point: FrozenPoint, *, ordinal: int = 1, incarnation: str = "") -> CloneIntent:
+        """Return a new attempt at a replica's clone."""
+        incarnation = incarnation or fresh_uid()
+        name = naming.vm_name(f"dev-{ordinal}", incarnation)
+        stamp = Stamp(
+            instance=INSTANCE,
+            namespace="team-a",
+            vmclone="dev",
+            vmclone_uid=self.uid,
+            ordinal=ordinal,
+            incarnation=incarnation,
+        )
+        return CloneIntent(
+            stamp=stamp,
+            token=fresh_token(),
+            vm_name=name,
+            uuid=naming.clone_uuid(incarnation),
+            source_id=point.source_id,
+            frozen_token=point.token,
+            seed=Seed(instance_id=incarnation, hostname=name),
+        )
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again until something holds."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not await holds():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.02)
+
+
+async def finished(session: BackendSession, operation: Operation) -> FrozenPoint:
+    """Wait for a frozen point."""
+    point: FrozenPoint | None = None
+
+    async def done() -> bool:
+        nonlocal point
+        progress = await session.poll(operation)
+        assert progress.state is not OperationState.LOST
+        point = progress.frozen
+        return progress.state is OperationState.DONE
+
+    await until(done)
+    assert point is not None
+    return point
+
+
+async def frozen_point(session: BackendSession, source: str, wish: Wish) -> FrozenPoint:
+    """Make a frozen point of a source for a wish."""
+    found = await session.describe_source(source)
+    frozen = await session.freeze(wish.freeze_intent(found.source_id))
+    return await finished(session, frozen.operation)
+
+
+async def cloned(session: BackendSession, source: str, wish: Wish) -> CloneIntent:
+    """Make one clone for a wish, frozen point included."""
+    intent = wish.clone_intent(await frozen_point(session, source, wish))
+    await session.start_clone(intent)
+    await until(lambda: _complete(session, intent.stamp))
+    return intent
+
+
+async def _complete(session: BackendSession, stamp: Stamp) -> bool:
+    return (await observed(session, stamp)).complete
+
+
+async def observed(session: BackendSession, stamp: Stamp) -> ObservedClone:
+    """Return the one clone of an incarnation."""
+    found = await session.find_clones(owner_of(stamp))
+    assert len(found) == 1, f"{len(found)} clones instead of one"
+    return found[0]
+
+
+def owner_of(stamp: Stamp) -> Owner:
+    """Return the owner of one incarnation's objects."""
+    return Owner(instance=stamp.instance, vmclone_uid=stamp.vmclone_uid, incarnation=stamp.incarnation)
+
+
+def another_attempt(intent: CloneIntent) -> CloneIntent:
+    """Return the same replica's next attempt."""
+    return replace(intent, token=fresh_token())
+
+
+async def removed(session: BackendSession, stamp: Stamp) -> None:
+    """Delete a clone, as often as it takes."""
+    await until(lambda: session.delete_clone(stamp))

@@ -1,0 +1,251 @@
+"""What every backend promises about clones: made once, off and unplugged, found by owner, removed without a trace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from tests.contract.backends import Play, Stage
+from tests.contract.steps import (
+    INSTANCE,
+    Wish,
+    another_attempt,
+    cloned,
+    fresh_token,
+    fresh_uid,
+    frozen_point,
+    observed,
+    owner_of,
+    removed,
+    until,
+)
+
+from vmclone_operator.domain.backend import Operation, OperationState, Owner, Power
+from vmclone_operator.domain.errors import CloneError
+
+
+def test_new_clone_is_off_unplugged_and_ours(on_backend: Play) -> None:
+    """Nothing of the source's identity reaches a network before it was reset."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        clone = await observed(stage.session, intent.stamp)
+        assert (clone.power, clone.connected, clone.agent) == (Power.OFF, False, False)
+        assert (clone.stamp, clone.token, clone.vm_name) == (intent.stamp, intent.token, intent.vm_name)
+        assert clone.complete
+        assert f"{intent.vm_name} {intent.uuid}" in stage.site.vms()
+
+    on_backend(scenario)
+
+
+def test_starting_twice_makes_one_clone(on_backend: Play) -> None:
+    """A crash between the call and the status write must not cost a second VM, or a second disk."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        before = (stage.site.files(), stage.site.vms())
+        operation = await stage.session.start_clone(intent)
+        assert (stage.site.files(), stage.site.vms()) == before
+        assert (await stage.session.poll(operation)).state is OperationState.DONE
+
+    on_backend(scenario)
+
+
+def test_another_attempt_adopts_a_finished_clone(on_backend: Play) -> None:
+    """A clone that is there is never thrown away for a new attempt's sake."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        before = (stage.site.files(), stage.site.vms())
+        operation = await stage.session.start_clone(another_attempt(intent))
+        assert operation.token == intent.token
+        assert (stage.site.files(), stage.site.vms()) == before
+
+    on_backend(scenario)
+
+
+@pytest.mark.parametrize("same_token", [True, False], ids=["left by this attempt", "left by another attempt"])
+def test_leftovers_of_an_unfinished_attempt_are_replaced(on_backend: Play, same_token: bool) -> None:
+    """A disk that was half made when the operator was killed is never booted, and never stays behind."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        intent = wish.clone_intent(await frozen_point(stage.session, stage.site.source, wish))
+        frozen_files = stage.site.files()
+        left = intent.token if same_token else fresh_token()
+        stage.site.leave_clone_file(intent.stamp.incarnation, left)
+        await stage.session.start_clone(intent)
+        await until(lambda: _complete(stage, intent.stamp.incarnation))
+        new = set(stage.site.files()) - set(frozen_files)
+        assert new
+        assert all(intent.token in name for name in new)
+
+    on_backend(scenario)
+
+
+async def _complete(stage: Stage, incarnation: str) -> bool:
+    found = await stage.session.find_clones(Owner(instance=INSTANCE, incarnation=incarnation))
+    return [clone.complete for clone in found] == [True]
+
+
+def test_clone_of_a_missing_frozen_point_makes_nothing(on_backend: Play) -> None:
+    """A frozen point that somebody deleted is an answer, not half a clone."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        point = await frozen_point(stage.session, stage.site.source, wish)
+        before = (stage.site.files(), stage.site.vms())
+        with pytest.raises(CloneError):
+            await stage.session.start_clone(wish.clone_intent(replace(point, token=fresh_token())))
+        assert (stage.site.files(), stage.site.vms()) == before
+
+    on_backend(scenario)
+
+
+def test_clone_nobody_made_is_lost(on_backend: Play) -> None:
+    """An intent whose call never arrived is told from a clone that exists."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        other = Operation(kind="clone", token=fresh_token(), target=intent.uuid)
+        none = Operation(kind="clone", token=intent.token, target=fresh_uid())
+        assert (await stage.session.poll(other)).state is OperationState.LOST
+        assert (await stage.session.poll(none)).state is OperationState.LOST
+
+    on_backend(scenario)
+
+
+def test_clones_are_found_by_owner_in_one_call(on_backend: Play) -> None:
+    """A whole operator, one VMClone, one incarnation: each sees its own, and an empty owner's list is no error."""
+
+    async def scenario(stage: Stage) -> None:
+        mine, other = Wish(), Wish()
+        point = await frozen_point(stage.session, stage.site.source, mine)
+        intents = [mine.clone_intent(point, ordinal=ordinal) for ordinal in (1, 2)]
+        for intent in intents:
+            await stage.session.start_clone(intent)
+        theirs = await cloned(stage.session, stage.site.source, other)
+        stamps = {intent.stamp for intent in intents}
+        assert {clone.stamp for clone in await stage.session.find_clones(mine.owner)} == stamps
+        everything = await stage.session.find_clones(Owner(instance=INSTANCE))
+        assert {clone.stamp for clone in everything} >= stamps | {theirs.stamp}
+        assert [c.stamp for c in await stage.session.find_clones(owner_of(theirs.stamp))] == [theirs.stamp]
+        assert list(await stage.session.find_clones(Wish().owner)) == []
+
+    on_backend(scenario)
+
+
+def test_power_is_set_once_however_often_it_is_asked_for(on_backend: Play) -> None:
+    """On is on and off is off; links stay down through both."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        for power in (Power.ON, Power.ON, Power.OFF, Power.OFF):
+            await until(partial(_powered, stage, intent.stamp.incarnation, power))
+            assert (await observed(stage.session, intent.stamp)).connected is False
+
+    on_backend(scenario)
+
+
+async def _powered(stage: Stage, incarnation: str, power: Power) -> bool:
+    (clone,) = await stage.session.find_clones(Owner(instance=INSTANCE, incarnation=incarnation))
+    await stage.session.set_power(clone.stamp, power)
+    return (await observed(stage.session, clone.stamp)).power is power
+
+
+@pytest.mark.parametrize("when", [Power.ON, Power.OFF])
+def test_links_stay_up_once_connected(on_backend: Play, when: Power) -> None:
+    """Connecting counts for the running VM and for every later boot."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        await until(lambda: _powered(stage, intent.stamp.incarnation, when))
+        await stage.session.connect_network(intent.stamp)
+        await stage.session.connect_network(intent.stamp)
+        assert (await observed(stage.session, intent.stamp)).connected
+        for power in (Power.OFF, Power.ON):
+            await until(partial(_powered, stage, intent.stamp.incarnation, power))
+            assert (await observed(stage.session, intent.stamp)).connected
+
+    on_backend(scenario)
+
+
+def test_power_change_wakes_the_replica(on_backend: Play) -> None:
+    """A pass follows at once, not at the next resync; an empty name means: any may have changed."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        stage.operator.woken.clear()
+        await until(lambda: _powered(stage, intent.stamp.incarnation, Power.ON))
+
+        async def woken() -> bool:
+            return bool({intent.stamp.incarnation, ""} & set(stage.operator.woken))
+
+        await until(woken)
+
+    on_backend(scenario)
+
+
+@pytest.mark.parametrize("power", [Power.ON, Power.OFF])
+def test_deleted_clone_leaves_nothing(on_backend: Play, power: Power) -> None:
+    """VM, disks and seed go, running or not; what belongs to others stays; deleting again is no error."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        point = await frozen_point(stage.session, stage.site.source, wish)
+        before = (stage.site.files(), stage.site.vms())
+        intent = wish.clone_intent(point)
+        await stage.session.start_clone(intent)
+        await until(lambda: _powered(stage, intent.stamp.incarnation, power))
+        await removed(stage.session, intent.stamp)
+        assert (stage.site.files(), stage.site.vms()) == before
+        assert await stage.session.delete_clone(intent.stamp) is True
+
+    on_backend(scenario)
+
+
+def test_deleting_what_never_was_is_done_at_once(on_backend: Play) -> None:
+    """A replica that was deleted before its clone was made does not keep its finalizer."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        intent = wish.clone_intent(await frozen_point(stage.session, stage.site.source, wish))
+        assert await stage.session.delete_clone(intent.stamp) is True
+
+    on_backend(scenario)
+
+
+def test_deleting_finds_files_without_a_vm(on_backend: Play) -> None:
+    """Disks of a clone that was never defined, or whose VM somebody removed, go as well."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        point = await frozen_point(stage.session, stage.site.source, wish)
+        before = stage.site.files()
+        unfinished, beheaded = wish.clone_intent(point), wish.clone_intent(point, ordinal=2)
+        stage.site.leave_clone_file(unfinished.stamp.incarnation, unfinished.token)
+        await stage.session.start_clone(beheaded)
+        stage.site.remove_vm(beheaded.uuid)
+        assert stage.site.files() != before
+        await removed(stage.session, unfinished.stamp)
+        await removed(stage.session, beheaded.stamp)
+        assert stage.site.files() == before
+
+    on_backend(scenario)
+
+
+def test_rebuilt_replica_stands_beside_its_predecessor(on_backend: Play) -> None:
+    """A new incarnation shares nothing with the old one, so removing the old one cannot harm it."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        point = await frozen_point(stage.session, stage.site.source, wish)
+        old, new = wish.clone_intent(point), wish.clone_intent(point)
+        await stage.session.start_clone(old)
+        await stage.session.start_clone(new)
+        await removed(stage.session, old.stamp)
+        assert (await observed(stage.session, new.stamp)).complete
+        assert [clone.stamp for clone in await stage.session.find_clones(wish.owner)] == [new.stamp]
+
+    on_backend(scenario)
