@@ -18,13 +18,13 @@ import kopf
 
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.queue import WorkQueue
+from vmclone_operator.engine.queue import Priority, WorkQueue
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.resync import relist, resync
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import build_registry
 from vmclone_operator.kube.client import KubeClient, connect
-from vmclone_operator.kube.cluster import Gone, Key, Kind
+from vmclone_operator.kube.cluster import Gone, Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
 from vmclone_operator.kube.lease import LeaseKeeper
 from vmclone_operator.logs import configure_logs
@@ -68,6 +68,8 @@ async def _lead(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, in
     work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
     work.append(asyncio.create_task(_every(settings.resync_seconds, lambda: resync(engine))))
     work.append(asyncio.create_task(_every(settings.relist_seconds, lambda: relist(engine))))
+    for task in work:
+        task.add_done_callback(lambda ended: _stop_on_failure(ended, stop))
     try:
         await kopf.operator(registry=build_registry(engine), clusterwide=True, standalone=True, stop_flag=stop)
     finally:
@@ -81,6 +83,13 @@ async def _lead(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, in
     return 1 if lost else 0
 
 
+def _stop_on_failure(ended: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Stop the operator when a part of it ended: a process that only looks alive helps nobody."""
+    if not ended.cancelled() and ended.exception() is not None:
+        log.error("a part of the operator ended", exc_info=ended.exception())
+        stop.set()
+
+
 def _engine(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, instance: str, queue: WorkQueue) -> Engine:
     loop, cache = asyncio.get_running_loop(), Cache()
 
@@ -88,6 +97,9 @@ def _engine(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, instan
         key = cache.by_incarnation(incarnation)
         if key is not None:
             queue.add(key)
+        elif not incarnation:  # a connection came back: anything may have changed meanwhile
+            for replica in cache.all(Kind.REPLICA):
+                queue.add(key_of(Kind.REPLICA, replica), Priority.LOW)
 
     sessions = Sessions(
         cluster=cluster,

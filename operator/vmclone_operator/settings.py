@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,29 +33,46 @@ class Settings:
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Return the settings; a flag beats its environment variable (VMCLONE_...)."""
     parser = argparse.ArgumentParser(prog="vmclone-operator", description="Keeps VMClones true.")
-    for flag, default, meaning in _FLAGS:
+    for flag, kind, default, meaning in _FLAGS:
         variable = "VMCLONE_" + flag.replace("-", "_").upper()
-        parser.add_argument(f"--{flag}", default=environment.get(variable, default), help=f"{meaning} [{variable}]")
+        value = environment.get(variable, default)
+        parser.add_argument(f"--{flag}", type=kind, default=value, help=f"{meaning} [{variable}]")
     parser.add_argument("--allow-fake", action="store_true", help="allow CloneBackends of kind fake (tests only)")
     given = parser.parse_args(arguments)
     return Settings(
         namespace=given.namespace,
         identity=given.identity,
         instance=given.instance,
-        workers=int(given.workers),
-        resync_seconds=float(given.resync_seconds),
-        relist_seconds=float(given.relist_seconds),
+        workers=given.workers,
+        resync_seconds=given.resync_seconds,
+        relist_seconds=given.relist_seconds,
         allow_fake=given.allow_fake,
         log_level=given.log_level,
     )
 
 
-_FLAGS = (
-    ("namespace", "vmclone-system", "the operator's own namespace"),
-    ("identity", f"{socket.gethostname()}-{os.getpid()}", "this process, as the Lease names it"),
-    ("instance", "", "what stamps carry; default: uid of the namespace"),
-    ("workers", "16", "passes that run side by side"),
-    ("resync-seconds", "300", "seconds between two comparisons with the backends"),
-    ("relist-seconds", "600", "seconds between two live lists"),
-    ("log-level", "INFO", "DEBUG, INFO, WARNING or ERROR"),
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1; write for example 16")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    return float(_count(text))
+
+
+def _level(text: str) -> str:
+    if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is no level; write DEBUG, INFO, WARNING or ERROR")
+    return text
+
+
+_FLAGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
+    ("namespace", str, "vmclone-system", "the operator's own namespace"),
+    ("identity", str, f"{socket.gethostname()}-{os.getpid()}", "this process, as the Lease names it"),
+    ("instance", str, "", "what stamps carry; default: uid of the namespace"),
+    ("workers", _count, "16", "passes that run side by side"),
+    ("resync-seconds", _seconds, "300", "seconds between two comparisons with the backends"),
+    ("relist-seconds", _seconds, "600", "seconds between two live lists"),
+    ("log-level", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
 )

@@ -23,5 +23,7 @@ def allows(allowed: AllowedNamespaces | None, namespace: str, labels: Mapping[st
         return True
     if allowed.from_ == "Names":
         return namespace in (allowed.names or ())
-    wanted = allowed.selector.match_labels if allowed.selector is not None else {}
-    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+    if allowed.selector is None or not allowed.selector.match_labels:
+        return False
+    wanted = allowed.selector.match_labels
+    return all(labels.get(key) == value for key, value in wanted.items())

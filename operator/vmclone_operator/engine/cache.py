@@ -91,14 +91,20 @@ class Cache:
         """Return all documents of a kind."""
         return [document for key, document in self._documents.items() if key.kind is kind]
 
-    def replace_all(self, kind: Kind, documents: Iterable[Document]) -> list[Key]:
-        """Take a live list for the whole truth of a kind; return the keys of ghosts that were dropped."""
-        live: Mapping[Key, Document] = {key_of(kind, d): d for d in documents}
-        ghosts = [key for key in self._documents if key.kind is kind and key not in live]
+    def versions(self, kind: Kind) -> dict[Key, str]:
+        """Return which version of each object of a kind is held, to compare with after a live list."""
+        return {k: d["metadata"]["resourceVersion"] for k, d in self._documents.items() if k.kind is kind}
+
+    def drop_ghosts(self, kind: Kind, live: Iterable[Document], before: Mapping[Key, str]) -> list[Key]:
+        """Drop what a live list did not show; return the keys.
+
+        Only what was held unchanged since before the list began: an object made meanwhile is no ghost.
+        """
+        seen = {key_of(kind, document) for document in live}
+        held = self.versions(kind)
+        ghosts = [key for key, version in before.items() if key not in seen and held.get(key) == version]
         for key in ghosts:
             self.drop(kind, self._documents[key])
-        for document in live.values():
-            self.put(kind, document)
         return ghosts
 
 

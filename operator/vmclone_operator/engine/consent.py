@@ -87,8 +87,9 @@ async def _no_source(engine: Engine, read: Read, name: str, namespace: str, *, e
     """Name what this namespace may use, never what others may: a source that is not granted looks like none."""
     usable = []
     for document in engine.cache.all(Kind.SOURCE):
-        spec = CloneSourceSpec.model_validate(document["spec"])
-        if await _granted(read, spec.allowed_namespaces, namespace):
+        grant = document["spec"].get("allowedNamespaces")
+        allowed = None if grant is None else AllowedNamespaces.model_validate(grant)
+        if await _granted(read, allowed, namespace):
             usable.append(document["metadata"]["name"])
     hint = (
         f"it may use: {', '.join(sorted(usable)[:20])}"

@@ -108,7 +108,15 @@ class WorkQueue:
 
     async def _run(self, reconcile: Pass, key: Key) -> float | None:
         try:
-            after = await asyncio.wait_for(reconcile(key), self._timeout)
+            async with asyncio.timeout(self._timeout):  # wait_for may swallow a cancellation on Python 3.11
+                after = await reconcile(key)
+        except asyncio.CancelledError:
+            # Something the pass awaited was cancelled (a connection that was closed), unless this worker itself is.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            log.warning("pass cancelled", extra={"object": str(key)})
+            return self._backoff(key)
         except PassFailed as failure:
             return max(failure.after, min(failure.limit, self._backoff(key)))
         except Exception:  # a bug in one pass must not stop the others; it is loud and backs off

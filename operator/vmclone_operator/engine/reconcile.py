@@ -124,5 +124,6 @@ async def _tell_replica(engine: Engine, replica: Replica, error: CloneError) -> 
 
 
 def _open_step(replica: Replica) -> str:
-    done = {s.name for s in replica.status.steps if s.completion_time}
-    return next((s.name for s in replica.status.steps if s.name not in done), Step.RESERVE.value)
+    steps = replica.status.steps
+    last = steps[-1].name if steps else Step.RESERVE.value
+    return next((s.name for s in steps if not s.completion_time), last)

@@ -41,6 +41,7 @@ async def resync(engine: Engine) -> None:
 async def relist(engine: Engine) -> None:
     """Take live lists for the truth: heals events lost for ever and drops objects that are gone."""
     for kind in (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA):
+        before = engine.cache.versions(kind)
         try:
             documents = await engine.cluster.list(kind)
         except ClusterError as error:
@@ -49,7 +50,7 @@ async def relist(engine: Engine) -> None:
         for document in documents:
             if engine.cache.put(kind, document):
                 engine.queue.add(key_of(kind, document), Priority.LOW)
-        for key in engine.cache.replace_all(kind, documents):
+        for key in engine.cache.drop_ghosts(kind, documents, before):
             engine.queue.add(key, Priority.LOW)
 
 
@@ -58,7 +59,7 @@ async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -
     try:
         session = await engine.sessions.get(document, backend)
         clones = await session.find_clones(Owner(instance=engine.instance))
-    except CloneError as error:
+    except (CloneError, ClusterError) as error:
         log.warning("backend not listed", extra={"backend": backend, "error": str(error)})
         return
     found = {clone.stamp.incarnation: clone for clone in clones}

@@ -67,8 +67,9 @@ class LeaseKeeper:
         """Wait until this operator holds the lease."""
         while True:
             with suppress(ClusterError, TimeoutError):
-                if await asyncio.wait_for(self._try(), self._times.retry):
-                    return
+                async with asyncio.timeout(self._times.retry):
+                    if await self._try():
+                        return
             await asyncio.sleep(random.uniform(0.8, 1.2) * self._times.retry)  # noqa: S311  - jitter
 
     async def hold(self) -> None:
@@ -76,8 +77,9 @@ class LeaseKeeper:
         while self.age_seconds < self._times.deadline:
             await asyncio.sleep(self._times.retry)
             with suppress(ClusterError, TimeoutError):
-                if not await asyncio.wait_for(self._try(), self._times.retry):
-                    break
+                async with asyncio.timeout(self._times.retry):  # wait_for may swallow a cancellation on Python 3.11
+                    if not await self._try():
+                        break
         self._renewed_at = None
 
     async def release(self) -> None:
@@ -96,7 +98,7 @@ class LeaseKeeper:
         lease = await self._cluster.get(self._key)
         if lease is None:
             return await self._create(started)
-        version, spec = lease["metadata"]["resourceVersion"], lease["spec"]
+        version, spec = lease["metadata"]["resourceVersion"], lease.get("spec") or {}
         if version != self._seen_version:
             self._seen_version, self._seen_at = version, started
         holder = spec.get("holderIdentity") or ""

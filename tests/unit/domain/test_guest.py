@@ -1,3 +1,5 @@
+"""What is sent to a guest, and what of its answers is believed."""
+
 from __future__ import annotations
 
 import base64

@@ -228,7 +228,6 @@ def test_a_pass_that_hangs_is_stopped_and_tried_again(caplog: pytest.LogCaptureF
     assert "pass failed" in caplog.text
 
 
-@pytest.mark.xfail(raises=TimeoutError, reason="WorkQueue._run lets CancelledError end the worker")
 def test_what_a_pass_awaited_may_be_cancelled_without_ending_the_worker() -> None:
     queue, keys = WorkQueue(), list[Key]()
 
@@ -249,7 +248,6 @@ def test_what_a_pass_awaited_may_be_cancelled_without_ending_the_worker() -> Non
     assert keys == [A, B]
 
 
-@pytest.mark.xfail(raises=TimeoutError, reason="asyncio.wait_for swallows a cancellation (Python 3.11)")
 def test_a_worker_that_is_told_to_stop_at_the_moment_its_pass_ends_stops() -> None:
     queue, ended = WorkQueue(), list[Key]()
 

@@ -28,8 +28,8 @@ def test_where_a_setting_comes_from(arguments: list[str], environment: dict[str,
 
 
 def test_dashes_are_underscores_in_the_environment() -> None:
-    settings = read_settings([], {"VMCLONE_RESYNC_SECONDS": "1.5", "VMCLONE_LOG_LEVEL": "DEBUG"})
-    assert (settings.resync_seconds, settings.log_level) == (1.5, "DEBUG")
+    settings = read_settings([], {"VMCLONE_RESYNC_SECONDS": "15", "VMCLONE_LOG_LEVEL": "DEBUG"})
+    assert (settings.resync_seconds, settings.log_level) == (15, "DEBUG")
 
 
 def test_the_fake_backend_is_allowed_by_its_flag_alone() -> None:
