@@ -6,19 +6,16 @@ kopf's create, update and delete handlers block their object and write to it; `o
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import kopf
 
 from vmclone_operator.api import GROUP, VERSION
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import Priority
 from vmclone_operator.engine.replica import controller_of
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vmclone_operator.engine.context import Engine
 
 _WATCHED = (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA)
 

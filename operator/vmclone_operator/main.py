@@ -11,8 +11,8 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import kopf
 
@@ -30,9 +30,6 @@ from vmclone_operator.kube.lease import LeaseKeeper
 from vmclone_operator.logs import configure_logs
 from vmclone_operator.providers.registry import load
 from vmclone_operator.settings import Settings, read_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
 

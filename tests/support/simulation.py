@@ -195,4 +195,4 @@ class Simulation:
             queue.add_after(key, max(after, 0.01))
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> Document | None:
-        return self.cluster.documents.get(Key(kind, namespace, name))
+        return copy.deepcopy(self.cluster.documents.get(Key(kind, namespace, name)))

@@ -5,14 +5,11 @@ Ready is always there; Reconciling and Stalled exist only while True and never b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from vmclone_operator.api.base import Condition
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MESSAGE_LIMIT = 1024
 

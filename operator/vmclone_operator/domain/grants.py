@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from vmclone_operator.api.base import AllowedNamespaces
+from vmclone_operator.api.base import AllowedNamespaces
 
 
 def needs_labels(allowed: AllowedNamespaces | None) -> bool:

@@ -8,8 +8,8 @@ it waits for a network it cannot have), `identity_command`, `PROBE` until done, 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.backend import GuestCommand
 from vmclone_operator.domain.guest_answers import (
@@ -20,9 +20,6 @@ from vmclone_operator.domain.guest_answers import (
     identity_reason,
     parse_probe,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

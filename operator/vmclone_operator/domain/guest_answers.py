@@ -10,15 +10,12 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.errors import AgentNotReady, CapabilityMissing
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
 
 _MAX_CHARACTERS = 64 * 1024
 _MAX_VALUES = 8

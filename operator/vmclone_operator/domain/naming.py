@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
 
 _NAMESPACE = uuid.UUID("6f1c7a4e-6f0b-5f0e-9d7a-3f0c5a9f2b11")
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from vmclone_operator.api.replica import GuestStatus, IntentStatus
+from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import ObservedClone, Power
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.guest_answers import GuestProbe, IdentityState
-
-if TYPE_CHECKING:
-    from vmclone_operator.api.replica import GuestStatus, IntentStatus
-    from vmclone_operator.api.vmclone import FrozenPointStatus
 
 
 class Do(StrEnum):

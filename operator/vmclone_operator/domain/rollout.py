@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from vmclone_operator.api.vmclone import FrozenPointStatus
+from vmclone_operator.api.vmclone import FrozenPointStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import ReplicaRow
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.conditions import Progress, Readiness, find, is_true, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from vmclone_operator.api.replica import VMCloneReplicaStatus
-    from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.plan import Blocker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

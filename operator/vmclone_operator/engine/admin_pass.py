@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmclone_operator.api.backend import CloneBackendStatus
 from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness
 from vmclone_operator.domain.errors import CloneError, RetryLater
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Key, Kind
-
-if TYPE_CHECKING:
-    from vmclone_operator.engine.context import Engine
 
 _RETRY_SECONDS = 30.0
 

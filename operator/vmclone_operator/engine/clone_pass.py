@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import SessionStatus, SourceStatus, VMCloneSpec, VMCloneStatus
@@ -21,9 +20,6 @@ from vmclone_operator.engine.freezing import Freezer
 from vmclone_operator.engine.replica import controller_of, new_replica
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind, key_of
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 

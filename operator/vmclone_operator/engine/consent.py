@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vmclone_operator.api.backend import CloneBackendSpec
+from vmclone_operator.api.base import AllowedNamespaces
 from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain.grants import allows, needs_labels
 from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.kube.cluster import Document, Key, Kind
-
-if TYPE_CHECKING:
-    from vmclone_operator.api.base import AllowedNamespaces
-    from vmclone_operator.engine.context import Engine
 
 Read = Callable[[Key], Awaitable[Document | None]]
 

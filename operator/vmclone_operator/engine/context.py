@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from vmclone_operator.api import FINALIZER
+from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.queue import Priority
+from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from vmclone_operator.engine.cache import Cache
-    from vmclone_operator.engine.sessions import Sessions
-    from vmclone_operator.kube.events import EventRecorder
+from vmclone_operator.kube.events import EventRecorder
 
 _LIVE_FOR_SECONDS = 1.0
 

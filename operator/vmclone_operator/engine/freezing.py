@@ -6,18 +6,15 @@ wrote it may have been killed with the source's file systems frozen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, Operation, OperationState, Owner
 from vmclone_operator.domain.errors import CloneFailed, SourceChanged
 from vmclone_operator.domain.rollout import ReplicaView, needs_freeze, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 FREEZE_LIMIT = timedelta(seconds=5)
 

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from vmclone_operator.domain.backend import ObservedClone, Owner, Power
 from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import Priority
 from vmclone_operator.kube.cluster import ClusterError, Document, Key, Kind, key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from vmclone_operator.engine.context import Engine
 
 log = logging.getLogger(__name__)
 

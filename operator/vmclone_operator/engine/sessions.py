@@ -8,16 +8,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from vmclone_operator.api.backend import CloneBackendSpec
 from vmclone_operator.domain.backend import Backend, BackendConfig, BackendSession, Fence, Wake
 from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _SECRET_FRESH_SECONDS = 30.0
 

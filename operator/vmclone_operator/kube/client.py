@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client, config
 
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _CHUNK = 500
 _TIMEOUT_SECONDS = 30.0

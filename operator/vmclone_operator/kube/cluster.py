@@ -11,14 +11,12 @@ Documents are raw JSON objects: the hot path never builds typed client models.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from vmclone_operator.api import GROUP, VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 Document = dict[str, Any]
 

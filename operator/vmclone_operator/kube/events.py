@@ -6,14 +6,11 @@ The same note on the same object within an hour is posted once: what repeats is 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.conditions import printable
 from vmclone_operator.kube.cluster import Cluster, ClusterError, Document, Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _QUIET_SECONDS = 3600.0
 _REMEMBERED = 4096

@@ -10,16 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.errors import LeadershipLost
 from vmclone_operator.kube.cluster import Cluster, ClusterError, Conflict, Document, Key, Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
