@@ -32,8 +32,12 @@ def run(command: str, contents: Mapping[str, str], *, folder: str, suffix: str, 
 def differences(contents: Mapping[str, str], *, folder: str, suffix: str) -> list[str]:
     """Return the paths whose checked-in text is not the generated one, left-over files included."""
     found = {str(path.relative_to(ROOT)) for path in (ROOT / folder).glob(f"*{suffix}")}
-    changed = {path for path, text in contents.items() if path not in found or (ROOT / path).read_text() != text}
+    changed = {path for path, text in contents.items() if not _holds(ROOT / path, text)}
     return sorted(changed | (found - contents.keys()))
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
 
 
 def _write(path: Path, text: str | None) -> None:

@@ -1,4 +1,7 @@
-"""Writes docs/reference/fields.md: every field of every kind, from the same models that make the CRDs."""
+"""Writes docs/reference/fields.md: every field of every kind, from the same models that make the CRDs.
+
+Other generated pages are written by the same command.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vmclone_generate import checked_in
+from vmclone_generate import checked_in, metrics
 from vmclone_operator.api import GROUP, VERSION
 from vmclone_operator.api.crds import KINDS, Kind
 from vmclone_operator.api.schema import fields, inline, rules_in
@@ -41,8 +44,8 @@ def text() -> str:
 
 
 def contents() -> dict[str, str]:
-    """Return path and text of the generated page."""
-    return {PATH: text()}
+    """Return path and text of the generated pages."""
+    return {PATH: text(), metrics.PATH: metrics.text()}
 
 
 def _kind(kind: Kind) -> Iterator[str]:

@@ -40,6 +40,8 @@ def missing_packages(wanted: Iterable[str], dpkg_listing: str) -> list[str]:
 def ensure(wanted: Iterable[str]) -> None:
     """Install what is missing; no daemon of a package is started on the machine by us."""
     names = sorted(set(wanted))
+    if not names:
+        return
     query = ["dpkg-query", "--show", "--showformat", "${Package} ${Status}\n", *names]
     missing = missing_packages(names, attempt(query).stdout)
     if not missing:

@@ -26,13 +26,21 @@ class Part:
     deadline_seconds: int
     lab: tuple[str, ...] | None = None
     """Arguments of `hack/lab up`; None when the part runs outside the lab."""
+    packages: tuple[str, ...] = ()
+    """Debian packages that the tests themselves need."""
     marker: str = f"not {LAB_DOWN_MARKER}"
     """The pytest `-m` expression."""
 
 
 UNIT = Part("unit", ("tests/unit",), deadline_seconds=3 * 60)
 CONTRACT = Part("contract", ("tests/contract", "tests/crash"), 15 * 60, lab=("--only", "libvirt"))
-INTEGRATION = Part("integration", ("tests/integration",), 20 * 60, lab=())
+INTEGRATION = Part(
+    "integration",
+    ("tests/integration",),
+    30 * 60,
+    lab=(),
+    packages=("git", "openssh-client", "openssh-server", "rsync"),
+)
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=())
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, CONTRACT, INTEGRATION, E2E)

@@ -9,7 +9,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from vmclone_lab.errors import LabError
 from vmclone_lab.layout import Layout
+from vmclone_lab.packages import ensure
 from vmclone_test import events, logs, parts, processes, summary
 
 if TYPE_CHECKING:
@@ -48,7 +50,11 @@ class Run:
         return processes.run(argv, deadline_seconds=deadline_seconds, env=self.environment)
 
     def _set_up(self, part: Part) -> str:
-        """Bring up the lab for a part; return a sentence when that failed."""
+        """Install what a part needs and bring up the lab for it; return a sentence when that failed."""
+        try:
+            ensure(part.packages)
+        except LabError as error:
+            return f"the packages {', '.join(part.packages)} could not be installed: {error}"
         if part.lab is None:
             return ""
         if self.lab_failed:

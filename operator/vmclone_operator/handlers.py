@@ -5,8 +5,10 @@ kopf's create, update and delete handlers block their object and write to it; `o
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kopf
@@ -14,8 +16,7 @@ import kopf
 from vmclone_operator.api import GROUP, VERSION
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import Priority
-from vmclone_operator.engine.replica import controller_of
-from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
+from vmclone_operator.kube.cluster import Document, Kind
 
 _WATCHED = (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA)
 
@@ -43,39 +44,11 @@ def build_registry(engine: Engine) -> kopf.OperatorRegistry:
 
 def take_event(engine: Engine, kind: Kind, event_type: str | None, document: Document) -> None:
     """Put what an event says into the cache and wake whom it concerns."""
-    key = key_of(kind, document)
+    engine.hear(kind)
     if event_type == "DELETED":
-        engine.cache.drop(kind, document)
-        engine.forget(document["metadata"]["uid"])
-    elif not engine.cache.put(kind, document):
-        return
-    priority = Priority.LOW if event_type is None else Priority.HIGH
-    if event_type != "DELETED":
-        engine.queue.add(key, priority)
-    for other in _concerned(engine, kind, document):
-        engine.queue.add(other, priority)
-
-
-def _concerned(engine: Engine, kind: Kind, document: Document) -> Iterator[Key]:
-    """Yield the keys that wait for what this object may have changed."""
-    if kind is Kind.REPLICA:
-        owner = controller_of(document)
-        if owner is not None:
-            yield Key(Kind.VMCLONE, document["metadata"]["namespace"], owner["name"])
-        return
-    name = document["metadata"]["name"]
-    for vmclone in engine.cache.all(Kind.VMCLONE):
-        source = (vmclone["spec"].get("source") or {}).get("name", "")
-        if kind is Kind.SOURCE and source == name:
-            yield key_of(Kind.VMCLONE, vmclone)
-        if kind is Kind.BACKEND and _backend_of(engine, source) == name:
-            yield key_of(Kind.VMCLONE, vmclone)
-
-
-def _backend_of(engine: Engine, source: str) -> str:
-    document = engine.cache.get(Key(Kind.SOURCE, "", source)) or {}
-    name: str = ((document.get("spec") or {}).get("backend") or {}).get("name", "")
-    return name
+        engine.lost(kind, document)
+    else:
+        engine.saw(kind, document, Priority.LOW if event_type is None else Priority.HIGH)
 
 
 def _watch(engine: Engine, kind: Kind) -> Any:  # noqa: ANN401  - kopf's handler type is its own
@@ -95,4 +68,13 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:  # noqa
 
 
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    inside = kopf.login_with_service_account(**kwargs)
+    return by_address(inside, os.environ) if inside is not None else kopf.login_with_kubeconfig(**kwargs)
+
+
+def by_address(login: kopf.ConnectionInfo, environment: Mapping[str, str]) -> kopf.ConnectionInfo:
+    """Return the login with the API server's address, as every client library has it: kopf's name needs a DNS."""
+    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        return login
+    return dataclasses.replace(login, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -24,10 +25,13 @@ from vmclone_operator.engine.resync import relist, resync
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import build_registry
 from vmclone_operator.kube.client import KubeClient, connect
-from vmclone_operator.kube.cluster import Gone, Key, Kind, key_of
+from vmclone_operator.kube.cluster import Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
 from vmclone_operator.kube.lease import LeaseKeeper
+from vmclone_operator.kube.served import REMEDY, stale_kinds
 from vmclone_operator.logs import configure_logs
+from vmclone_operator.observe.observer import Observer, observer
+from vmclone_operator.observe.server import serving
 from vmclone_operator.providers.registry import load
 from vmclone_operator.settings import Settings, read_settings
 
@@ -43,23 +47,58 @@ def main() -> None:
 
 async def run(settings: Settings) -> int:
     """Wait for the Lease, lead, and give it back; return the exit status."""
+    stop = asyncio.Event()
+    # As the first process of a container nobody ends us by default; kopf takes over once we lead.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    watching = observer(clock=time.monotonic, workers=settings.workers)
     cluster = await connect()
+    lag = asyncio.create_task(watching.health.lag.watch(), name="lag")
     try:
-        instance = settings.instance or await _instance(cluster, settings.namespace)
-        await _check_kinds(cluster)
-        keeper = LeaseKeeper(cluster, namespace=settings.namespace, identity=settings.identity)
-        log.info("waiting for the lease", extra={"identity": settings.identity})
-        await keeper.acquire()
-        log.info("leading", extra={"identity": settings.identity, "instance": instance})
-        return await _lead(settings, cluster, keeper, instance)
+        async with serving(watching.registry, watching.health, port=settings.metrics_port):
+            return await _stand_by(settings, cluster, watching, stop)
     finally:
+        lag.cancel()
         await cluster.close()
 
 
-async def _lead(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, instance: str) -> int:
-    queue = WorkQueue()
-    engine = _engine(settings, cluster, keeper, instance, queue)
-    stop = asyncio.Event()
+async def _stand_by(settings: Settings, cluster: KubeClient, watching: Observer, stop: asyncio.Event) -> int:
+    """Wait until this operator may lead, then lead; ends early when it is told to stop."""
+    instance = settings.instance or await _instance(cluster, settings.namespace)
+    await _check_kinds(cluster)
+    keeper = LeaseKeeper(cluster, namespace=settings.namespace, identity=settings.identity)
+    watching.health.keeper = keeper
+    log.info("waiting for the lease", extra={"identity": settings.identity})
+    if not await _acquired(keeper, stop):
+        return 0
+    watching.health.leads = True
+    log.info("leading", extra={"identity": settings.identity, "instance": instance})
+    return await _lead(settings, cluster, keeper, instance, watching, stop)
+
+
+async def _acquired(keeper: LeaseKeeper, stop: asyncio.Event) -> bool:
+    """Wait for the Lease; return false when told to stop before it came."""
+    acquiring, stopping = asyncio.create_task(keeper.acquire()), asyncio.create_task(stop.wait())
+    await asyncio.wait({acquiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if acquiring.done():
+        await acquiring
+        return True
+    acquiring.cancel()
+    await asyncio.gather(acquiring, return_exceptions=True)
+    return False
+
+
+async def _lead(  # noqa: PLR0917  - everything is made by the caller
+    settings: Settings,
+    cluster: KubeClient,
+    keeper: LeaseKeeper,
+    instance: str,
+    watching: Observer,
+    stop: asyncio.Event,
+) -> int:
+    queue = WorkQueue(meter=watching.passes)
+    engine = _engine(settings, cluster, keeper, instance, queue, watching)
+    watching.state.engine = engine
     holding = asyncio.create_task(keeper.hold(), name="lease")
     holding.add_done_callback(lambda _: stop.set())
     work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
@@ -68,7 +107,14 @@ async def _lead(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, in
     for task in work:
         task.add_done_callback(lambda ended: _stop_on_failure(ended, stop))
     try:
-        await kopf.operator(registry=build_registry(engine), clusterwide=True, standalone=True, stop_flag=stop)
+        # The identity is named because kopf would look this user up, and a container's has no name.
+        await kopf.operator(
+            registry=build_registry(engine),
+            identity=settings.identity,  # type: ignore[arg-type]  # a NewType of str that kopf does not export
+            clusterwide=True,
+            standalone=True,
+            stop_flag=stop,
+        )
     finally:
         lost = holding.done()
         for task in (*work, holding):
@@ -87,7 +133,14 @@ def _stop_on_failure(ended: asyncio.Task[None], stop: asyncio.Event) -> None:
         stop.set()
 
 
-def _engine(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, instance: str, queue: WorkQueue) -> Engine:
+def _engine(  # noqa: PLR0917  - everything is made by the caller
+    settings: Settings,
+    cluster: KubeClient,
+    keeper: LeaseKeeper,
+    instance: str,
+    queue: WorkQueue,
+    watching: Observer,
+) -> Engine:
     loop, cache = asyncio.get_running_loop(), Cache()
 
     def woken(incarnation: str) -> None:
@@ -101,7 +154,7 @@ def _engine(settings: Settings, cluster: KubeClient, keeper: LeaseKeeper, instan
     sessions = Sessions(
         cluster=cluster,
         namespace=settings.namespace,
-        load=lambda kind: load(kind, allow_fake=settings.allow_fake),
+        load=lambda kind: watching.calls.backend(kind, load(kind, allow_fake=settings.allow_fake)),
         wake=lambda incarnation: _threadsafe(loop, woken, incarnation),
         fence=keeper.fence,
         clock=time.monotonic,
@@ -145,12 +198,10 @@ async def _instance(cluster: KubeClient, namespace: str) -> str:
 
 
 async def _check_kinds(cluster: KubeClient) -> None:
-    """Refuse to start without our CRDs: kopf would wait for them silently."""
-    for kind in (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA):
-        try:
-            await cluster.list(kind)
-        except Gone:
-            raise SystemExit(f"the API server does not serve {kind.plural}; run: kubectl apply -f crds/") from None
+    """Refuse to start without our CRDs, or with older ones, which would drop what we write."""
+    problems = await stale_kinds(cluster)
+    if problems:
+        raise SystemExit("\n".join([*problems, REMEDY]))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,14 @@ class Settings:
     workers: int
     resync_seconds: float
     relist_seconds: float
+    metrics_port: int
+    """Where /metrics, /healthz and /readyz are served; 0: nowhere."""
     allow_fake: bool
     """Whether CloneBackends of kind fake may be used: for tests and benchmarks."""
     log_level: str
+
+
+_HIGHEST_PORT = 65535
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -43,6 +48,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         workers=given.workers,
         resync_seconds=given.resync_seconds,
         relist_seconds=given.relist_seconds,
+        metrics_port=given.metrics_port,
         allow_fake=given.allow_fake,
         log_level=given.log_level,
     )
@@ -58,6 +64,12 @@ def _seconds(text: str) -> float:
     return float(_count(text))
 
 
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write for example 8080, or 0 for none")
+    return int(text)
+
+
 def _level(text: str) -> str:
     if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise argparse.ArgumentTypeError(f"{text!r} is no level; write DEBUG, INFO, WARNING or ERROR")
@@ -71,5 +83,6 @@ _FLAGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("workers", _count, "16", "passes that run side by side"),
     ("resync-seconds", _seconds, "300", "seconds between two comparisons with the backends"),
     ("relist-seconds", _seconds, "600", "seconds between two live lists"),
+    ("metrics-port", _port, "0", "port of /metrics, /healthz and /readyz; 0 serves none"),
     ("log-level", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
 )

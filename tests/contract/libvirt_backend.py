@@ -51,9 +51,9 @@ class LibvirtFacts:
         self.pool.refresh()
         return sorted(name for name in self.pool.listVolumes() if name != f"{self.source_name}.img")
 
-    def make_volume(self, name: str) -> str:
-        """Make an empty qcow2 volume, as a lost attempt or a stranger would leave it, and return its path."""
-        return str(self.pool.createXML(_volume_xml(name, "qcow2")).path())
+    def make_volume(self, name: str, image_format: str = "qcow2") -> str:
+        """Make an empty volume, as a lost attempt or a stranger would leave it, and return its path."""
+        return str(self.pool.createXML(_volume_xml(name, image_format)).path())
 
     def make_domain(self, name: str, uuid: str = "", disk: str = "") -> libvirt.virDomain:
         """Define a VM that is not ours."""
@@ -79,7 +79,7 @@ async def open_libvirt(
     wake: Wake = lambda _incarnation: None, fence: Fence = lambda: None
 ) -> AsyncIterator[tuple[BackendSession, LibvirtFacts]]:
     """Open a session on this machine's libvirtd over a scratch pool with a powered-off source in it."""
-    with _scratch() as facts:
+    with scratch() as facts:
         async with open_session(facts, wake, fence) as session:
             yield session, facts
 
@@ -98,7 +98,8 @@ async def open_session(
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[LibvirtFacts]:
+def scratch() -> Iterator[LibvirtFacts]:
+    """Make a pool and a powered-off source under a random name; remove them with all that was made from them."""
     name = f"vmclone-test-{secrets.token_hex(4)}"
     with contextlib.ExitStack() as undo:
         connection = undo.enter_context(contextlib.closing(libvirt.open("qemu:///system")))

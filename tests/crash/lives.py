@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.support import manifests
 from tests.support.simulation import Simulation
@@ -20,6 +22,8 @@ class Outcome:
     """What one life left: at Ready, and after everything was deleted."""
 
     ready: Inventory
+    fewer: Inventory
+    """After the scale-down to one."""
     end: Inventory
     defines: tuple[int, ...]
     boots: tuple[int, ...]
@@ -34,13 +38,15 @@ def live(schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, la
     ready = sim.world.inventory()
     sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(replicas=1))
     wait_ready(sim, 1)
+    fewer = sim.world.inventory()
     sim.cluster.remove(VMCLONE)
-    sim.run(PATIENCE_SECONDS, until=lambda: sim.get(Kind.VMCLONE, "dev", "team-a") is None)
-    sim.run(120)
+    watched(sim, PATIENCE_SECONDS, until=lambda: sim.get(Kind.VMCLONE, "dev", "team-a") is None)
+    watched(sim, 120)
     assert sim.get(Kind.VMCLONE, "dev", "team-a") is None, "the VMClone did not go"
     effects = sim.world.effects
     return Outcome(
         ready=ready,
+        fewer=fewer,
         end=sim.world.inventory(),
         defines=tuple(sorted(effects.creates.values())),
         boots=tuple(sorted(effects.boots.values())),
@@ -49,14 +55,16 @@ def live(schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, la
     )
 
 
-def begin(schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, late_events: bool = True) -> Simulation:
+def begin(
+    schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, late_events: bool = True, **spec: Any
+) -> Simulation:
     """Start an operator with one source, and wish for clones of it."""
     sim = Simulation(schedule, late_events=late_events)
     sim.world.add_source("golden-dev", power=Power.ON if running else Power.OFF)
     for kind, document in (
         (Kind.BACKEND, manifests.backend()),
         (Kind.SOURCE, manifests.source()),
-        (Kind.VMCLONE, manifests.vmclone(replicas=replicas)),
+        (Kind.VMCLONE, manifests.vmclone(replicas=replicas, **spec)),
     ):
         sim.cluster.apply(kind, document)
     return sim
@@ -73,6 +81,18 @@ def wait_ready(sim: Simulation, replicas: int) -> None:
         )
         return bool(seen and status.get("readyReplicas", 0) == replicas == status.get("replicas", 0))
 
-    sim.run(PATIENCE_SECONDS, until=ready)
+    watched(sim, PATIENCE_SECONDS, until=ready)
     assert ready(), f"never ready: {(sim.get(Kind.VMCLONE, 'dev', 'team-a') or {}).get('status')}"
-    sim.run(30)
+    watched(sim, 30)
+
+
+def watched(sim: Simulation, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
+    """Run, and look after every pass whether a clone is on the network as its source: it must not be for a moment."""
+
+    def look() -> bool:
+        for machine in sim.world.state.machines.values():
+            quarantined = machine.foreign or not machine.connected
+            assert quarantined or machine.guest.machine_id == machine.machine_id, f"{machine.name} is up as its source"
+        return until()
+
+    sim.run(seconds, until=look)

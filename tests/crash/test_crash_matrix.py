@@ -54,6 +54,7 @@ def difference(expected: Outcome, schedule: FaultSchedule, running: bool) -> str
         return str(error)[:600]
     checks = {
         "inventory at Ready": (outcome.ready, expected.ready),
+        "inventory after the scale-down": (outcome.fewer, expected.fewer),
         "inventory at the end": (outcome.end, expected.end),
         "VMs made": (outcome.defines, expected.defines),
         "boots": (outcome.boots, expected.boots),

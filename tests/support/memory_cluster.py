@@ -1,7 +1,7 @@
 """An API server in memory, as strict as the real one where the engine depends on it.
 
 resourceVersion conflicts, uid checks, generation on spec changes only, finalizers, status as a subresource,
-garbage collection by controller reference. `tests/contract/test_cluster.py` holds it against the real one.
+garbage collection by controller reference. `tests/integration/kube/test_cluster.py` holds it against the real one.
 """
 
 from __future__ import annotations
@@ -72,6 +72,13 @@ class MemoryCluster:
             return self._store(kind, {**old, "metadata": meta}, old)
 
         return self.around(f"finalizers {kind.kind}", act)
+
+    async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
+        def act() -> Document:
+            old = self._current(kind, document)
+            return self._store(kind, {**old, "metadata": {**old["metadata"], "labels": dict(labels)}}, old)
+
+        return self.around(f"labels {kind.kind}", act)
 
     def apply(self, kind: Kind, document: Document) -> Document:
         """Create or change an object as a user would: spec, labels and annotations, never status."""

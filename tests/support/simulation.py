@@ -16,6 +16,7 @@ from functools import partial
 
 from tests.support.memory_cluster import MemoryCluster
 
+from vmclone_operator.domain.backend import Backend
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
@@ -78,12 +79,15 @@ class SimQueue:
 class Simulation:
     """An operator installation under test."""
 
-    def __init__(self, schedule: FaultSchedule | None = None, *, late_events: bool = True) -> None:
+    def __init__(
+        self, schedule: FaultSchedule | None = None, *, late_events: bool = True, backend: Backend | None = None
+    ) -> None:
         self.clock = SimClock()
         self.schedule = schedule or FaultSchedule()
         self.world = World(clock=self.clock, faults=self.schedule)
         self.world.boot_seconds, self.world.settle_seconds = 30, 2
         self.world.copy_seconds, self.world.dhcp_seconds = 3, 2
+        self.backend = backend or FakeBackend(self.world)
         self.cluster = MemoryCluster(now=lambda: self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.cluster.around = self._around
         self.kills = 0
@@ -102,7 +106,7 @@ class Simulation:
         sessions = Sessions(
             cluster=self.cluster,
             namespace="vmclone-system",
-            load=lambda _: FakeBackend(self.world),
+            load=lambda _: self.backend,
             wake=self._wake,
             fence=lambda: None,
             clock=self.clock,

@@ -23,7 +23,16 @@ class LibvirtSettings(ApiModel):
             cel(
                 "self.transport == 'local' ? !has(self.host) : has(self.host)",
                 "transport tls needs a host, for example host: hv1.example; transport local takes none",
-            )
+            ),
+            cel(
+                "self.transport == oldSelf.transport && has(self.host) == has(oldSelf.host)"
+                " && (!has(self.host) || self.host == oldSelf.host)",
+                "transport and host are immutable: the clones are on that host; create another CloneBackend",
+            ),
+            cel(
+                "has(self.pool) == has(oldSelf.pool) && (!has(self.pool) || self.pool == oldSelf.pool)",
+                "pool is immutable: the clones' disks are in it; create another CloneBackend",
+            ),
         )
     )
 

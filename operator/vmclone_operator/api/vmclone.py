@@ -142,6 +142,8 @@ class SourceStatus(ApiModel):
     """The CloneBackend that holds it: needed to remove frozen points even when the CloneSource is gone."""
     fingerprint: ShortText = ""
     """sha256 over what makes the source this source: id, disks, sizes."""
+    addresses: Annotated[tuple[ShortText, ...], Field(max_length=32, json_schema_extra=_ATOMIC)] = ()
+    """Addresses of the source when it was frozen; no clone may have one of them."""
 
 
 class FrozenPointStatus(ApiModel):

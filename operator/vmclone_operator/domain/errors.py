@@ -20,6 +20,8 @@ else that is raised is a bug and stays loud.
     + QuiesceFailed         the guest's file systems could not be frozen safely
     + GuestAgentMissing     the guest has no agent, or it refuses commands
     + CredentialsInvalid    the backend refuses our credentials
+    + PreflightFailed       the source or the backend is not fit for it; all findings at once
+    + UserUnknown           keys are to be installed, and nobody says for whom
     + CloneFailed           the backend refused the operation
 """
 
@@ -134,6 +136,18 @@ class CredentialsInvalid(ActionNeeded):
     """The backend refuses our credentials, or they are missing."""
 
     reason = "CredentialsInvalid"
+
+
+class PreflightFailed(ActionNeeded):
+    """The source or the backend is not fit to be cloned; the message has all findings."""
+
+    reason = "Blocked"
+
+
+class UserUnknown(ActionNeeded):
+    """Public keys are to be installed in the clone, and the CloneSource names no user."""
+
+    reason = "UserUnknown"
 
 
 class CloneFailed(ActionNeeded):

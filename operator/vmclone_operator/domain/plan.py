@@ -145,7 +145,7 @@ def _missing(s: Situation) -> Decision | None:
     if s.clone is not None or not s.provisioned:
         return None
     message = "the clone was deleted at the backend; the replica is made again"
-    return _act(Do.REPORT_MISSING, Step.CLONE, "Missing", message)
+    return replace(_act(Do.REPORT_MISSING, Step.CLONE, "Missing", message), again_seconds=60)
 
 
 def _paused(s: Situation) -> Decision | None:
@@ -215,7 +215,7 @@ def _boot(s: Situation) -> Decision | None:
             seconds=15,
         )
     if s.probe is not None and s.probe.waiting_for_network:
-        return replace(BOOTING, do=Do.RELEASE_NETWORK_WAIT)
+        return replace(BOOTING, do=Do.RELEASE_NETWORK_WAIT, again_seconds=2)
     return replace(BOOTING, again_seconds=2 if s.clone.agent else 5)
 
 

@@ -102,6 +102,8 @@ class SourceInfo:
     macs: tuple[str, ...]
     fingerprint: str
     """`sha256:...` over what makes this source this source: id, disks, sizes. Not over its data."""
+    addresses: tuple[str, ...] = ()
+    """The guest's own addresses, if it runs and tells: a clone that has one of them is not let through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,18 +31,17 @@ class ReplicaChanges:
     delete: tuple[ReplicaView, ...] = ()
 
 
-def plan_replicas(existing: Sequence[ReplicaView], *, wanted: int, paused: bool) -> ReplicaChanges:
+def plan_replicas(existing: Sequence[ReplicaView], *, wanted: int, may_make: bool) -> ReplicaChanges:
     """Return what must change so that exactly the ordinals 1..wanted exist; the highest go first.
 
     A replica whose clone was deleted by hand is removed, and so made again under a new incarnation:
-    the same UUID would bring its predecessor's machine-id back.
+    the same UUID would bring its predecessor's machine-id back. Without `may_make` (paused, or no consent)
+    only what is too much goes: nothing ever blocks a removal.
     """
-    if paused:
-        return ReplicaChanges()
     held = {r.ordinal for r in existing}
-    surplus = [r for r in existing if not r.deleting and (r.ordinal > wanted or r.missing)]
+    surplus = [r for r in existing if not r.deleting and (r.ordinal > wanted or (r.missing and may_make))]
     return ReplicaChanges(
-        create=tuple(n for n in range(1, wanted + 1) if n not in held),
+        create=tuple(n for n in range(1, wanted + 1) if n not in held) if may_make else (),
         delete=tuple(sorted(surplus, key=lambda r: -r.ordinal)),
     )
 
@@ -58,10 +57,9 @@ def open_point(points: Sequence[FrozenPointStatus]) -> FrozenPointStatus | None:
     return next((p for p in points if not p.completion_time), None)
 
 
-def needs_freeze(points: Sequence[FrozenPointStatus], replicas: Sequence[ReplicaView]) -> bool:
-    """Return whether a replica waits for a frozen point and none is there or on its way."""
-    waiting = any(not r.provisioned and not r.deleting for r in replicas)
-    return waiting and not points
+def waits_for_clone(replicas: Sequence[ReplicaView]) -> bool:
+    """Return whether a replica has no clone yet, and so needs a frozen point."""
+    return any(not r.provisioned and not r.deleting for r in replicas)
 
 
 def releasable(points: Sequence[FrozenPointStatus], replicas: Sequence[ReplicaView]) -> tuple[FrozenPointStatus, ...]:

@@ -30,7 +30,7 @@ class ReplicaReport:
     @property
     def stalled(self) -> bool:
         """Return whether the replica needs a person."""
-        return not self.deleting and is_true(self.status.conditions, "Stalled")
+        return not self.deleting and is_true(self.status.conditions, "Stalled") and self.status.state != "Paused"
 
     def row(self) -> ReplicaRow:
         """Return the replica's short row."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 _TOMBSTONES = 10_000
+_WITHOUT_SLOT = frozenset({"", "Reserve", "Freeze", "Ready", "Failed", "Paused", "Deleting"})
 VMCLONE_UID_LABEL = "vmclone.dev/vmclone-uid"
 
 
@@ -95,17 +96,14 @@ class Cache:
         """Return which version of each object of a kind is held, to compare with after a live list."""
         return {k: d["metadata"]["resourceVersion"] for k, d in self._documents.items() if k.kind is kind}
 
-    def drop_ghosts(self, kind: Kind, live: Iterable[Document], before: Mapping[Key, str]) -> list[Key]:
-        """Drop what a live list did not show; return the keys.
+    def ghosts(self, kind: Kind, live: Iterable[Document], before: Mapping[Key, str]) -> list[Document]:
+        """Return what is held and a live list did not show.
 
         Only what was held unchanged since before the list began: an object made meanwhile is no ghost.
         """
         seen = {key_of(kind, document) for document in live}
         held = self.versions(kind)
-        ghosts = [key for key, version in before.items() if key not in seen and held.get(key) == version]
-        for key in ghosts:
-            self.drop(kind, self._documents[key])
-        return ghosts
+        return [self._documents[key] for key, version in before.items() if key not in seen and held.get(key) == version]
 
 
 def owner_uid(replica: Mapping[str, object]) -> str:
@@ -115,9 +113,9 @@ def owner_uid(replica: Mapping[str, object]) -> str:
 
 
 def is_unfinished(replica: Document) -> bool:
-    """Return whether a replica takes a slot: it is being made, and nothing but itself holds it up."""
+    """Return whether a replica takes a slot: it is being made, or could be. What waits for its source does not."""
     state = (replica.get("status") or {}).get("state", "")
-    return state not in ("Ready", "Failed") and not replica["metadata"].get("deletionTimestamp")
+    return state not in _WITHOUT_SLOT and not replica["metadata"].get("deletionTimestamp")
 
 
 def _same_object(one: Document, other: Document) -> bool:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 from vmclone_operator.api import FINALIZER
 from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.queue import Priority
+from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
-from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
+from vmclone_operator.engine.wakeups import concerned, lost, saw
+from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
 
 _LIVE_FOR_SECONDS = 1.0
-
-
-class Queue(Protocol):
-    """The part of the work queue that passes use."""
-
-    def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:
-        """Have the key worked on soon."""
-
-    def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:
-        """Have the key worked on after a while."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,7 +25,7 @@ class Engine:
 
     cluster: Cluster
     cache: Cache
-    queue: Queue
+    queue: Wakeable
     sessions: Sessions
     events: EventRecorder
     instance: str
@@ -43,13 +34,22 @@ class Engine:
     """Monotonic seconds."""
     now: Callable[[], datetime]
     new_token: Callable[[], str]
+    passes_per_backend: int = 8
+    """Replica passes that may be at one backend at a time: half of the workers."""
+    heard: dict[Kind, float] = field(default_factory=dict)
+    """When an event or a live list last said how the objects of a kind are."""
     _live: dict[Key, tuple[float, Document | None]] = field(default_factory=dict)
     _freezing: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
+    _passes: dict[str, int] = field(default_factory=dict)
 
     def timestamp(self) -> str:
         """Return the time as conditions write it."""
         return stamp_time(self.now())
+
+    def hear(self, kind: Kind) -> None:
+        """Remember that news of a kind came now."""
+        self.heard[kind] = self.clock()
 
     async def live(self, key: Key) -> Document | None:
         """Read an object live; a read of the last second counts, so that N replicas cost one."""
@@ -62,8 +62,36 @@ class Engine:
             self._live.clear()
         self._live[key] = (started, document)
         if document is not None and key.kind in _CACHED:
-            self.cache.put(key.kind, document)
+            self.saw(key.kind, document)
         return document
+
+    def saw(self, kind: Kind, document: Document, priority: Priority = Priority.HIGH) -> bool:
+        """Remember what was read or told; if it is news, wake whom it concerns. Return whether it was."""
+        return saw(self.cache, self.queue, kind, document, priority)
+
+    def lost(self, kind: Kind, document: Document) -> None:
+        """Forget an object that is gone, and wake whoever may now go on."""
+        lost(self.cache, self.queue, kind, document)
+        self._written.pop(document["metadata"]["uid"], None)
+
+    def newest(self, kind: Kind, document: Document) -> Document:
+        """Return what is cached of this very object: one of the same name made since is another."""
+        cached = self.cache.get(key_of(kind, document))
+        same = cached is not None and cached["metadata"]["uid"] == document["metadata"]["uid"]
+        return cached if cached is not None and same else document
+
+    def has_room(self, backend: str) -> bool:
+        """Return whether another pass may turn to a backend: one that hangs must leave workers for the others."""
+        return self._passes.get(backend, 0) < self.passes_per_backend
+
+    @contextmanager
+    def at_backend(self, backend: str) -> Iterator[None]:
+        """Count a pass that is at a backend."""
+        self._passes[backend] = self._passes.get(backend, 0) + 1
+        try:
+            yield
+        finally:
+            self._passes[backend] -= 1
 
     def source_gate(self, backend: str, source_id: str) -> asyncio.Lock:
         """Return the lock that lets one freeze at a time touch a source VM, over all VMClones."""
@@ -77,19 +105,20 @@ class Engine:
         """Remember when an object's summary was written."""
         self._written[uid] = self.clock()
 
-    def forget(self, uid: str) -> None:
-        """Drop what is remembered of an object that is gone."""
-        self._written.pop(uid, None)
-
     async def write_status(self, kind: Kind, document: Document, status: Document) -> Document:
         """Write the status if it differs from what the document shows, and take the answer into the cache."""
         if document.get("status") == status:
             return document
+        started = self.clock()
         written = await self.cluster.write_status(kind, document, status)
         self.cache.put(kind, written)
+        key = key_of(kind, written)
+        if key in self._live:  # what was read before would send whoever acts on this write round and round
+            self._live[key] = (started, written)
         # The event of our own write is no news when it comes, so who it concerns is woken here.
         if kind is Kind.REPLICA:
-            self.queue.add(Key(Kind.VMCLONE, written["metadata"]["namespace"], parent_name(written)))
+            for other in concerned(self.cache, kind, written):
+                self.queue.add(other)
         return written
 
     async def ensure_finalizer(self, kind: Kind, document: Document) -> Document:
@@ -115,12 +144,6 @@ _CACHED = frozenset({Kind.VMCLONE, Kind.REPLICA, Kind.SOURCE, Kind.BACKEND})
 def stamp_time(moment: datetime) -> str:
     """Return a time as metav1.Time writes it: UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parent_name(replica: Document) -> str:
-    """Return the name of the VMClone that a replica says controls it; the pass compares uids."""
-    owners = replica["metadata"].get("ownerReferences") or []
-    return next((str(o["name"]) for o in owners if o.get("controller")), "")
 
 
 def is_deleting(document: Document) -> bool:

@@ -7,16 +7,18 @@ wrote it may have been killed with the source's file systems frozen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, Operation, OperationState, Owner
-from vmclone_operator.domain.errors import CloneFailed, SourceChanged
-from vmclone_operator.domain.rollout import ReplicaView, needs_freeze, open_point, releasable
+from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady, CloneError, CloneFailed, RetryLater
+from vmclone_operator.domain.rollout import ReplicaView, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
 
 FREEZE_LIMIT = timedelta(seconds=5)
+_LOST_PAUSE = timedelta(seconds=20)
 
 Points = tuple[FrozenPointStatus, ...]
 
@@ -27,7 +29,8 @@ class FreezeStep:
 
     points: Points
     again_seconds: float | None = None
-    message: str = ""
+    problem: CloneError | None = None
+    """Why the attempt is given up: raised once the points are written, so that it is told and backs off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,8 @@ class Freezer:
     backend: str
     consistency: Consistency
 
-    def intend(self, points: Points, replicas: Sequence[ReplicaView], source_id: str) -> Points:
-        """Return the points with a new intent, when a replica waits for one."""
-        if not needs_freeze(points, replicas):
-            return points
+    def intend(self, points: Points, source_id: str) -> Points:
+        """Return the points with a new intent."""
         now = self.engine.now()
         intent = FrozenPointStatus(
             id=self.engine.new_token(),
@@ -53,23 +54,31 @@ class Freezer:
         )
         return (*points, intent)
 
-    async def advance(self, points: Points, *, may_begin: bool) -> FreezeStep:
-        """Freeze what is intended, or ask how the copy stands."""
+    async def advance(self, points: Points, *, may_begin: bool, found_open: bool) -> FreezeStep:
+        """Freeze what is intended, or ask how the copy stands.
+
+        `found_open`: the intent is not of this pass, so whoever wrote it may have left the source frozen.
+        """
         point = open_point(points)
         if point is None:
             return FreezeStep(points=points)
         if point.frozen_time:
             return await self._follow(points, point)
         async with self.engine.source_gate(self.backend, point.source_id):
-            await self.session.thaw(point.source_id)
+            if found_open:
+                await self._thaw(point.source_id)
             if not may_begin:
                 return FreezeStep(points=points)
             return await self._freeze(points, point)
 
+    async def _thaw(self, source_id: str) -> None:
+        with suppress(AgentNotReady):  # a silent agent can not be asked; the guest's own watchdog thaws
+            await self.session.thaw(source_id)
+
     async def release(self, points: Points, replicas: Sequence[ReplicaView]) -> FreezeStep:
         """Remove one frozen point that nothing needs any more."""
         for point in releasable(points, replicas):
-            return await self._drop(points, point, "")
+            return await self._drop(points, point, None)
         return FreezeStep(points=points)
 
     async def _freeze(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
@@ -83,7 +92,7 @@ class Freezer:
         try:
             frozen = await self.session.freeze(intent)
         except CloneFailed as error:
-            return await self._drop(points, point, str(error))
+            return await self._drop(points, point, error)
         update = {
             "frozen_time": self.engine.timestamp(),
             "consistency": frozen.consistency.value,
@@ -95,22 +104,22 @@ class Freezer:
         operation = Operation(kind="freeze", token=point.id, target=point.source_id)
         try:
             progress = await self.session.poll(operation)
-        except SourceChanged as error:
-            return await self._drop(points, point, str(error))
+        except ActionNeeded as error:
+            return await self._drop(points, point, error)
         if progress.state is OperationState.RUNNING:
             return FreezeStep(points=points, again_seconds=0.5)
         if progress.state is OperationState.LOST or progress.frozen is None:
-            return await self._drop(points, point, "the copy of the frozen point was interrupted; it is taken again")
+            message = "the copy of the frozen point was interrupted (is there room on the storage?); it is taken again"
+            return await self._drop(points, point, RetryLater(message, retry_after=_LOST_PAUSE))
         update = {"completion_time": self.engine.timestamp(), "bytes": progress.frozen.allocated_bytes}
         return FreezeStep(points=_replaced(points, point, update), again_seconds=0)
 
-    async def _drop(self, points: Points, point: FrozenPointStatus, message: str) -> FreezeStep:
+    async def _drop(self, points: Points, point: FrozenPointStatus, problem: CloneError | None) -> FreezeStep:
         """Remove what the provider has of a point, then forget it: a new attempt has a new name."""
         if not await self.session.release_frozen(self.owner, point.id):
-            return FreezeStep(points=points, again_seconds=1, message=message)
-        return FreezeStep(
-            points=tuple(p for p in points if p.id != point.id), again_seconds=5 if message else 0, message=message
-        )
+            return FreezeStep(points=points, again_seconds=1, problem=problem)
+        left = tuple(p for p in points if p.id != point.id)
+        return FreezeStep(points=left, again_seconds=0, problem=problem)
 
 
 def _replaced(points: Points, point: FrozenPointStatus, update: Mapping[str, object]) -> Points:

@@ -12,7 +12,9 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from typing import Protocol
 
+from vmclone_operator.engine.meter import Meter, NoMeter, Outcome
 from vmclone_operator.kube.cluster import Key
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,16 @@ class Priority(IntEnum):
 
     HIGH = 0
     LOW = 1
+
+
+class Wakeable(Protocol):
+    """The part of the work queue that passes use."""
+
+    def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:
+        """Have the key worked on soon."""
+
+    def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:
+        """Have the key worked on after a while."""
 
 
 class PassFailed(Exception):  # noqa: N818  - named for what happened
@@ -43,7 +55,14 @@ class PassFailed(Exception):  # noqa: N818  - named for what happened
 class WorkQueue:
     """Deduplicating, single-flight, delaying queue of keys."""
 
-    def __init__(self, *, base_seconds: float = 1, cap_seconds: float = 300, pass_timeout_seconds: float = 60) -> None:
+    def __init__(
+        self,
+        *,
+        base_seconds: float = 1,
+        cap_seconds: float = 300,
+        pass_timeout_seconds: float = 60,
+        meter: Meter | None = None,
+    ) -> None:
         self._heap: list[tuple[int, int, Key]] = []
         self._waiting: dict[Key, Priority] = {}
         self._busy: set[Key] = set()
@@ -52,6 +71,7 @@ class WorkQueue:
         self._count = 0
         self._wake = asyncio.Semaphore(0)
         self._base, self._cap, self._timeout = base_seconds, cap_seconds, pass_timeout_seconds
+        self._meter = meter or NoMeter()
 
     def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:
         """Have the key worked on as soon as a worker is free."""
@@ -61,6 +81,8 @@ class WorkQueue:
         known = self._waiting.get(key)
         if known is not None and known <= priority:
             return
+        if known is None:
+            self._meter.added(key)
         self._waiting[key] = priority
         if key not in self._busy:
             self._push(key, priority)
@@ -99,14 +121,16 @@ class WorkQueue:
             if key in self._busy or self._waiting.pop(key, None) is None:
                 continue  # a second heap entry of a key whose priority was raised
             self._busy.add(key)
-            after = await self._run(reconcile, key)
+            self._meter.started(key)
+            after, outcome = await self._run(reconcile, key)
+            self._meter.ended(key, outcome)
             self._busy.discard(key)
             if key in self._waiting:
                 self._push(key, self._waiting[key])
             elif after is not None:
                 self.add_after(key, after)
 
-    async def _run(self, reconcile: Pass, key: Key) -> float | None:
+    async def _run(self, reconcile: Pass, key: Key) -> tuple[float | None, Outcome]:
         try:
             async with asyncio.timeout(self._timeout):  # wait_for may swallow a cancellation on Python 3.11
                 after = await reconcile(key)
@@ -116,14 +140,14 @@ class WorkQueue:
             if task is None or task.cancelling():
                 raise
             log.warning("pass cancelled", extra={"object": str(key)})
-            return self._backoff(key)
+            return self._backoff(key), Outcome.ERROR
         except PassFailed as failure:
-            return max(failure.after, min(failure.limit, self._backoff(key)))
-        except Exception:  # a bug in one pass must not stop the others; it is loud and backs off
+            return max(failure.after, min(failure.limit, self._backoff(key))), Outcome.ERROR
+        except Exception as error:  # a bug in one pass must not stop the others; it is loud and backs off
             log.exception("pass failed", extra={"object": str(key)})
-            return self._backoff(key)
+            return self._backoff(key), Outcome.TIMEOUT if isinstance(error, TimeoutError) else Outcome.BUG
         self._failures.pop(key, None)
-        return after
+        return after, Outcome.SUCCESS if after is None else Outcome.REQUEUE_AFTER
 
     def _fire(self, key: Key, priority: Priority) -> None:
         self._timers.pop(key, None)
@@ -135,6 +159,7 @@ class WorkQueue:
         self._wake.release()
 
     def _backoff(self, key: Key) -> float:
+        self._meter.retried(key)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         seconds: float = min(self._cap, self._base * 2.0 ** min(failures - 1, 10))
         return seconds * random.uniform(0.9, 1.1)  # noqa: S311  - jitter

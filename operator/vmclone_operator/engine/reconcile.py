@@ -42,9 +42,9 @@ async def _refresh(engine: Engine, key: Key) -> float | None:
     if live is None:
         stale = engine.cache.get(key)
         if stale is not None:
-            engine.cache.drop(key.kind, stale)
+            engine.lost(key.kind, stale)
         return None
-    engine.cache.put(key.kind, live)
+    engine.saw(key.kind, live)
     return 0
 
 
@@ -73,8 +73,16 @@ async def _vmclone(engine: Engine, document: Document) -> float | None:
 
 async def _replica(engine: Engine, document: Document) -> float | None:
     replica = read_replica(document, instance=engine.instance)
-    if replica is None:
-        return None
+    if replica is None or not (replica.controlled or is_deleting(document)):
+        return None  # made by somebody else, or waiting for its VMClone to put its owner back
+    if not engine.has_room(replica.spec.backend):
+        return 1.0
+    with engine.at_backend(replica.spec.backend):
+        return await _replica_at_backend(engine, replica)
+
+
+async def _replica_at_backend(engine: Engine, replica: Replica) -> float | None:
+    document = replica.document
     try:
         if is_deleting(document):
             return await teardown.remove_replica(engine, replica)
@@ -109,7 +117,7 @@ async def _tell_replica(engine: Engine, replica: Replica, error: CloneError) -> 
     """Write what went wrong into the replica's Ready condition; its step stays the one it was in."""
     if isinstance(error, LeadershipLost):
         return
-    document = engine.cache.get(replica.key) or replica.document
+    document = engine.newest(Kind.REPLICA, replica.document)
     status = replica.status
     current = next((s for s in Step if s.value == _open_step(replica)), Step.RESERVE)
     progress = Progress.WORKING if isinstance(error, RetryLater) else Progress.STALLED

@@ -10,6 +10,8 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import CloneIntent, Seed, Stamp
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, printable
 from vmclone_operator.domain.plan import Decision, Step
+from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
+from vmclone_operator.engine.wakeups import parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 
@@ -20,6 +22,8 @@ class Replica:
     document: Document
     spec: VMCloneReplicaSpec
     stamp: Stamp
+    controlled: bool
+    """False while its ownerReferences do not name the VMClone that its spec does."""
 
     @property
     def key(self) -> Key:
@@ -51,24 +55,27 @@ class Replica:
 
 
 def read_replica(document: Document, *, instance: str) -> Replica | None:
-    """Read a replica; None when it does not say in both places that it belongs to one VMClone.
+    """Read a replica; None when its name is not the one that its VMClone gives.
 
-    A VMCloneReplica is not trusted because it exists: its controller must be the VMClone its spec names.
+    A VMCloneReplica is not trusted because it exists: nothing is made for one that is not `controlled`. It is
+    removed all the same, by its own uid, which no other object's VM carries.
     """
     spec = VMCloneReplicaSpec.model_validate(document["spec"])
     owner = controller_of(document)
-    if owner is None or owner["uid"] != spec.vm_clone_uid:
-        return None
     meta = document["metadata"]
+    vmclone = parent_name(document)
+    if vmclone == meta["name"]:
+        return None
     stamp = Stamp(
         instance=instance,
         namespace=meta["namespace"],
-        vmclone=owner["name"],
+        vmclone=vmclone,
         vmclone_uid=spec.vm_clone_uid,
         ordinal=spec.ordinal,
         incarnation=meta["uid"],
     )
-    return Replica(document=document, spec=spec, stamp=stamp)
+    controlled = owner is not None and owner["uid"] == spec.vm_clone_uid and owner["name"] == vmclone
+    return Replica(document=document, spec=spec, stamp=stamp, controlled=controlled)
 
 
 def controller_of(document: Document) -> Document | None:
@@ -91,23 +98,28 @@ def new_replica(vmclone: Document, *, ordinal: int, session: str, backend: str) 
         "controller": True,
         "blockOwnerDeletion": True,
     }
-    labels = {
-        "app.kubernetes.io/name": "vmclone",
-        "app.kubernetes.io/component": "replica",
-        "app.kubernetes.io/part-of": "vmclone",
-        "app.kubernetes.io/managed-by": "vmclone-operator",
-        "vmclone.dev/vmclone": meta["name"],
-        "vmclone.dev/vmclone-uid": meta["uid"],
-        "vmclone.dev/ordinal": str(ordinal),
-    }
+    spec = {"ordinal": ordinal, "session": session, "vmCloneUID": meta["uid"], "backend": backend}
     return {
         "metadata": {
             "namespace": meta["namespace"],
             "name": naming.replica_name(meta["name"], ordinal),
-            "labels": labels,
+            "labels": replica_labels(vmclone, {"spec": spec}),
             "ownerReferences": [owner],
         },
-        "spec": {"ordinal": ordinal, "session": session, "vmCloneUID": meta["uid"], "backend": backend},
+        "spec": spec,
+    }
+
+
+def replica_labels(vmclone: Document, replica: Document) -> dict[str, str]:
+    """Return the labels that a replica of this VMClone bears."""
+    return {
+        "app.kubernetes.io/name": "vmclone",
+        "app.kubernetes.io/component": "replica",
+        "app.kubernetes.io/part-of": "vmclone",
+        "app.kubernetes.io/managed-by": "vmclone-operator",
+        "vmclone.dev/vmclone": vmclone["metadata"]["name"],
+        VMCLONE_UID_LABEL: vmclone["metadata"]["uid"],
+        "vmclone.dev/ordinal": str(replica["spec"]["ordinal"]),
     }
 
 
@@ -122,16 +134,21 @@ def reported(status: VMCloneReplicaStatus, decision: Decision, *, generation: in
         progress=Progress.SETTLED if ready else decision.progress,
         step=decision.step.value,
     )
-    failed = decision.progress is Progress.STALLED
     return status.model_copy(
         update={
             "observed_generation": generation,
-            "state": "Failed" if failed else decision.step.value,
+            "state": _state(decision),
             "percent": decision.step.percent,
             "steps": advanced(status.steps, decision, now=now),
             "conditions": writer.put_readiness(status.conditions, state),
         }
     )
+
+
+def _state(decision: Decision) -> str:
+    if decision.progress is not Progress.STALLED:
+        return decision.step.value
+    return "Paused" if decision.reason == "Paused" else "Failed"
 
 
 def advanced(steps: tuple[StepStatus, ...], decision: Decision, *, now: str) -> tuple[StepStatus, ...]:

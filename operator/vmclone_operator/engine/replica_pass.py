@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
@@ -40,6 +41,9 @@ class ReplicaPass:
 
     async def run(self) -> float | None:
         """Return after how many seconds to look again, or None when events will say."""
+        if self._replica.status.intent is not None:
+            document = await self._engine.ensure_finalizer(Kind.REPLICA, self._replica.document)
+            self._replica = replace(self._replica, document=document)
         self._consent = await consent.check(self._engine, self._vmclone)
         situation = await self._gather()
         decision = decide(situation)
@@ -53,8 +57,9 @@ class ReplicaPass:
                 consent=self._consent,
             )
             status = await steps.carry_out(decision.do, situation, status)
-        if decision.do is Do.START_CLONE and is_true(status.conditions, "Provisioned"):
-            decision = BOOTING  # made within the call: one write less
+        if decision.do is Do.START_CLONE:
+            made = is_true(status.conditions, "Provisioned")
+            decision = BOOTING if made else replace(decision, again_seconds=2)  # made within the call: one write less
         await self._write(status, decision)
         return decision.again_seconds
 
@@ -143,6 +148,9 @@ class ReplicaPass:
         return found
 
     def _address_conflict(self, addresses: Sequence[str]) -> str:
+        source = VMCloneStatus.model_validate(self._vmclone.get("status") or {}).source
+        if set(source.addresses) & set(addresses):
+            return "the source"
         for document in self._sibling_documents():
             held = ((document.get("status") or {}).get("guest") or {}).get("addresses", ())
             if set(held) & set(addresses):
@@ -167,8 +175,7 @@ class ReplicaPass:
         return self._engine.now() - datetime.fromisoformat(boot.start_time) > _BOOT_LIMIT
 
     async def _write(self, status: VMCloneReplicaStatus, decision: Decision) -> None:
-        document = self._replica.document
-        document = self._engine.cache.get(self._replica.key) or document
+        document = self._engine.newest(Kind.REPLICA, self._replica.document)
         now, generation = self._engine.timestamp(), document["metadata"].get("generation", 1)
         final = reported(status, decision, generation=generation, now=now)
         before = self._replica.status.state

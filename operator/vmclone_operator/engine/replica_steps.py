@@ -14,7 +14,7 @@ from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import guest, naming
 from vmclone_operator.domain.backend import BackendSession, OperationState, Power
 from vmclone_operator.domain.conditions import ConditionWriter
-from vmclone_operator.domain.errors import CloneFailed
+from vmclone_operator.domain.errors import CloneFailed, UserUnknown
 from vmclone_operator.domain.plan import Do, Situation
 from vmclone_operator.engine import consent
 from vmclone_operator.engine.context import Engine, is_deleting
@@ -68,6 +68,8 @@ class ReplicaSteps:
         if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != self.replica.stamp.vmclone_uid:
             return False
         points = VMCloneStatus.model_validate(vmclone.get("status") or {}).frozen_points
+        if VMCloneSpec.model_validate(vmclone["spec"]).paused:
+            return False
         there = any(point.id == frozen_id and point.completion_time for point in points)
         return there and (await consent.check(self.engine, vmclone, live=True)).blocker is None
 
@@ -112,6 +114,11 @@ class ReplicaSteps:
         """Start the identity reset in the guest; it goes on by itself."""
         home = self.consent.source.home if self.consent.source is not None else None
         keys = self.spec.access.authorized_keys or (home.authorized_keys if home else ())
+        if keys and home is None:
+            raise UserUnknown(
+                "spec.access.authorizedKeys are wanted, but the CloneSource names no home.user to give them to (or is"
+                " gone); ask the platform team"
+            )
         command = guest.identity_command(
             token=self.replica.stamp.incarnation,
             hostname=self.replica.vm_name,

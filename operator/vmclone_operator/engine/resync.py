@@ -43,11 +43,11 @@ async def relist(engine: Engine) -> None:
         except ClusterError as error:
             log.warning("relist failed", extra={"kind": kind.kind, "error": str(error)})
             return
+        engine.hear(kind)
         for document in documents:
-            if engine.cache.put(kind, document):
-                engine.queue.add(key_of(kind, document), Priority.LOW)
-        for key in engine.cache.drop_ghosts(kind, documents, before):
-            engine.queue.add(key, Priority.LOW)
+            engine.saw(kind, document, Priority.LOW)
+        for ghost in engine.cache.ghosts(kind, documents, before):
+            engine.lost(kind, ghost)
 
 
 async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -> None:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from vmclone_operator.api.backend import CloneBackendSpec
 from vmclone_operator.domain.backend import Backend, BackendConfig, BackendSession, Fence, Wake
-from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
+from vmclone_operator.domain.errors import ActionNeeded, BackendUnreachable, CloneError, CredentialsInvalid
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
 
 _SECRET_FRESH_SECONDS = 30.0
+_FAILED_FRESH_SECONDS = 5.0
+_OPEN_SECONDS = 15.0
 
 
 class BackendNotFound(ActionNeeded):
@@ -45,18 +47,36 @@ class Sessions:
     clock: Callable[[], float]
     _open: dict[str, _Open] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _failed: dict[str, tuple[tuple[str, ...], float, CloneError]] = field(default_factory=dict)
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def get(self, backend: Document | None, name: str) -> BackendSession:
         """Return the session of a CloneBackend; raises BackendNotFound, CredentialsInvalid, BackendUnreachable."""
         if backend is None:
             raise BackendNotFound(f"CloneBackend {name} does not exist; ask the platform team to create it")
+        meta = backend["metadata"]
+        spec_version = (str(meta["uid"]), str(meta.get("generation", 0)))
+        self._refuse_failed(name, spec_version)
         async with self._locks.setdefault(name, asyncio.Lock()):
-            meta, known = backend["metadata"], self._open.get(name)
-            spec_version = (str(meta["uid"]), str(meta.get("generation", 0)))
+            self._refuse_failed(name, spec_version)
+            known = self._open.get(name)
             fresh = known is not None and self.clock() - known.checked_at < _SECRET_FRESH_SECONDS
             if known is not None and fresh and known.version[:2] == spec_version:
                 return known.session
-            return await self._reopen(name, CloneBackendSpec.model_validate(backend["spec"]), spec_version)
+            try:
+                return await self._reopen(name, CloneBackendSpec.model_validate(backend["spec"]), spec_version)
+            except CloneError as error:
+                self._failed[name] = (spec_version, self.clock(), error)
+                raise
+
+    def _refuse_failed(self, name: str, spec_version: tuple[str, ...]) -> None:
+        """Fail at once while the last attempt to connect is fresh: a dead host must not hold up N passes."""
+        failed = self._failed.get(name)
+        if failed is None:
+            return
+        if failed[0] == spec_version and self.clock() - failed[1] < _FAILED_FRESH_SECONDS:
+            raise failed[2]
+        del self._failed[name]
 
     async def close(self) -> None:
         """End every connection."""
@@ -75,10 +95,16 @@ class Sessions:
         config = BackendConfig(
             name=name, settings=block.model_dump(by_alias=True, exclude_none=True), credentials=credentials
         )
-        session = await self.load(spec.kind).open(config, wake=self.wake, fence=self.fence)
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                session = await self.load(spec.kind).open(config, wake=self.wake, fence=self.fence)
+        except TimeoutError as error:
+            raise BackendUnreachable(f"CloneBackend {name} did not answer within {_OPEN_SECONDS:.0f} s") from error
         self._open[name] = _Open(version, session, self.clock())
         if known is not None:
-            await known.session.close()
+            task = asyncio.create_task(known.session.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
         return session
 
     async def _credentials(self, spec: CloneBackendSpec) -> tuple[str, Mapping[str, bytes]]:

@@ -6,14 +6,17 @@ its stamp live. `paused` never blocks it; an unreachable backend does, with a co
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from vmclone_operator.api import FINALIZER
 from vmclone_operator.api.replica import VMCloneReplicaStatus
-from vmclone_operator.api.vmclone import VMCloneStatus
+from vmclone_operator.api.source import CloneSourceSpec
+from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness
-from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.errors import AgentNotReady, CloneError
 from vmclone_operator.domain.rollout import open_point
-from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
+from vmclone_operator.engine.cache import owner_uid
 from vmclone_operator.engine.context import Engine, annotation, is_deleting
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.engine.written import dumped
@@ -30,6 +33,7 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
         return None
     if await _orphaned(engine, replica):
         return None
+    await _say(engine, Kind.REPLICA, document, "Removing", "the clone is being removed")
     try:
         session = await _session(engine, replica.spec.backend)
         gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
@@ -38,7 +42,7 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
         raise
     if not gone:
         return _POLL_SECONDS
-    await engine.drop_finalizer(Kind.REPLICA, document)
+    await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
     return None
 
 
@@ -47,10 +51,10 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
     meta = vmclone["metadata"]
     if FINALIZER not in meta.get("finalizers", []):
         return None
-    labels = {VMCLONE_UID_LABEL: meta["uid"]}
-    replicas = await engine.cluster.list(Kind.REPLICA, namespace=meta["namespace"], labels=labels)
+    everybody = await engine.cluster.list(Kind.REPLICA, namespace=meta["namespace"])
+    replicas = [document for document in everybody if owner_uid(document) == meta["uid"]]  # labels can be wiped
     for replica in replicas:
-        engine.cache.put(Kind.REPLICA, replica)
+        engine.saw(Kind.REPLICA, replica)
         if not is_deleting(replica):
             await engine.cluster.delete(Kind.REPLICA, replica)
     if replicas:
@@ -65,25 +69,33 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
             raise
         note = f"frozen points of {meta['namespace']}/{meta['name']} may be left at the backend: {error}"
         await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note, warning=True)
-    await engine.drop_finalizer(Kind.VMCLONE, engine.cache.get(_key(vmclone)) or vmclone)
+    await engine.drop_finalizer(Kind.VMCLONE, engine.newest(Kind.VMCLONE, vmclone))
     return None
 
 
 async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:
     status = VMCloneStatus.model_validate(vmclone.get("status") or {})
-    backend = status.source.backend
+    backend = status.source.backend or _backend_by_source(engine, vmclone)
     if not backend:
         return True  # no source was ever described, so none was ever frozen
     session = await _session(engine, backend)
     owner = Owner(instance=engine.instance, vmclone_uid=vmclone["metadata"]["uid"])
     point = open_point(status.frozen_points)
     if point is not None and not point.frozen_time:
-        await session.thaw(point.source_id)
+        with suppress(AgentNotReady):  # a silent agent must not hold up a removal; the guest's watchdog thaws
+            await session.thaw(point.source_id)
     for _ in range(2):
         for token in await session.find_frozen(owner):
             if not await session.release_frozen(owner, token):
                 return False
     return True
+
+
+def _backend_by_source(engine: Engine, vmclone: Document) -> str:
+    """Return the backend of the CloneSource, for a VMClone whose status was wiped."""
+    name = VMCloneSpec.model_validate(vmclone["spec"]).source.name
+    source = engine.cache.get(Key(Kind.SOURCE, "", name))
+    return "" if source is None else CloneSourceSpec.model_validate(source["spec"]).backend.name
 
 
 async def _session(engine: Engine, backend: str) -> BackendSession:
@@ -101,13 +113,13 @@ async def _orphaned(engine: Engine, replica: Replica) -> bool:
     await engine.events.post(
         Kind.REPLICA, replica.document, reason="Orphaned", action="Delete", note=note, warning=True
     )
-    await engine.drop_finalizer(Kind.REPLICA, replica.document)
+    await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, replica.document))
     return True
 
 
 async def _say(engine: Engine, kind: Kind, document: Document, reason: str, message: str) -> None:
     """Report on the object what its deletion waits for."""
-    current = engine.cache.get(_key(document, kind)) or document
+    current = engine.newest(kind, document)
     writer = ConditionWriter(generation=current["metadata"].get("generation", 1), now=engine.timestamp())
     state = Readiness(ready=False, reason="Deleting", message=message, progress=Progress.WORKING, step=reason)
     model = VMCloneStatus if kind is Kind.VMCLONE else VMCloneReplicaStatus
@@ -118,8 +130,3 @@ async def _say(engine: Engine, kind: Kind, document: Document, reason: str, mess
     if kind is Kind.REPLICA:
         update["state"] = "Deleting"
     await engine.write_status(kind, current, dumped(status.model_copy(update=update)))
-
-
-def _key(document: Document, kind: Kind = Kind.VMCLONE) -> Key:
-    meta = document["metadata"]
-    return Key(kind, meta["namespace"], meta["name"])

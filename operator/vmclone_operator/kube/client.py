@@ -95,6 +95,11 @@ class KubeClient:
         change = {"op": "add", "path": "/metadata/finalizers", "value": [*finalizers]}
         return await self._patch(_path_of(kind, document), document, change)
 
+    async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
+        """Replace the labels and nothing else; raises Conflict and Gone."""
+        change = {"op": "add", "path": "/metadata/labels", "value": dict(labels)}
+        return await self._patch(_path_of(kind, document), document, change)
+
     async def _patch(self, path: str, document: Document, change: Mapping[str, Any]) -> Document:
         meta = document["metadata"]
         checks = [

@@ -32,6 +32,7 @@ class Kind(Enum):
     EVENT = ("events.k8s.io", "v1", "events", "Event", True)
     SECRET = ("", "v1", "secrets", "Secret", True)
     NAMESPACE = ("", "v1", "namespaces", "Namespace", False)
+    CRD = ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 
     def __init__(self, group: str, version: str, plural: str, kind: str, namespaced: bool) -> None:  # noqa: FBT001
         self.group, self.version, self.plural, self.kind, self.namespaced = group, version, plural, kind, namespaced
@@ -103,6 +104,9 @@ class Cluster(Protocol):
 
     async def write_status(self, kind: Kind, document: Document, status: Mapping[str, Any]) -> Document:
         """Replace the status; raises Conflict when the document is not the newest, Gone when it was deleted."""
+
+    async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
+        """Replace the labels and nothing else; raises Conflict and Gone."""
 
     async def write_finalizers(self, kind: Kind, document: Document, finalizers: Sequence[str]) -> Document:
         """Replace the list of finalizers and nothing else; raises Conflict and Gone."""

@@ -49,6 +49,7 @@ class LeaseKeeper:
         self._seen_version = ""
         self._seen_at = -times.duration
         self._renewed_at: float | None = None
+        self._answered_at: float | None = None
 
     def fence(self) -> None:
         """Raise LeadershipLost unless the lease was renewed within the deadline."""
@@ -59,6 +60,11 @@ class LeaseKeeper:
     def age_seconds(self) -> float:
         """Seconds since the last renewal; infinite before the first."""
         return float("inf") if self._renewed_at is None else self._clock() - self._renewed_at
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since the API server last answered about the Lease, whoever holds it; infinite before."""
+        return float("inf") if self._answered_at is None else self._clock() - self._answered_at
 
     async def acquire(self) -> None:
         """Wait until this operator holds the lease."""
@@ -93,6 +99,7 @@ class LeaseKeeper:
     async def _try(self) -> bool:
         started = self._clock()
         lease = await self._cluster.get(self._key)
+        self._answered_at = self._clock()
         if lease is None:
             return await self._create(started)
         version, spec = lease["metadata"]["resourceVersion"], lease.get("spec") or {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.api.rows import Change, Row
-from tests.integration.api.rows_platform import LOCAL, ON_THIS_MACHINE, OVER_TLS
+from tests.integration.api.rows_platform import LOCAL, ON_THIS_MACHINE, OVER_TLS, TLS
 
 AGAIN = "; delete this VMClone and create another one"
 
@@ -90,8 +90,32 @@ UPDATES = {
         at="spec",
         start=ON_THIS_MACHINE,
         refused={},
-        accepted=OVER_TLS,
+        accepted={**ON_THIS_MACHINE, "spec.limits.maxInFlight": 3},
         says=OTHER_KIND,
+    ),
+    "a backend moves to another transport": Row(
+        kind="CloneBackend",
+        at="spec.libvirt",
+        start=ON_THIS_MACHINE,
+        refused=OVER_TLS,
+        accepted={**ON_THIS_MACHINE, "spec.limits.maxInFlight": 3},
+        says="transport and host are immutable: the clones are on that host; create another CloneBackend",
+    ),
+    "a backend moves to another host": Row(
+        kind="CloneBackend",
+        at="spec.libvirt",
+        start=OVER_TLS,
+        refused={**OVER_TLS, "spec.libvirt": {**TLS, "host": "hv2.example"}},
+        accepted={**OVER_TLS, "spec.libvirt": {**TLS, "port": 16515}},
+        says="transport and host are immutable: the clones are on that host; create another CloneBackend",
+    ),
+    "a backend gets another pool": Row(
+        kind="CloneBackend",
+        at="spec.libvirt",
+        start=OVER_TLS,
+        refused={**OVER_TLS, "spec.libvirt": {**TLS, "pool": "fast"}},
+        accepted={**OVER_TLS, "spec.libvirt": {**TLS, "port": 16515}},
+        says="pool is immutable: the clones' disks are in it; create another CloneBackend",
     ),
     "a backend gets a second block": Row(
         kind="CloneBackend",

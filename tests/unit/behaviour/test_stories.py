@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.crash.lives import begin, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
+from tests.support.stories import DEV, change, condition, ready, replica, sessions, vmclone, wipe
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.naming import clone_uuid
-from vmclone_operator.kube.cluster import Document, Key, Kind
+from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule
-
-DEV = Key(Kind.VMCLONE, "team-a", "dev")
-
-
-def ready(replicas: int = 2, **more: Any) -> Simulation:
-    sim = begin(FaultSchedule(), replicas=replicas, **more)
-    wait_ready(sim, replicas)
-    return sim
-
-
-def vmclone(sim: Simulation, name: str = "dev", namespace: str = "team-a") -> Document:
-    document = sim.get(Kind.VMCLONE, name, namespace)
-    assert document is not None
-    return document
-
-
-def replica(sim: Simulation, ordinal: int, name: str = "dev") -> Document:
-    document = sim.get(Kind.REPLICA, f"{name}-{ordinal}", "team-a")
-    assert document is not None
-    return document
-
-
-def condition(document: Document, kind: str) -> tuple[str, str]:
-    found = [c for c in document["status"].get("conditions", []) if c["type"] == kind]
-    return (found[0]["status"], found[0]["reason"]) if found else ("absent", "")
-
-
-def sessions(sim: Simulation, name: str = "dev") -> list[str]:
-    return [row["session"] for row in vmclone(sim, name)["status"]["replicaStatuses"]]
-
-
-def change(sim: Simulation, **spec: Any) -> None:
-    wanted = manifests.vmclone(**spec)
-    sim.cluster.apply(Kind.VMCLONE, wanted)
 
 
 def test_one_to_three_to_one_keeps_the_first_session_and_its_vm() -> None:
@@ -188,17 +153,14 @@ def test_status_finalizers_and_labels_wiped_are_rebuilt_without_a_new_vm() -> No
     sim = ready(2)
     made = dict(sim.world.effects.creates)
 
-    def wipe(document: Document) -> None:
-        document["status"] = {"observedGeneration": -1}
-        document["metadata"]["finalizers"] = []
-
     for key in (DEV, Key(Kind.REPLICA, "team-a", "dev-1"), Key(Kind.REPLICA, "team-a", "dev-2")):
-        sim.cluster.overwrite(key, wipe)
+        wipe(sim, key, finalizers=[], labels={})
     sim.run(30)
     assert vmclone(sim)["status"]["readyReplicas"] == 2
     assert sim.world.effects.creates == made
     assert all(replica(sim, n)["metadata"]["finalizers"] == ["vmclone.dev/teardown"] for n in (1, 2))
     assert vmclone(sim)["metadata"]["finalizers"] == ["vmclone.dev/teardown"]
+    assert replica(sim, 1)["metadata"]["labels"]["vmclone.dev/vmclone"] == "dev"
 
 
 def test_a_backend_that_is_away_destroys_nothing_and_is_caught_up_with_in_a_minute() -> None:

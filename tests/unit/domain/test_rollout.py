@@ -11,11 +11,11 @@ from vmclone_operator.domain.naming import assign_sessions
 from vmclone_operator.domain.rollout import (
     ReplicaView,
     has_turn,
-    needs_freeze,
     newest_complete,
     plan_replicas,
     releasable,
     session_conflicts,
+    waits_for_clone,
 )
 
 
@@ -43,13 +43,13 @@ REPLICAS = {
 def test_replicas_become_what_is_wanted(
     existing: Sequence[ReplicaView], wanted: int, create: tuple[int, ...], delete: tuple[int, ...]
 ) -> None:
-    changes = plan_replicas(existing, wanted=wanted, paused=False)
+    changes = plan_replicas(existing, wanted=wanted, may_make=True)
     assert (changes.create, tuple(r.ordinal for r in changes.delete)) == (create, delete)
 
 
-def test_paused_changes_no_replica() -> None:
-    changes = plan_replicas([view(1), view(2)], wanted=5, paused=True)
-    assert (changes.create, changes.delete) == ((), ())
+def test_without_leave_to_make_only_what_is_too_much_goes() -> None:
+    changes = plan_replicas([view(1, missing=True), view(2), view(3)], wanted=2, may_make=False)
+    assert (changes.create, [r.ordinal for r in changes.delete]) == ((), [3])
 
 
 SESSIONS = {
@@ -66,20 +66,17 @@ def test_a_session_keeps_its_name_for_life(recorded: dict[int, str], replicas: i
     assert assign_sessions(recorded, prefix="dev", replicas=replicas) == expected
 
 
-FREEZES = {
-    "a replica without clone and no point": ([], [view(1)], True),
-    "all replicas have their clones": ([], [view(1, provisioned=True)], False),
-    "a complete point is used again": ([point("a")], [view(1)], False),
-    "a point on its way is waited for": ([point("a", complete=False)], [view(1)], False),
-    "a replica that goes needs none": ([], [view(1, deleting=True)], False),
+WAITS = {
+    "a replica without clone": ([view(1)], True),
+    "all replicas have their clones": ([view(1, provisioned=True)], False),
+    "a replica that goes needs none": ([view(1, deleting=True)], False),
+    "no replica": ([], False),
 }
 
 
-@pytest.mark.parametrize(("points", "replicas", "expected"), FREEZES.values(), ids=FREEZES.keys())
-def test_a_source_is_frozen_once_and_only_when_needed(
-    points: Sequence[FrozenPointStatus], replicas: Sequence[ReplicaView], expected: bool
-) -> None:
-    assert needs_freeze(points, replicas) is expected
+@pytest.mark.parametrize(("replicas", "expected"), WAITS.values(), ids=WAITS.keys())
+def test_a_frozen_point_is_needed_while_a_replica_has_no_clone(replicas: Sequence[ReplicaView], expected: bool) -> None:
+    assert waits_for_clone(replicas) is expected
 
 
 RELEASES = {

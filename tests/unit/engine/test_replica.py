@@ -62,6 +62,14 @@ MISMATCHES: dict[str, Callable[[Document], object]] = {
 def test_a_replica_whose_owner_does_not_match_is_not_believed(change: Callable[[Document], object]) -> None:
     forged = document()
     change(forged)
+    found = read_replica(forged, instance="i")
+    assert found is not None
+    assert not found.controlled
+
+
+def test_a_replica_whose_name_no_vmclone_gives_is_nobodys() -> None:
+    forged = document()
+    forged["metadata"]["name"] = "something"
     assert read_replica(forged, instance="i") is None
 
 

@@ -167,6 +167,7 @@ class FakeSession:
             disks=tuple(disks),
             macs=tuple(machine.macs),
             fingerprint=machine.fingerprint,
+            addresses=tuple(filter(None, (self._world.address(machine),))) if machine.has_agent else (),
         )
 
     def _blockers(self, source: SourceInfo, replicas: int) -> list[str]:

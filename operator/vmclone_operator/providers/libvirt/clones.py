@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import xml.etree.ElementTree as ET
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import libvirt
@@ -34,7 +36,7 @@ from vmclone_operator.providers.libvirt.seed import seed_image
 from vmclone_operator.providers.libvirt.stamp import read_stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vmclone_operator.domain.backend import Fence
     from vmclone_operator.providers.libvirt.events import Watch
@@ -59,10 +61,13 @@ class Clones:
         self._watch = watch
         self._fence = fence
         self._shutdowns: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
 
     def find(self, connection: libvirt.virConnect, owner: Owner) -> Sequence[ObservedClone]:
         """List the clones of an owner."""
-        texts = (translate.found(domain.XMLDesc, libvirt.VIR_ERR_NO_DOMAIN) for domain in connection.listAllDomains())
+        domains = _candidates(connection, owner)
+        texts = (translate.found(domain.XMLDesc, libvirt.VIR_ERR_NO_DOMAIN) for domain in domains)
         seen = [clone for text in texts if text and (clone := observed(domain_xml.parsed(text)))]
         found = [clone for clone in seen if clone.stamp.belongs_to(owner)]
         for clone in found:
@@ -72,10 +77,24 @@ class Clones:
     def start(self, connection: libvirt.virConnect, intent: CloneIntent) -> Operation:
         """Make the clone, or adopt the one this incarnation has."""
         self._watch.know_clone(intent.stamp.incarnation)
-        token = _existing(connection, intent)
-        if token is None:
-            self._make(connection, intent)
+        with self._alone(intent.stamp.incarnation):
+            token = _existing(connection, intent)
+            if token is None:
+                self._make(connection, intent)
         return Operation(kind=KIND, token=token or intent.token, target=intent.uuid)
+
+    @contextmanager
+    def _alone(self, incarnation: str) -> Iterator[None]:
+        """Let one thread at a time make or remove a clone: a thread outlives the pass that asked for it."""
+        with self._lock:
+            if incarnation in self._busy:
+                raise RetryLater("the clone is being made or removed by a call that has not ended yet")
+            self._busy.add(incarnation)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(incarnation)
 
     def _make(self, connection: libvirt.virConnect, intent: CloneIntent) -> None:
         source = sources.read(connection, intent.source_id)
@@ -117,6 +136,10 @@ class Clones:
 
     def delete(self, connection: libvirt.virConnect, stamp: Stamp) -> bool:
         """Remove the VM, then its volumes; true once nothing is left."""
+        with self._alone(stamp.incarnation):
+            return self._delete(connection, stamp)
+
+    def _delete(self, connection: libvirt.virConnect, stamp: Stamp) -> bool:
         domain = sources.by_uuid(connection, naming.clone_uuid(stamp.incarnation))
         if domain is not None:
             _require_stamp(domain, stamp)
@@ -177,6 +200,14 @@ class Clones:
                 link.set("state", "up")
                 self._fence()
                 domain.updateDeviceFlags(ET.tostring(interface, encoding="unicode"), where)
+
+
+def _candidates(connection: libvirt.virConnect, owner: Owner) -> list[libvirt.virDomain]:
+    """Return the domains that may be the owner's: one, by its UUID, when an incarnation is meant."""
+    if not owner.incarnation:
+        return list(connection.listAllDomains())
+    domain = sources.by_uuid(connection, naming.clone_uuid(owner.incarnation))
+    return [] if domain is None else [domain]
 
 
 def observed(xml: ET.Element) -> ObservedClone | None:

@@ -145,10 +145,15 @@ class Connection:
         with contextlib.suppress(libvirt.libvirtError):  # it may be broken already: that is why it goes
             connection.close()
 
-    def close(self) -> None:
-        """End the connection; what libvirtd has begun goes on there."""
+    def close(self) -> threading.Thread:
+        """End the connection, in a thread that is returned: a host that hangs answers no goodbye."""
         self._closed = True
         self._threads.shutdown()
+        closing = threading.Thread(target=self._close, name="libvirt-close", daemon=True)
+        closing.start()
+        return closing
+
+    def _close(self) -> None:
         with self._lock:
             self._discard()
 

@@ -149,7 +149,11 @@ class FrozenPoints:
         if copy is not None and copy.running:
             return Progress(state=OperationState.RUNNING, percent=copy.percent)
         if copy is not None:
-            copy.raise_failure()
+            try:
+                copy.raise_failure()
+            except CloneError:
+                del self._copies[operation.token]  # told once; asked again, the attempt is lost
+                raise
             return self._finished(pool, held, copy.intent.source_id, copy.fingerprint)
         domain = sources.by_uuid(connection, operation.target)
         if domain is None or not held:

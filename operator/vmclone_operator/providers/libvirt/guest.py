@@ -12,7 +12,7 @@ import libvirt
 import libvirt_qemu
 
 from vmclone_operator.domain.backend import GuestResult
-from vmclone_operator.domain.errors import AgentNotReady
+from vmclone_operator.domain.errors import AgentNotReady, GuestAgentMissing
 from vmclone_operator.providers.libvirt import domain_xml, translate
 
 if TYPE_CHECKING:
@@ -87,9 +87,12 @@ def thaw(domain: libvirt.virDomain) -> bool:
     """Thaw the guest if its agent says that it is frozen; false too when there is nobody to ask."""
     if not domain.isActive() or not domain_xml.agent_connected(domain_xml.parsed(domain.XMLDesc())):
         return False
-    if not is_frozen(domain):
-        return False
-    ask(domain, "guest-fsfreeze-thaw")
+    try:
+        if not is_frozen(domain):
+            return False
+        ask(domain, "guest-fsfreeze-thaw")
+    except GuestAgentMissing:
+        return False  # an agent that refuses to freeze has frozen nothing for us
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 QUICK_WORKERS = 4
 GUEST_WORKERS = 8
 BULK_WORKERS = 3
+CLOSE_SECONDS = 3.0
 CAPABILITIES = Capabilities()
 
 
@@ -138,8 +141,10 @@ class LibvirtSession:
 
     async def close(self) -> None:
         """End the connections; what libvirtd has begun goes on."""
-        for connection in (self._quick, self._guests, self._bulk):
-            connection.close()
+        closing = [connection.close() for connection in (self._quick, self._guests, self._bulk)]
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while any(thread.is_alive() for thread in closing) and time.monotonic() < deadline:  # noqa: ASYNC110 - threads
+            await asyncio.sleep(0.01)
         if self._keys is not None:
             self._keys.remove()
 

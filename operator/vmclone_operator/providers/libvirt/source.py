@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import libvirt
 
 from vmclone_operator.domain.backend import DiskInfo, Power, SourceInfo
-from vmclone_operator.domain.errors import CloneError, SourceNotFound, SourceUnhealthy
-from vmclone_operator.providers.libvirt import domain_xml, freeze, translate, volumes
+from vmclone_operator.domain.errors import AgentNotReady, CloneError, SourceNotFound, SourceUnhealthy
+from vmclone_operator.providers.libvirt import domain_xml, freeze, guest, translate, volumes
 from vmclone_operator.providers.libvirt.seed import is_seed
 
 if TYPE_CHECKING:
@@ -129,7 +129,16 @@ def describe(connection: libvirt.virConnect, name: str) -> SourceInfo:
         disks=tuple(_disk_info(source, disk) for disk in domain_xml.disks(source.xml)),
         macs=domain_xml.macs(source.xml),
         fingerprint=fingerprint(source),
+        addresses=_addresses(source.domain) if domain_xml.agent_connected(live) else (),
     )
+
+
+def _addresses(domain: libvirt.virDomain) -> tuple[str, ...]:
+    """Return the guest's addresses, or none when it does not tell: that is no reason not to clone it."""
+    try:
+        return tuple(guest.addresses(domain))
+    except AgentNotReady:
+        return ()
 
 
 def _disk_info(source: Source, disk: Disk) -> DiskInfo:

@@ -1,0 +1,62 @@
+{{- define "vmclone.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "vmclone.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains (include "vmclone.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "vmclone.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Names of cluster-scoped objects: two releases must not share them. */ -}}
+{{- define "vmclone.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "vmclone.fullname" .) -}}
+{{- end -}}
+
+{{- define "vmclone.serviceAccount" -}}
+{{- default (include "vmclone.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "vmclone.selector" -}}
+app.kubernetes.io/name: {{ include "vmclone.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "vmclone.labels" -}}
+app.kubernetes.io/name: {{ include "vmclone.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: vmclone
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "vmclone.image" -}}
+{{- $name := .Values.image.repository -}}
+{{- if .Values.imageRegistry }}{{ $name = printf "%s/%s" .Values.imageRegistry $name }}{{ end -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $name .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "vmclone.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "vmclone.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}

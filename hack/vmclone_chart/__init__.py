@@ -1,0 +1,1 @@
+"""Checks of the Helm chart that need no cluster."""

@@ -1,0 +1,101 @@
+"""`hack/check-chart`: one line per thing that is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import yaml
+
+from vmclone_chart.rendered import CHART, RefusedError, helm, render
+from vmclone_chart.rules import broken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+RENDERED = {
+    "defaults": (),
+    "everything off": (
+        "crds.enabled=false",
+        "admissionPolicy.enabled=false",
+        "uninstall.guard=false",
+        "podDisruptionBudget.enabled=false",
+        "metrics.service.enabled=false",
+        "rbac.aggregate=false",
+    ),
+    "a mirror": ("imageRegistry=mirror.example/team", f"image.digest=sha256:{'0' * 64}", "imagePullSecrets={pull}"),
+    "own names": ("fullnameOverride=clones", "serviceAccount.name=robot", "operator.instance=restored"),
+    "placed": ("nodeSelector.disk=ssd", "priorityClassName=high", "operator.extraEnv.A=b", "operator.extraArgs={--x}"),
+}
+REFUSED = {
+    "a misspelt value": "replicaCuont=3",
+    "a misspelt inner value": "crds.keeep=false",
+    "no replicas": "replicaCount=0",
+    "a digest that is none": "image.digest=latest",
+    "a port that needs rights": "metrics.port=80",
+    "an unknown level": "operator.logLevel=LOUD",
+}
+
+
+def main() -> int:
+    """Run every check and return 1 when one fails."""
+    found = [*_lint(), *_rendered(), *_refused(), *_undescribed()]
+    for problem in found:
+        print(problem)
+    return int(bool(found))
+
+
+def _lint() -> Iterator[str]:
+    try:
+        helm("lint", "--strict", str(CHART))
+    except RefusedError as error:
+        yield f"lint: {error}"
+
+
+def _rendered() -> Iterator[str]:
+    for name, settings in RENDERED.items():
+        try:
+            yield from (f"{name}: not so: {rule}" for rule in broken(render(settings)))
+        except RefusedError as error:
+            yield f"{name}: {error}"
+
+
+def _refused() -> Iterator[str]:
+    for name, setting in REFUSED.items():
+        try:
+            render([setting])
+        except RefusedError:
+            continue
+        yield f"{name} is accepted: {setting}"
+
+
+def _undescribed() -> Iterator[str]:
+    """Compare the default values with the schema, both ways."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    known = set(_described(schema, ""))
+    present = set(_present(values, known, ""))
+    yield from (f"values.yaml has {path}, values.schema.json does not" for path in sorted(present - known))
+    yield from (
+        f"values.schema.json has {path}, values.yaml does not" for path in sorted(known - present - {".global"})
+    )
+
+
+def _described(schema: Mapping[str, object], path: str) -> Iterator[str]:
+    properties = schema.get("properties")
+    for name, inner in properties.items() if isinstance(properties, dict) else ():
+        yield f"{path}.{name}"
+        yield from _described(inner, f"{path}.{name}")
+
+
+def _present(values: Mapping[str, object], known: set[str], path: str) -> Iterator[str]:
+    for name, inner in values.items():
+        here = f"{path}.{name}"
+        yield here
+        if isinstance(inner, dict) and any(other.startswith(f"{here}.") for other in known):
+            yield from _present(inner, known, here)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

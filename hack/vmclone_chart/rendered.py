@@ -1,0 +1,45 @@
+"""The chart as Helm renders it, as documents."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "vmclone-operator"
+NAMESPACE = "vmclone-chart"
+
+
+class RefusedError(Exception):
+    """Helm refuses to render these values."""
+
+
+def helm(*arguments: str) -> str:
+    """Run helm and return what it prints; raises RefusedError with its words."""
+    done = subprocess.run(
+        [os.environ.get("VMCLONE_HELM", "helm"), *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise RefusedError(done.stderr.strip() or done.stdout.strip())
+    return done.stdout
+
+
+def render(settings: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the documents of an installation with these `--set` values."""
+    values = [word for setting in settings for word in ("--set", setting)]
+    text = helm("template", "vmclone", str(CHART), "--namespace", NAMESPACE, "--kube-version", "1.30.0", *values)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def pods(documents: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the pod template of everything that runs pods."""
+    for document in documents:
+        if document["kind"] in ("Deployment", "Job"):
+            yield document["spec"]["template"]

@@ -1,0 +1,68 @@
+"""What must hold for the rendered chart, whatever the values: each rule yields the sentences that are broken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmclone_chart.rendered import NAMESPACE, pods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_CLUSTER_WIDE = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
+_RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def broken(documents: Sequence[dict[str, Any]]) -> list[str]:
+    """Return every broken rule."""
+    return [
+        *_restricted_pods(documents),
+        *_least_rights(documents),
+        *_places(documents),
+        *_one_image(documents),
+    ]
+
+
+def _restricted_pods(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for pod in pods(documents):
+        context = pod["spec"].get("securityContext", {})
+        if not context.get("runAsNonRoot") or context.get("seccompProfile") != {"type": "RuntimeDefault"}:
+            yield "every pod runs as non-root under the default seccomp profile"
+        for container in pod["spec"]["containers"]:
+            if container.get("securityContext") != _RESTRICTED:
+                yield f"container {container['name']} has a read-only root and no rights to gain"
+            if not container.get("resources", {}).get("requests"):
+                yield f"container {container['name']} requests resources"
+
+
+def _least_rights(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for document in documents:
+        for rule in document.get("rules") or () if document["kind"] in ("ClusterRole", "Role") else ():
+            words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            if "*" in words:
+                yield f"{document['metadata']['name']} has no wildcard"
+            if document["kind"] == "ClusterRole" and "secrets" in rule["resources"]:
+                yield f"{document['metadata']['name']} reads no Secrets of the whole cluster"
+            if {"escalate", "bind", "impersonate"}.intersection(rule["verbs"]):
+                yield f"{document['metadata']['name']} gives no way to more rights"
+
+
+def _places(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for document in documents:
+        namespace = document["metadata"].get("namespace")
+        if (namespace is None) != (document["kind"] in _CLUSTER_WIDE):
+            yield f"{document['kind']} {document['metadata']['name']} says its namespace exactly when it has one"
+        if namespace not in (None, NAMESPACE):
+            yield f"{document['kind']} {document['metadata']['name']} is in the namespace of the release"
+
+
+def _one_image(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    images = {container["image"] for pod in pods(documents) for container in pod["spec"]["containers"]}
+    if len(images) != 1:
+        yield f"all pods use one image, so that a mirror needs one: {sorted(images)}"

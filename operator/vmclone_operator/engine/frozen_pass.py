@@ -1,0 +1,131 @@
+"""The part of a VMClone's pass that sees to its frozen points: is one needed, may it be taken, is it still good?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from vmclone_operator.api.vmclone import FrozenPointStatus, SourceStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain.backend import BackendSession, Consistency, Owner, SourceInfo
+from vmclone_operator.domain.errors import PreflightFailed
+from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_point, waits_for_clone
+from vmclone_operator.engine import consent
+from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.freezing import Freezer
+from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
+
+log = logging.getLogger(__name__)
+
+Commit = Callable[[VMCloneStatus], Awaitable[VMCloneStatus]]
+"""Writes the status at once: what is done next rests on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenPass:
+    """Works on the frozen points of one VMClone."""
+
+    engine: Engine
+    document: Document
+    spec: VMCloneSpec
+    found: consent.Consent
+    views: Sequence[ReplicaView]
+    commit: Commit
+
+    async def run(self, status: VMCloneStatus, blocker: Blocker | None) -> tuple[VMCloneStatus, float | None]:
+        """Move the frozen points a step on; return the status as written and when to look again."""
+        backend = self.found.backend_name or status.source.backend
+        if not backend or not (status.frozen_points or waits_for_clone(self.views)):
+            return status, None
+        document = self.engine.cache.get(Key(Kind.BACKEND, "", backend))
+        session = await self.engine.sessions.get(document, backend)
+        freezer = self._freezer(session, backend)
+        point = open_point(status.frozen_points)
+        found_open = point is not None
+        may_begin = blocker is None and not self.spec.paused
+        if point is None and may_begin and waits_for_clone(self.views):
+            status = await self._ensure_point(status, session, freezer)
+        if _not_yet_frozen(status.frozen_points):
+            if self._copied_elsewhere(status.frozen_points):
+                return status, 1.0
+            may_begin = may_begin and await self._may_freeze_live()
+        return await self._advance(status, freezer, may_begin=may_begin, found_open=found_open)
+
+    def _freezer(self, session: BackendSession, backend: str) -> Freezer:
+        return Freezer(
+            engine=self.engine,
+            session=session,
+            owner=Owner(instance=self.engine.instance, vmclone_uid=self.document["metadata"]["uid"]),
+            backend=backend,
+            consistency=Consistency(self.spec.disk.consistency),
+        )
+
+    async def _advance(
+        self, status: VMCloneStatus, freezer: Freezer, *, may_begin: bool, found_open: bool
+    ) -> tuple[VMCloneStatus, float | None]:
+        step = await freezer.advance(status.frozen_points, may_begin=may_begin, found_open=found_open)
+        if step.points == status.frozen_points and step.again_seconds is None:
+            step = await freezer.release(status.frozen_points, self.views)
+        if step.points != status.frozen_points:
+            status = await self.commit(status.model_copy(update={"frozen_points": step.points}))
+            place = str(key_of(Kind.VMCLONE, self.document))
+            log.info("frozen points", extra={"object": place, "count": len(step.points), "problem": step.problem or ""})
+        if step.problem is not None:
+            raise step.problem
+        return status, step.again_seconds
+
+    async def _ensure_point(self, status: VMCloneStatus, session: BackendSession, freezer: Freezer) -> VMCloneStatus:
+        """Keep the newest frozen point if it still exists and shows the source as it is; else intend another."""
+        if self.found.source is None:
+            return status
+        info = await session.describe_source(self.found.source.vm.name)
+        points = status.frozen_points
+        if points:
+            held = set(await session.find_frozen(freezer.owner))
+            points = tuple(p for p in points if p.id in held)
+        newest = newest_complete(points)
+        if newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, info.fingerprint):
+            await self._preflight(session, info)
+            points = freezer.intend(points, info.source_id)
+        if points == status.frozen_points:
+            return status
+        source = SourceStatus(
+            id=info.source_id, backend=freezer.backend, fingerprint=info.fingerprint, addresses=info.addresses
+        )
+        return await self.commit(status.model_copy(update={"frozen_points": points, "source": source}))
+
+    async def _preflight(self, session: BackendSession, info: SourceInfo) -> None:
+        """Raise PreflightFailed with all findings, before the source is touched."""
+        replicas = sum(not view.provisioned and not view.deleting for view in self.views)
+        findings = await session.preflight(info, replicas=replicas)
+        if findings:
+            raise PreflightFailed("; ".join(findings))
+
+    def _copied_elsewhere(self, points: Sequence[FrozenPointStatus]) -> bool:
+        """Return whether another VMClone's frozen point of this source is still copied: freezes queue per source.
+
+        A backend may know only how the source's last copy ended, not whose it was; so none begins before that is told.
+        """
+        mine = self.document["metadata"]["uid"]
+        wanted = open_point(points)
+        for other in self.engine.cache.all(Kind.VMCLONE):
+            point = open_point(VMCloneStatus.model_validate(other.get("status") or {}).frozen_points)
+            copied = point is not None and wanted is not None and point.source_id == wanted.source_id
+            if copied and point is not None and point.frozen_time and other["metadata"]["uid"] != mine:
+                return True
+        return False
+
+    async def _may_freeze_live(self) -> bool:
+        """Read the wish and the grants live: the source is about to be touched."""
+        live = await self.engine.live(key_of(Kind.VMCLONE, self.document))
+        if live is None or is_deleting(live) or live["metadata"]["uid"] != self.document["metadata"]["uid"]:
+            return False
+        if VMCloneSpec.model_validate(live["spec"]).paused:
+            return False
+        return (await consent.check(self.engine, live, live=True)).blocker is None
+
+
+def _not_yet_frozen(points: Sequence[FrozenPointStatus]) -> bool:
+    point = open_point(points)
+    return point is not None and not point.frozen_time

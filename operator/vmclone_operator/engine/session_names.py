@@ -1,0 +1,56 @@
+"""Sessions of one VMClone: recorded once, kept for life, and nobody else's in the namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.rollout import session_conflicts
+from vmclone_operator.kube.cluster import Document
+
+Claim = tuple[str, bool, tuple[str, str]]
+"""VMClone name, whether the session is recorded there, and since when (creation time, uid)."""
+
+
+def recorded_sessions(status: VMCloneStatus, replicas: Sequence[Document]) -> dict[int, str]:
+    """Return the session of every ordinal that has one: from status, or (where that was wiped) from the replicas."""
+    borne = {int(document["spec"]["ordinal"]): str(document["spec"]["session"]) for document in replicas}
+    return borne | {row.ordinal: row.session for row in status.sessions}
+
+
+def wanted_sessions(vmclone: Document, recorded: dict[int, str]) -> dict[int, str]:
+    """Return the sessions that a VMClone has and those it wishes for."""
+    spec = VMCloneSpec.model_validate(vmclone["spec"])
+    prefix = spec.session_prefix or vmclone["metadata"]["name"]
+    return naming.assign_sessions(recorded, prefix=prefix, replicas=spec.replicas)
+
+
+def conflict_with(vmclone: Document, recorded: dict[int, str], others: Iterable[Document]) -> Blocker | None:
+    """Return why the VMClone must wait: another one of its namespace holds a session it wishes for."""
+    claims: dict[str, Claim] = {}
+    for other in others:
+        if other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
+            _add_claims(claims, other)
+    conflict = session_conflicts(wanted_sessions(vmclone, recorded), recorded, claims, _since(vmclone))
+    if conflict is None:
+        return None
+    session, holder = conflict
+    message = f"session {session} is held by VMClone {holder}; write another spec.sessionPrefix in a new VMClone"
+    return Blocker(reason="SessionConflict", message=message)
+
+
+def _add_claims(claims: dict[str, Claim], other: Document) -> None:
+    """Add the claims of a VMClone; of two on one session the stronger stands."""
+    recorded = recorded_sessions(VMCloneStatus.model_validate(other.get("status") or {}), ())
+    for ordinal, session in wanted_sessions(other, recorded).items():
+        claim = (other["metadata"]["name"], ordinal in recorded, _since(other))
+        known = claims.get(session)
+        if known is None or (not claim[1], claim[2]) < (not known[1], known[2]):
+            claims[session] = claim
+
+
+def _since(vmclone: Document) -> tuple[str, str]:
+    meta = vmclone["metadata"]
+    return meta["creationTimestamp"], meta["uid"]

@@ -1,0 +1,120 @@
+"""Decides what may leave a home, by name and by content; knows the rules only as data."""
+
+# Runs on the source, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
+# ruff: noqa: UP006, UP035, UP045
+
+import re
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Tuple
+
+from vmclone_operator.homecopy.source.patterns import Patterns
+
+_BLOCK = re.compile(rb"-----? ?BEGIN ([A-Z0-9 ]{1,40}?) ?-----?")
+_DER_CERTIFICATE = re.compile(rb"0[\x81-\x83].{1,3}?0[\x81-\x83].{1,3}?\xa0\x03\x02\x01[\x00-\x02]", re.DOTALL)
+_SNIFF_BYTES = 8192
+
+Read = Callable[[], Optional[bytes]]
+"""Gives a file's bytes, or nothing when it is larger than what is looked into."""
+
+
+class Family(NamedTuple):
+    """One family of the floor."""
+
+    name: str
+    never: Patterns
+    spared: Patterns
+    by_content: Patterns
+
+
+class Verdict(NamedTuple):
+    """Why a path stays behind (`family`), or that only the owner's word lets it pass."""
+
+    family: Optional[str]
+    allowed: bool = False
+
+
+PASSES = Verdict(None)
+
+
+class Judge:
+    """The floor, the additional patterns and the owner's exceptions, asked about one path at a time."""
+
+    def __init__(
+        self, rules: Dict[str, Any], excludes: List[str], allow: List[str], tracked: Callable[[bytes], bool]
+    ) -> None:
+        families = rules["families"]
+        self._families = [
+            Family(name, *(Patterns(families[name].get(key, ())) for key in ("never", "except", "byContent")))
+            for name in sorted(families)
+        ]
+        self._extra = Patterns(excludes)
+        self._allow = Patterns(allow)
+        self._git_store = Patterns(rules["gitStore"])
+        self._package_inside = Patterns(rules["packageTrees"]["inside"])
+        self._package_code = Patterns(rules["packageTrees"]["code"])
+        self._public = {label.encode() for label in rules["publicBlocks"]}
+        self._signatures = [_signature(document) for document in rules["signatures"]]
+        self._tracked = tracked
+
+    def allows(self, path: bytes, *, is_directory: bool = False) -> bool:
+        """Return whether the source's owner lets this path pass in spite of the floor."""
+        return self._allow.match(path, is_directory=is_directory)
+
+    def by_name(self, path: bytes, *, is_directory: bool = False) -> Optional[str]:
+        """Return the family whose names alone keep this path back."""
+        if self._extra.match(path, is_directory=is_directory):
+            return "extra"
+        for family in self._families:
+            if family.never.match(path, is_directory=is_directory) and not family.spared.match(path):
+                return None if self._git_store.match(path, is_directory=is_directory) else family.name
+        return None
+
+    def file(self, path: bytes, read: Read) -> Verdict:
+        """Return the verdict on a regular file; it is read only when its name does not settle it."""
+        family = self.by_name(path)
+        if family != "extra" and self.allows(path):
+            kept_back = family or self._by_content(path, read)
+            return Verdict(None, allowed=kept_back is not None)
+        return Verdict(family or self._by_content(path, read))
+
+    def _by_content(self, path: bytes, read: Read) -> Optional[str]:
+        data = read()
+        doubtful = next((family.name for family in self._families if family.by_content.match(path)), None)
+        if doubtful is None or self._git_store.match(path):
+            return "content" if data is not None and self.secret_in(data) else None
+        if data is None:
+            return doubtful
+        if self._is_public(data):
+            return None
+        if (self._is_package_code(path) or self._tracked(path)) and not self.secret_in(data):
+            return None
+        return doubtful
+
+    def _is_package_code(self, path: bytes) -> bool:
+        return self._package_code.match(path) and self._package_inside.match(path)
+
+    def _is_public(self, data: bytes) -> bool:
+        """Return whether the file holds certificates or public keys, and no other armoured block."""
+        labels = {found.group(1).strip() for found in _BLOCK.finditer(data)}
+        if labels:
+            return labels <= self._public and not self.secret_in(data)
+        return bool(_DER_CERTIFICATE.match(data))
+
+    def secret_in(self, data: bytes) -> Optional[str]:
+        """Return the name of the first key shape in a text; binary files have none that could be told apart."""
+        text = _text(data)
+        for name, anchors, pattern in self._signatures:
+            if any(anchor in text for anchor in anchors) and pattern.search(text):
+                return name
+        return None
+
+
+def _signature(document: Dict[str, Any]) -> Tuple[str, List[bytes], Pattern[bytes]]:
+    anchors = [anchor.encode() for anchor in document["anchors"]]
+    return document["name"], anchors, re.compile(document["pattern"].encode())
+
+
+def _text(data: bytes) -> bytes:
+    """Return the text of a file, or nothing when it is binary; 16-bit texts are known by their mark."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace").encode("utf-8", "replace")
+    return b"" if b"\0" in data[:_SNIFF_BYTES] else data

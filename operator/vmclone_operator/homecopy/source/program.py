@@ -1,0 +1,150 @@
+"""The conversation on the source: scan, report, then send or hold, one JSON document per line.
+
+The relay's documents come on standard input; when that ends, whatever runs here is ended and the private
+folder removed. Answers carry a mark, because a login shell may print anything before us.
+"""
+
+# Runs on the source, on Python 3.6: no newer typing, and plain os functions.
+# ruff: noqa: UP006, UP035, PTH111, PTH112, PTH114, PTH118, PTH123, PTH208, PTH211
+
+import fcntl
+import json
+import os
+import queue
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from typing import Any, Callable, Dict, List
+
+from vmclone_operator.homecopy.source.scan import PathRefused, Scan
+from vmclone_operator.homecopy.source.send import installed_rsync, rsync_command, run_rsync, write_clone_config
+
+MARK = "@vmclone "
+PREFIX = "vmclone-home-"
+_TELL_SECONDS = 5.0
+_LEAST_RSYNC = (3, 2)
+
+
+class Conversation:
+    """Reads the relay's documents beside the work, so that its end is noticed at once."""
+
+    def __init__(self) -> None:
+        self._documents: queue.Queue[Dict[str, Any]] = queue.Queue()
+        self._on_end: List[Callable[[], None]] = []
+        self._ended = False
+        self._last_told = 0.0
+
+    def start(self) -> None:
+        """Begin to read."""
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def next(self) -> Dict[str, Any]:
+        """Return the relay's next document; an empty one when it went away."""
+        return self._documents.get()
+
+    def on_end(self, action: Callable[[], None]) -> None:
+        """Call this when the relay goes away; at once when it already did."""
+        self._on_end.append(action)
+        if self._ended:
+            action()
+
+    def say(self, event: str, document: Dict[str, Any]) -> None:
+        """Answer with one line."""
+        line = MARK + json.dumps(dict(document, event=event), sort_keys=True)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def say_progress(self, document: Dict[str, Any]) -> None:
+        """Answer with progress, at most every few seconds."""
+        now = time.monotonic()
+        if now - self._last_told >= _TELL_SECONDS:
+            self._last_told = now
+            self.say("progress", document)
+
+    def _listen(self) -> None:
+        for line in iter(sys.stdin.buffer.readline, b""):
+            self._documents.put(json.loads(line.decode()))
+        self._ended = True
+        self._documents.put({})
+        for action in self._on_end:
+            action()
+
+
+def remove_stale_folders() -> None:
+    """Remove the folders of killed runs: those whose lock nobody holds."""
+    base = tempfile.gettempdir()
+    for name in os.listdir(base):
+        folder = os.path.join(base, name)
+        if name.startswith(PREFIX) and not os.path.islink(folder) and os.lstat(folder).st_uid == os.getuid():
+            _remove_unless_held(folder)
+
+
+def _remove_unless_held(folder: str) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return
+    finally:
+        os.close(handle)
+
+
+def main() -> int:
+    """Hold one conversation; the exit code only tells whether it came to its end."""
+    os.umask(0o077)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the end of our input tells us, after rsync is ended in order
+    remove_stale_folders()
+    folder = tempfile.mkdtemp(prefix=PREFIX)
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    conversation = Conversation()
+    conversation.start()
+    try:
+        _converse(conversation, folder)
+    except PathRefused as refusal:
+        conversation.say("refused", {"message": str(refusal)})
+    except BrokenPipeError:
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+    return 0
+
+
+def _converse(conversation: Conversation, folder: str) -> None:
+    parameters = conversation.next()
+    if not parameters:
+        return
+    version = installed_rsync()
+    if version is None or version[:2] < _LEAST_RSYNC:
+        conversation.say("refused", {"message": "the source needs rsync 3.2 or newer"})
+        return
+    home = os.path.expanduser(parameters["home"] or "~")
+    if not os.path.isdir(home):
+        conversation.say("refused", {"message": "the home directory is not there on the source"})
+        return
+    os.symlink(os.path.realpath(home), os.path.join(folder, "home"))
+    with open(os.path.join(folder, "list"), "wb") as output:
+        scan = Scan(os.fsencode(home), parameters, output)
+        scan.run(parameters["paths"])
+    conversation.say("scanned", dict(scan.summary(), folder=folder))
+    order = conversation.next()
+    if order.get("action") == "send":
+        _send(conversation, folder, order)
+    while order:
+        order = conversation.next()
+
+
+def _send(conversation: Conversation, folder: str, order: Dict[str, Any]) -> None:
+    write_clone_config(folder, order["clone"])
+    command = rsync_command(folder, order)
+    command += ["--files-from=" + os.path.join(folder, "list"), "--from0", os.path.join(folder, "home") + "/"]
+    command.append("vmclone-clone:.")
+    conversation.say("sent", run_rsync(command, conversation.say_progress, conversation.on_end, dict(os.environ)))

@@ -1,0 +1,203 @@
+"""Walks the home and writes the list of what is sent: what is not on this list is never read by rsync."""
+
+# Runs on the source, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
+# ruff: noqa: UP006, UP035, UP045, PTH118, PTH123
+
+import os
+import stat
+from typing import IO, Any, Dict, List, Optional, Set, Tuple
+
+from vmclone_operator.homecopy.source.git_index import TrackedFiles
+from vmclone_operator.homecopy.source.judge import Judge
+
+_NAMED_AT_MOST = 200
+_SNIFF_BYTES = 8192
+Inode = Tuple[int, int]
+
+
+class PathRefused(Exception):  # noqa: N818  - named for what happened
+    """A path of the job is missing or leads out of the home."""
+
+
+class Scan:
+    """One walk. `run` writes the list; `summary` says what was counted, in names and numbers, never content."""
+
+    def __init__(self, home: bytes, parameters: Dict[str, Any], output: IO[bytes]) -> None:
+        self._home = os.path.realpath(home)
+        self._device = os.lstat(self._home).st_dev
+        tracked = TrackedFiles(self._home)
+        self._judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
+        self._text_limit = int(parameters["rules"]["textLimitBytes"])
+        self._output = output
+        self._linked: Dict[Inode, List[Tuple[bytes, int, bool]]] = {}
+        self._kept_back: Dict[Inode, str] = {}
+        self._counts = {"files": 0, "directories": 0, "symlinks": 0, "bytes": 0, "special": 0, "unreadable": 0}
+        self._excluded: Dict[str, int] = {}
+        self._left_out: List[List[str]] = []
+        self._allowed: List[str] = []
+        self._mounts: List[str] = []
+        self._seen: Set[bytes] = set()
+
+    def run(self, paths: List[str]) -> None:
+        """Walk the paths (relative to the home) and write the list, each name ended by a NUL."""
+        for path in paths:
+            self._walk(self._inside(path))
+        self._write_linked()
+
+    def summary(self) -> Dict[str, Any]:
+        """Return the counts, and the names of what stayed behind (the first 200)."""
+        document: Dict[str, Any] = dict(self._counts)
+        document.update(
+            excluded=self._excluded,
+            leftOut=self._left_out,
+            allowed=self._allowed[:_NAMED_AT_MOST],
+            allowedCount=len(self._allowed),
+            otherFileSystems=self._mounts[:_NAMED_AT_MOST],
+        )
+        return document
+
+    def _inside(self, path: str) -> bytes:
+        relative = os.path.normpath(os.fsencode(path))
+        full = os.path.join(self._home, relative)
+        if relative.startswith((b"/", b"..")) or os.path.realpath(full) != os.path.normpath(full):
+            raise PathRefused("a path leads out of the home or through a symlink")
+        if not os.path.lexists(full):
+            raise PathRefused("a path is not in the home")
+        return b"" if relative == b"." else relative
+
+    def _walk(self, start: bytes) -> None:
+        """Visit everything below `start`; whole directories of the floor are only counted."""
+        above = self._family_above(start)
+        waiting: List[Tuple[bytes, Optional[str]]] = [(start, above)]
+        if start:
+            info = os.lstat(os.path.join(self._home, start))
+            waiting = self._visit(start, info, above)
+        while waiting:
+            folder, family = waiting.pop()
+            for path, info in self._entries(folder):
+                waiting.extend(self._visit(path, info, family))
+
+    def _family_above(self, path: bytes) -> Optional[str]:
+        """Return the family that holds a directory above the path, so that `paths` cannot reach into one."""
+        folders = path.split(b"/")[:-1]
+        for depth in range(1, len(folders) + 1):
+            family = self._judge.by_name(b"/".join(folders[:depth]), is_directory=True)
+            if family:
+                return family
+        return None
+
+    def _entries(self, folder: bytes) -> List[Tuple[bytes, os.stat_result]]:
+        found = []
+        try:
+            with os.scandir(os.path.join(self._home, folder)) as entries:
+                for entry in entries:
+                    path = folder + b"/" + entry.name if folder else entry.name
+                    found.append((path, entry.stat(follow_symlinks=False)))
+        except FileNotFoundError:
+            return found
+        except OSError:
+            self._counts["unreadable"] += 1
+        return found
+
+    def _visit(self, path: bytes, info: os.stat_result, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
+        """Take or leave one entry; a directory is returned to be walked."""
+        if path in self._seen:
+            return []
+        if info.st_dev != self._device:
+            self._mounts.append(_name(path))
+        elif stat.S_ISDIR(info.st_mode):
+            return self._directory(path, family)
+        elif stat.S_ISREG(info.st_mode):
+            self._file(path, info, family)
+        elif stat.S_ISLNK(info.st_mode):
+            self._symlink(path, family)
+        else:
+            self._counts["special"] += 1
+        return []
+
+    def _directory(self, path: bytes, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
+        own = family or self._judge.by_name(path, is_directory=True)
+        if own is None:
+            self._take(path, "directories")
+        elif own != "extra" and self._judge.allows(path, is_directory=True):
+            self._allowed.append(_name(path) + "/")
+            self._take(path, "directories")
+            own = None
+        elif family is None:
+            self._name_left_out(own, path + b"/")
+        return [(path, own)]
+
+    def _file(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
+        allowed = False
+        kept_back = family
+        if family is None or (family != "extra" and self._judge.allows(path)):
+            try:
+                self._open(path).close()
+                verdict = self._judge.file(path, lambda: self._read(path, info.st_size))
+            except OSError:
+                self._counts["unreadable"] += 1
+                return
+            kept_back, allowed = verdict.family, verdict.allowed or family is not None
+        inode = (info.st_dev, info.st_ino)
+        if kept_back:
+            self._leave_out(path, kept_back, quiet=family is not None)
+            if info.st_nlink > 1:
+                self._kept_back[inode] = kept_back
+            return
+        if allowed:
+            self._allowed.append(_name(path))
+        if info.st_nlink > 1:
+            self._linked.setdefault(inode, []).append((path, info.st_size, allowed))
+            return
+        self._take(path, "files", info.st_size)
+
+    def _symlink(self, path: bytes, family: Optional[str]) -> None:
+        kept_back = family or self._judge.by_name(path)
+        if kept_back and not (kept_back != "extra" and self._judge.allows(path)):
+            self._leave_out(path, kept_back, quiet=family is not None)
+        else:
+            self._take(path, "symlinks")
+
+    def _read(self, path: bytes, size: int) -> Optional[bytes]:
+        if size > self._text_limit:
+            return None
+        with self._open(path) as file:
+            head = file.read(_SNIFF_BYTES)
+            binary = b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
+            return head if binary else head + file.read(self._text_limit)
+
+    def _open(self, path: bytes) -> IO[bytes]:
+        handle = os.open(os.path.join(self._home, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return open(handle, "rb", buffering=0)
+
+    def _write_linked(self) -> None:
+        """Take files with several names; one that is secret under any of its names stays behind under all."""
+        for inode, names in self._linked.items():
+            family = self._kept_back.get(inode)
+            size = names[0][1]
+            for path, _, allowed in names:
+                if family and not allowed:
+                    self._leave_out(path, family, quiet=False)
+                else:
+                    self._take(path, "files", size)
+                    size = 0
+
+    def _take(self, path: bytes, kind: str, size: int = 0) -> None:
+        self._output.write(b"./" + path + b"\0")
+        self._counts[kind] += 1
+        self._counts["bytes"] += size
+        self._seen.add(path)
+
+    def _leave_out(self, path: bytes, family: str, *, quiet: bool) -> None:
+        self._excluded[family] = self._excluded.get(family, 0) + 1
+        if not quiet:
+            self._name_left_out(family, path)
+
+    def _name_left_out(self, family: str, path: bytes) -> None:
+        if len(self._left_out) < _NAMED_AT_MOST:
+            self._left_out.append([family, _name(path)])
+
+
+def _name(path: bytes) -> str:
+    """Return a path as text that survives JSON, whatever bytes it holds."""
+    return path.decode("utf-8", "backslashreplace")

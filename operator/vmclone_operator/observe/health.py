@@ -1,0 +1,79 @@
+"""Whether this process works: what the probes answer.
+
+Ready means: our kinds are served as this operator knows them, and the API server answers. Who leads is a metric:
+a standby must be Ready, or no rollout of two replicas would ever end. Alive means: the event loop turns, and a
+leader that lost the Lease has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmclone_operator.kube.lease import LeaseKeeper
+
+_BEAT_SECONDS = 0.5
+_REMEMBERED_BEATS = 120
+_LAG_LIMIT_SECONDS = 20.0
+_ANSWER_LIMIT_SECONDS = 30.0
+_LEASE_LIMIT_SECONDS = 60.0
+
+
+class LoopLag:
+    """How late the event loop wakes a sleeper: the worst of the last minute."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._late: deque[float] = deque(maxlen=_REMEMBERED_BEATS)
+
+    async def watch(self) -> None:
+        """Measure for ever."""
+        while True:
+            before = self._clock()
+            await asyncio.sleep(_BEAT_SECONDS)
+            self.note(self._clock() - before - _BEAT_SECONDS)
+
+    def note(self, seconds: float) -> None:
+        """Remember how late one wake-up was."""
+        self._late.append(max(0.0, seconds))
+
+    @property
+    def last_seconds(self) -> float:
+        """How late the last wake-up was."""
+        return self._late[-1] if self._late else 0.0
+
+    @property
+    def worst_seconds(self) -> float:
+        """The worst of the last minute."""
+        return max(self._late, default=0.0)
+
+
+class Health:
+    """Answers the probes with an empty string, or with what is wrong."""
+
+    def __init__(self, lag: LoopLag) -> None:
+        self.lag = lag
+        self.keeper: LeaseKeeper | None = None
+        """Set when our kinds were found served as we know them."""
+        self.leads = False
+        """Whether this process was given the Lease; it never goes on without it."""
+
+    def not_ready(self) -> str:
+        """Return why this process cannot work, or an empty string."""
+        if self.keeper is None:
+            return "the CustomResourceDefinitions are not checked yet"
+        if self.keeper.silent_seconds > _ANSWER_LIMIT_SECONDS:
+            return f"the API server has not answered for {_ANSWER_LIMIT_SECONDS:.0f} s"
+        return ""
+
+    def not_alive(self) -> str:
+        """Return why this process should be started again, or an empty string."""
+        if self.lag.last_seconds > _LAG_LIMIT_SECONDS:
+            return f"the event loop stood still for {self.lag.last_seconds:.0f} s"
+        if self.leads and self.keeper is not None and self.keeper.age_seconds > _LEASE_LIMIT_SECONDS:
+            return "the lease is lost and the process has not ended"
+        return ""

@@ -1,0 +1,52 @@
+"""A source and a clone behind real sshd, and the copy between them as its pod runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.integration.homecopy.copying import Copying
+from tests.integration.homecopy.hosts import SshHost, make_key
+
+from vmclone_operator.homecopy.forced_command import authorized_keys_line
+from vmclone_operator.homecopy.job import CopyJob
+
+MARK = "vmclone-home-copy-00000001"
+
+
+@pytest.fixture(scope="session")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SshHost, SshHost]]:
+    if os.geteuid() != 0:
+        pytest.skip("makes users and runs sshd: needs root")
+    base = tmp_path_factory.mktemp("hosts")
+    # Everything above the homes must be passable for the two users.
+    for folder in [base, *base.parents[:-2]]:
+        folder.chmod(0o755)
+    source = SshHost(base / "source", "vmclone-t-src", "127.0.1.1", 22922)
+    clone = SshHost(base / "clone", "vmclone-t-cln", "127.0.1.2", 22923)
+    for host in (source, clone):
+        host.create()
+    yield source, clone
+    for host in (source, clone):
+        host.remove()
+
+
+@pytest.fixture
+def copying(hosts: tuple[SshHost, SshHost], tmp_path: Path) -> Iterator[Copying]:
+    source, clone = hosts
+    source_public, clone_public = make_key(tmp_path / "source_key"), make_key(tmp_path / "clone_key")
+    for host in (source, clone):
+        host.options = ()
+        host.empty_home()
+    source.authorize(source_public)
+    clone.authorize(authorized_keys_line(clone_public, mark=MARK))
+    for host in (source, clone):
+        host.start()
+    job = CopyJob(source=source.host(), clone=clone.host(), timeout_seconds=120)
+    yield Copying(source, clone, replace(job), tmp_path)
+    for host in (source, clone):
+        host.stop()
+        host.end_processes()

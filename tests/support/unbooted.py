@@ -1,0 +1,235 @@
+"""A session on real libvirt whose clones are never booted: their storage and definitions are real, their guests not.
+
+Every write that libvirt is asked for passes a fence, and that is where faults strike: before it, or after it
+at the next fence or at the end of the verb, whichever comes first. Guests and power are simulated, because a
+crash matrix needs hundreds of lives and a boot takes half a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from vmclone_operator.domain.backend import (
+    BackendConfig,
+    BackendInfo,
+    BackendSession,
+    CloneIntent,
+    Fence,
+    FreezeIntent,
+    Frozen,
+    GuestCommand,
+    GuestResult,
+    ObservedClone,
+    Operation,
+    OperationState,
+    Owner,
+    Power,
+    Progress,
+    SourceInfo,
+    Stamp,
+    Wake,
+)
+from vmclone_operator.domain.errors import BackendUnreachable, RetryLater
+from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Killed, Point
+from vmclone_operator.providers.fake.guest import Guest, host_key
+from vmclone_operator.providers.libvirt import LibvirtBackend
+
+Answer = TypeVar("Answer")
+COPY_PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.01
+_SOURCE = Guest(machine_id="5" * 32, hostname="golden-dev", host_key=host_key("golden-dev"))
+
+
+@dataclass
+class Host:
+    """What outlives an operator: the guests, the count of what was really made, and the fault that is due."""
+
+    schedule: FaultSchedule
+    clock: Callable[[], float]
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """By incarnation, of the clones that are switched on."""
+    defines: Counter[str] = field(default_factory=Counter)
+    boots: Counter[str] = field(default_factory=Counter)
+    sessions: list[BackendSession] = field(default_factory=list)
+    verb: str = ""
+    incarnation: str = ""
+    _due: Fault | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fence(self, process: int) -> None:
+        """Count one write that is about to happen, and let its fault strike; called from any thread."""
+        caller = inspect.stack(context=0)[2].function
+        with self._lock:
+            self.schedule.check_alive(process)
+            self.settle()
+            # The copy of a frozen point is written by a thread of its own, whatever the verb of the moment.
+            point = Point(
+                index=len(self.schedule.trace),
+                verb="freeze" if caller == "copy_disks" else self.verb,
+                call=caller,
+                target="",
+                writes=True,
+            )
+            self.schedule.trace.append(point)
+            self._strike(point)
+            if caller == "_make":
+                self.defines[self.incarnation] += 1
+
+    def _strike(self, point: Point) -> None:
+        fault = self.schedule.choose(point)
+        if fault is None:
+            return
+        self.schedule.struck.append((point, fault))
+        if fault.kind is FaultKind.FAIL:
+            raise BackendUnreachable(f"the connection broke before {point}")
+        if fault.kind is FaultKind.KILL_BEFORE:
+            self._kill(f"before {point}")
+        self._due = fault
+
+    def settle(self) -> None:
+        """Let the fault strike that follows the last write."""
+        fault, self._due = self._due, None
+        if fault is not None and fault.kind is FaultKind.LOSE_REPLY:
+            raise BackendUnreachable("the connection broke after the last write")
+        if fault is not None:
+            self._kill("after the last write")
+
+    def _kill(self, when: str) -> None:
+        self.schedule.killed = True
+        raise Killed(when)
+
+
+class UnbootedBackend:
+    """Opens sessions on real libvirt with simulated guests; the operator's own fence and wake-ups are left out."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def open(self, config: BackendConfig, *, wake: Wake, fence: Fence) -> BackendSession:  # noqa: ARG002
+        """Open a session; the connections of operators that were killed end here, as a dead process's do."""
+        await self.close()
+        host, process = self._host, self._host.schedule.process
+        real = await LibvirtBackend().open(config, wake=lambda _: None, fence=lambda: host.fence(process))
+        host.sessions.append(real)
+        return UnbootedSession(real, host, process)
+
+    async def close(self) -> None:
+        """End every connection."""
+        while self._host.sessions:
+            await self._host.sessions.pop().close()
+
+
+class UnbootedSession:
+    """The verbs: storage and definitions by libvirt, power and guests from memory."""
+
+    def __init__(self, real: BackendSession, host: Host, process: int) -> None:
+        self._real, self._host, self._process = real, host, process
+
+    async def _call(self, verb: str, answer: Callable[[], Awaitable[Answer]], incarnation: str = "") -> Answer:
+        host = self._host
+        host.schedule.check_alive(self._process)
+        host.verb, host.incarnation = verb, incarnation
+        try:
+            result = await answer()
+        finally:
+            # Whatever the verb failed with, a process that was killed in it has not lived to see it.
+            host.schedule.check_alive(self._process)
+        host.settle()
+        return result
+
+    async def check(self) -> BackendInfo:
+        return await self._call("check", self._real.check)
+
+    async def describe_source(self, name: str) -> SourceInfo:
+        return await self._call("describe_source", lambda: self._real.describe_source(name))
+
+    async def preflight(self, source: SourceInfo, *, replicas: int) -> Sequence[str]:
+        return await self._call("preflight", lambda: self._real.preflight(source, replicas=replicas))
+
+    async def freeze(self, intent: FreezeIntent) -> Frozen:
+        return await self._call("freeze", lambda: self._freeze(intent))
+
+    async def _freeze(self, intent: FreezeIntent) -> Frozen:
+        """Freeze, and wait until libvirt has begun the copy: a request in flight is neither before nor after."""
+        frozen = await self._real.freeze(intent)
+        owner = Owner(instance=intent.instance, vmclone_uid=intent.vmclone_uid)
+        end = time.monotonic() + COPY_PATIENCE_SECONDS
+        while intent.token not in await self._real.find_frozen(owner):
+            if self._host.schedule.killed or time.monotonic() > end:
+                break
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return frozen
+
+    async def poll(self, operation: Operation) -> Progress:
+        return await self._call("poll", lambda: self._poll(operation))
+
+    async def _poll(self, operation: Operation) -> Progress:
+        """Ask until the copy is over: it takes real time, and simulated time would run out on it."""
+        end = time.monotonic() + COPY_PATIENCE_SECONDS
+        progress = await self._real.poll(operation)
+        while progress.state is OperationState.RUNNING and time.monotonic() < end:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            progress = await self._real.poll(operation)
+        return progress
+
+    async def thaw(self, source_id: str) -> bool:
+        return await self._call("thaw", lambda: self._real.thaw(source_id))
+
+    async def release_frozen(self, owner: Owner, token: str) -> bool:
+        gone = await self._call("release_frozen", lambda: self._real.release_frozen(owner, token))
+        if not gone:
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return gone
+
+    async def find_frozen(self, owner: Owner) -> Sequence[str]:
+        return await self._call("find_frozen", lambda: self._real.find_frozen(owner))
+
+    async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
+        found = await self._call("find_clones", lambda: self._real.find_clones(owner))
+        return [self._as_running(clone) for clone in found]
+
+    def _as_running(self, clone: ObservedClone) -> ObservedClone:
+        if clone.stamp.incarnation not in self._host.guests:
+            return clone
+        return replace(clone, power=Power.ON, agent=True)
+
+    async def start_clone(self, intent: CloneIntent) -> Operation:
+        return await self._call("start_clone", lambda: self._real.start_clone(intent), intent.stamp.incarnation)
+
+    async def connect_network(self, stamp: Stamp) -> None:
+        await self._call("connect_network", lambda: self._real.connect_network(stamp))
+
+    async def delete_clone(self, stamp: Stamp) -> bool:
+        return await self._call("delete_clone", lambda: self._real.delete_clone(stamp))
+
+    async def set_power(self, stamp: Stamp, power: Power) -> None:
+        owner = Owner(instance=stamp.instance, vmclone_uid=stamp.vmclone_uid, incarnation=stamp.incarnation)
+        if not await self.find_clones(owner):
+            raise RetryLater("the clone does not exist (any more)")
+        if power is Power.OFF:
+            self._host.guests.pop(stamp.incarnation, None)
+        elif stamp.incarnation not in self._host.guests:
+            self._host.guests[stamp.incarnation] = copy.deepcopy(_SOURCE)
+            self._host.boots[stamp.incarnation] += 1
+
+    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+        guest = self._host.guests[stamp.incarnation]
+        machine_id = (await self._only(stamp)).external_id.replace("-", "")
+        return guest.execute(command, now=self._host.clock(), machine_id=machine_id, connected=False, settled=True)
+
+    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+        return (f"10.0.0.{stamp.ordinal}",) if (await self._only(stamp)).connected else ()
+
+    async def _only(self, stamp: Stamp) -> ObservedClone:
+        return (await self.find_clones(Owner(instance=stamp.instance, incarnation=stamp.incarnation)))[0]
+
+    async def close(self) -> None:
+        await self._real.close()

@@ -1,0 +1,93 @@
+"""The Job of a copy may do nothing but copy, and shows nothing of a user."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from vmclone_operator.homecopy.job import CopyJob, Host, Transfer, parse_job
+from vmclone_operator.homecopy.job_manifest import CopyOwner, PodSettings, copy_name, job_manifest, secret_manifest
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA"
+OWNER = CopyOwner(
+    vmclone="dev", vmclone_uid="uid-1", ordinal=2, incarnation="0b0e6c1e-7d5c-4a77-9f6a-1c2d3e4f5a6b", attempt=3
+)
+SETTINGS = PodSettings(namespace="vmclone-system", image="example/home-copy:1")
+SOURCE = Host(address="10.0.0.1", port=22, user="dev", host_keys=(HOST_KEY,))
+CLONE = Host(address="10.0.0.2", port=22, user="dev", host_keys=(HOST_KEY,))
+JOB = CopyJob(source=SOURCE, clone=CLONE, excludes=("*.iso",), timeout_seconds=600)
+
+
+def pod(job: CopyJob) -> dict[str, Any]:
+    spec: dict[str, Any] = job_manifest(OWNER, SETTINGS, job)["spec"]["template"]["spec"]
+    return spec
+
+
+def test_pod_security_restricted_admits_it() -> None:
+    container = pod(JOB)["containers"][0]["securityContext"]
+    assert container["capabilities"] == {"drop": ["ALL"]}
+    assert not container["allowPrivilegeEscalation"]
+    assert container["readOnlyRootFilesystem"]
+    assert pod(JOB)["securityContext"]["runAsNonRoot"]
+    assert pod(JOB)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert {next(iter(set(volume) - {"name"})) for volume in pod(JOB)["volumes"]} == {"secret", "emptyDir"}
+
+
+def test_it_has_no_token_and_one_attempt_in_limited_time() -> None:
+    job = job_manifest(OWNER, SETTINGS, JOB)
+    assert pod(JOB)["automountServiceAccountToken"] is False
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 660)
+
+
+def test_private_files_live_in_memory() -> None:
+    volumes = {volume["name"]: volume for volume in pod(JOB)["volumes"]}
+    assert volumes["private"]["emptyDir"]["medium"] == "Memory"
+
+
+def test_only_a_staged_copy_has_a_staging_volume() -> None:
+    staged = CopyJob(source=SOURCE, clone=CLONE, transfer=Transfer.STAGED)
+    assert [volume["name"] for volume in pod(JOB)["volumes"]] == ["job", "private"]
+    assert [volume["name"] for volume in pod(staged)["volumes"]] == ["job", "private", "staging"]
+
+
+def test_nothing_of_a_user_stands_in_the_job() -> None:
+    text = json.dumps(job_manifest(OWNER, SETTINGS, JOB))
+    for word in ("*.iso", "10.0.0.1", "10.0.0.2", HOST_KEY):
+        assert word not in text
+
+
+def test_the_secret_carries_the_job_that_the_relay_reads() -> None:
+    secret = secret_manifest(OWNER, SETTINGS, JOB, source_key="s", clone_key="c")
+    document = json.loads(base64.b64decode(secret["data"]["job.json"]))
+    assert parse_job(document) == JOB
+    assert secret["metadata"]["name"] == copy_name(OWNER)
+
+
+def test_the_name_is_the_same_after_a_crash_and_new_for_every_attempt() -> None:
+    assert copy_name(OWNER) == "vmclone-home-0b0e6c1e7d5c4a779f6a-3"
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "an option for a user": {"source": {"user": "-oProxyCommand=x"}},
+    "an option for an address": {"source": {"address": "-oProxyCommand=x"}},
+    "two lines in a user": {"source": {"user": "dev\nProxyCommand x"}},
+    "two lines in an address": {"clone": {"address": "a\nProxyCommand x"}},
+    "no pinned key": {"clone": {"hostKeys": []}},
+    "a marker before a host key": {"clone": {"hostKeys": ["@cert-authority * " + HOST_KEY]}},
+    "a path out of the home": {"paths": ["a/../../b"]},
+    "an absolute path": {"paths": ["/etc"]},
+    "a stamp with a slash": {"refresh": "../x"},
+    "a negative limit": {"bandwidthKiB": -1},
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_relay_refuses(why: str) -> None:
+    document = JOB.document()
+    for key, value in REFUSED[why].items():
+        document[key] = {**document[key], **value} if isinstance(value, dict) else value
+    with pytest.raises(ValueError, match=r".{10}"):
+        parse_job(document)
