@@ -28,6 +28,8 @@ def archive(cache: Path, image: str) -> Path:
         root_tar = base(cache)
         with step(f"build {image}"):
             built = _build(context, root_tar, Path(folder), image)
+        for old in cache.glob("image-operator-*.tar"):
+            old.unlink()  # large, and an older checkout can make its own again
         built.rename(target)
     return target
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAB_DOWN_MARKER = "lab_down"
+PREPARE_SECONDS = 15 * 60
+"""Deadline of one preparing command: an image on a cold cache."""
 LAB_UP_SECONDS = 30 * 60
 """Deadline of `hack/lab up`: a cold start builds Kubernetes and a guest image."""
 
@@ -28,6 +30,8 @@ class Part:
     """Arguments of `hack/lab up`; None when the part runs outside the lab."""
     packages: tuple[str, ...] = ()
     """Debian packages that the tests themselves need."""
+    prepare: tuple[tuple[str, ...], ...] = ()
+    """Commands below the checkout that run first, outside of the lab: its network leads nowhere."""
     marker: str = f"not {LAB_DOWN_MARKER}"
     """The pytest `-m` expression."""
 
@@ -40,6 +44,7 @@ INTEGRATION = Part(
     30 * 60,
     lab=(),
     packages=("git", "openssh-client", "openssh-server", "rsync"),
+    prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)),
 )
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=())
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)

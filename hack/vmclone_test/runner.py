@@ -61,7 +61,18 @@ class Run:
             return "not run: the lab did not come up for an earlier part"
         status = self.lab("up", *part.lab)
         self.lab_failed = status != 0
-        return f"`hack/lab up` ended with status {status}" if status else ""
+        return f"`hack/lab up` ended with status {status}" if status else self._prepare(part)
+
+    def _prepare(self, part: Part) -> str:
+        """Make what the tests use and cannot make inside the lab; not for a selection of other tests."""
+        if self.pytest_arguments and not any("chart" in argument for argument in self.pytest_arguments):
+            return ""
+        for command, *words in part.prepare:
+            argv = [str(self.root / command), *words]
+            status = processes.run(argv, deadline_seconds=parts.PREPARE_SECONDS, env=self.environment)
+            if status:
+                return f"`{command}` ended with status {status}"
+        return ""
 
     def _pytest(self, part: Part) -> PartResult:
         """Run the part's tests and summarize their events."""

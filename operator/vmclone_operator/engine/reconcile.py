@@ -86,8 +86,11 @@ async def _replica_at_backend(engine: Engine, replica: Replica) -> float | None:
     try:
         if is_deleting(document):
             return await teardown.remove_replica(engine, replica)
-        owner = await _live_owner(engine, replica)
+        owner = await _owner(engine, replica)
         if owner is None:
+            return None
+        if is_deleting(owner):
+            await engine.cluster.delete(Kind.REPLICA, document)  # its VMClone's own pass may be busy with a freeze
             return None
         backend = engine.cache.get(Key(Kind.BACKEND, "", replica.spec.backend))
         session = await engine.sessions.get(backend, replica.spec.backend)
@@ -98,11 +101,11 @@ async def _replica_at_backend(engine: Engine, replica: Replica) -> float | None:
         raise _failed(error) from error
 
 
-async def _live_owner(engine: Engine, replica: Replica) -> Document | None:
+async def _owner(engine: Engine, replica: Replica) -> Document | None:
     """Return the VMClone that a replica belongs to; without one of that uid, nothing is done for it."""
     key = Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone)
     owner = engine.cache.get(key) or await engine.live(key)
-    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid or is_deleting(owner):
+    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid:
         return None
     return owner
 

@@ -40,6 +40,8 @@ def concerned(cache: Cache, kind: Kind, document: Document) -> Iterator[Key]:
         if name:
             yield Key(Kind.VMCLONE, document["metadata"]["namespace"], name)
         return
+    if kind is Kind.VMCLONE and document["metadata"].get("deletionTimestamp"):
+        yield from (key_of(Kind.REPLICA, replica) for replica in cache.replicas_of(document["metadata"]["uid"]))
     name = document["metadata"]["name"]
     for vmclone in cache.all(Kind.VMCLONE):
         source = (vmclone["spec"].get("source") or {}).get("name", "")

@@ -15,6 +15,7 @@ from vmclone_operator.domain.backend import Backend
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import Priority
+from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.replica import new_replica
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import take_event
@@ -114,6 +115,16 @@ def test_a_deletion_is_forgotten_and_wakes_the_others(key: Key, expected: set[Ke
     assert set(operator.woken_by("DELETED", key, document)) == (expected | waiting) - {key}
     assert operator.engine.cache.get(key) is None
     assert operator.engine.cache.by_incarnation(document["metadata"]["uid"]) is None
+
+
+def test_replicas_do_not_wait_for_the_busy_pass_of_a_vmclone_that_goes() -> None:
+    operator = Operator()
+    held = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["vmclone.dev/teardown"]}
+    operator.cluster.overwrite(DEV, lambda d: d["metadata"].update(held))
+    going = copy.deepcopy(operator.cluster.documents[DEV])
+    assert set(operator.woken_by("MODIFIED", DEV, going)) == {DEV, DEV_1}
+    assert asyncio.run(reconcile(operator.engine, DEV_1)) is None
+    assert DEV_1 not in operator.cluster.documents
 
 
 def test_the_initial_list_goes_behind_live_events() -> None:

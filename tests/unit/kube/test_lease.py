@@ -14,7 +14,7 @@ from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable
 from vmclone_operator.kube.lease import LeaseKeeper, LeaseTimes
 
 LEASE = Key(Kind.LEASE, "vmclone-system", "vmclone-operator")
-TIMES = LeaseTimes(retry=0.004)
+TIMES = LeaseTimes(retry=0.03)
 
 
 class Clock:
@@ -59,7 +59,7 @@ class Two:
 async def gets_it(keeper: LeaseKeeper) -> bool:
     """Return whether the operator holds the lease after a few tries at the present time."""
     try:
-        await asyncio.wait_for(keeper.acquire(), 0.012)
+        await asyncio.wait_for(keeper.acquire(), 0.25)
     except TimeoutError:
         return False
     return True
