@@ -225,3 +225,9 @@ def test_a_replica_costs_at_most_twelve_writes_and_three_events_in_its_life() ->
         assert sim.cluster.writes.count(f"VMCloneReplica/dev-{ordinal}") <= 12
     events = [d for key, d in sim.cluster.documents.items() if key.kind is Kind.EVENT]
     assert len(events) <= 9
+
+
+def test_no_pass_spins_while_it_waits_for_what_was_just_written() -> None:
+    """A live read remembered for a second must not outlive our own write: 200 passes a life once came of it."""
+    sim = ready(2)
+    assert sim.passes <= 80
