@@ -113,8 +113,7 @@ class ClonePass:
         """Put our labels back on a replica that lost them."""
         present, wanted = document["metadata"].get("labels") or {}, replica_labels(self._document, document)
         if not is_deleting(document) and not wanted.items() <= present.items():
-            written = await self._engine.cluster.write_labels(Kind.REPLICA, document, {**present, **wanted})
-            self._engine.saw(Kind.REPLICA, written)
+            await self._engine.write_labels(Kind.REPLICA, document, {**present, **wanted})
 
     async def _create_replica(self, ordinal: int, session: str, backend: str) -> None:
         wanted = new_replica(self._document, ordinal=ordinal, session=session, backend=backend)

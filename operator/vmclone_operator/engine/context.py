@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from vmclone_operator.api import FINALIZER
 from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.own_writes import OwnWrites
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.engine.wakeups import concerned, lost, saw
@@ -42,6 +43,7 @@ class Engine:
     _freezing: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
     _passes: dict[str, int] = field(default_factory=dict)
+    _own_writes: OwnWrites = field(default_factory=OwnWrites)
 
     def timestamp(self) -> str:
         """Return the time as conditions write it."""
@@ -67,6 +69,8 @@ class Engine:
 
     def saw(self, kind: Kind, document: Document, priority: Priority = Priority.HIGH) -> bool:
         """Remember what was read or told; if it is news, wake whom it concerns. Return whether it was."""
+        if self._own_writes.hold(document):
+            return False
         return saw(self.cache, self.queue, kind, document, priority)
 
     def lost(self, kind: Kind, document: Document) -> None:
@@ -105,17 +109,27 @@ class Engine:
         """Remember when an object's summary was written."""
         self._written[uid] = self.clock()
 
+    async def _write(self, kind: Kind, document: Document, write: Awaitable[Document]) -> Document:
+        """Carry out a write of our own: its answer goes into the cache, its echo wakes nobody."""
+        try:
+            with self._own_writes.writing(document):
+                written = await write
+                self.cache.put(kind, written)
+                return written
+        finally:
+            told = self._own_writes.held_back(document)
+            if told is not None:
+                self.saw(kind, told)
+
     async def write_status(self, kind: Kind, document: Document, status: Document) -> Document:
         """Write the status if it differs from what the document shows, and take the answer into the cache."""
         if document.get("status") == status:
             return document
         started = self.clock()
-        written = await self.cluster.write_status(kind, document, status)
-        self.cache.put(kind, written)
+        written = await self._write(kind, document, self.cluster.write_status(kind, document, status))
         key = key_of(kind, written)
         if key in self._live:  # what was read before would send whoever acts on this write round and round
             self._live[key] = (started, written)
-        # The event of our own write is no news when it comes, so who it concerns is woken here.
         if kind is Kind.REPLICA:
             for other in concerned(self.cache, kind, written):
                 self.queue.add(other)
@@ -126,16 +140,19 @@ class Engine:
         present = document["metadata"].get("finalizers", [])
         if FINALIZER in present:
             return document
-        written = await self.cluster.write_finalizers(kind, document, [*present, FINALIZER])
-        self.cache.put(kind, written)
-        return written
+        write = self.cluster.write_finalizers(kind, document, [*present, FINALIZER])
+        return await self._write(kind, document, write)
 
     async def drop_finalizer(self, kind: Kind, document: Document) -> None:
         """Remove our finalizer, and only ours."""
         present = document["metadata"].get("finalizers", [])
         if FINALIZER in present:
-            written = await self.cluster.write_finalizers(kind, document, [f for f in present if f != FINALIZER])
-            self.cache.put(kind, written)
+            write = self.cluster.write_finalizers(kind, document, [f for f in present if f != FINALIZER])
+            await self._write(kind, document, write)
+
+    async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
+        """Replace the labels."""
+        return await self._write(kind, document, self.cluster.write_labels(kind, document, labels))
 
 
 _CACHED = frozenset({Kind.VMCLONE, Kind.REPLICA, Kind.SOURCE, Kind.BACKEND})

@@ -13,7 +13,7 @@ from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
-from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness
+from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, find
 from vmclone_operator.domain.errors import AgentNotReady, CloneError
 from vmclone_operator.domain.rollout import open_point
 from vmclone_operator.engine.cache import owner_uid
@@ -23,6 +23,7 @@ from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 _POLL_SECONDS = 1.0
+_REPLICAS_SECONDS = 10.0
 _WAY_OUT = "or set the annotation vmclone.dev/orphan-on-delete=true to leave it behind"
 
 
@@ -33,7 +34,8 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
         return None
     if await _orphaned(engine, replica):
         return None
-    await _say(engine, Kind.REPLICA, document, "Removing", "the clone is being removed")
+    if find(replica.status.conditions, "Deleting") is None:
+        await _say(engine, Kind.REPLICA, document, "Removing", "the clone is being removed")
     try:
         session = await _session(engine, replica.spec.backend)
         gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
@@ -59,7 +61,7 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
             await engine.cluster.delete(Kind.REPLICA, replica)
     if replicas:
         await _say(engine, Kind.VMCLONE, vmclone, "WaitingForReplica", f"{len(replicas)} replicas are being removed")
-        return _POLL_SECONDS
+        return _REPLICAS_SECONDS  # each one that goes wakes us before
     try:
         if not await _release_frozen_points(engine, vmclone):
             return _POLL_SECONDS
