@@ -132,7 +132,7 @@ def test_columns_show_what_people_ask_for(server: Server, create: Create, kind: 
 def test_short_name_and_category_are_served(server: Server, kind: Kind) -> None:
     resources = {item["name"]: item for item in server.call("GET", f"/apis/{API_VERSION}").body["resources"]}
     assert resources[kind.plural]["shortNames"] == [kind.short_name]
-    assert resources[kind.plural]["categories"] == ["vmclone"]
+    assert resources[kind.plural]["categories"] == ["clones"]
     assert resources[kind.plural]["namespaced"] is (kind.scope == "Namespaced")
 
 
@@ -140,8 +140,8 @@ def test_kubectl_finds_our_kinds_by_short_name_and_category(create: Create) -> N
     clone, made = create("VMClone"), create("VMCloneReplica")
     within = ("--namespace", clone["metadata"]["namespace"], "--output", "name")
     assert kubectl("get", "vmc", *within) == "vmclone.vmclone.dev/dev\n"
-    assert kubectl("get", "vmclone/dev", *within) == "vmclone.vmclone.dev/dev\n"
-    listed = kubectl("get", "vmclone", *within).splitlines()
+    assert kubectl("get", "vmclone", "dev", *within) == "vmclone.vmclone.dev/dev\n"
+    listed = kubectl("get", "clones", *within).splitlines()
     assert {"vmclone.vmclone.dev/dev", f"vmclonereplica.vmclone.dev/{made['metadata']['name']}"} <= set(listed)
 
 

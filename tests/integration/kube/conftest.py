@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ Scenario = Callable[[Cluster], Coroutine[Any, Any, Any]]
 
 
 @pytest.fixture(scope="session")
-def crds() -> None:
-    """Install the checked-in CRDs and the namespace the tests write to."""
+def crds() -> Iterator[None]:
+    """Install the checked-in CRDs and the namespace the tests write to; the namespace goes afterwards."""
     for arguments in (
         ["apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds")],
         ["wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds")],
         ["apply", "--server-side", "-f", str(ROOT / "tests/integration/kube/namespace.yaml")],
     ):
         subprocess.run(["kubectl", *arguments], check=True, capture_output=True)
+    yield
+    subprocess.run(["kubectl", "delete", "namespace", "kube-tests", "--timeout=60s"], check=True, capture_output=True)
 
 
 @pytest.fixture(params=["memory", "real"])
