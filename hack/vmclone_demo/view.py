@@ -21,7 +21,7 @@ def follow(namespace: str, name: str, *, deadline_seconds: float) -> None:
             last = line
         if _ready(document):
             return
-        time.sleep(0.5)
+        time.sleep(2)
     conditions = [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in status.get("conditions", [])]
     raise SystemExit("not Ready in time:\n" + "\n".join(conditions))
 

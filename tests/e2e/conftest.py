@@ -111,6 +111,7 @@ def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
     """The demo, run once, with a look at the source before and at everybody afterwards."""
     login = login_to_source(source)
     before, written, mark = identity(SOURCE, login), load.written(), audit.mark()
+    busy = cpu_seconds(virsh("domstats", "--cpu-total", SOURCE))
     done = subprocess.run([ROOT / "hack" / "demo"], capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     replicas = replicas_of("dev")
@@ -126,6 +127,7 @@ def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
         source_after=identity(SOURCE, login),
         clones=[identity(n, login_to_clone(r, source)) for n, r in zip(names, replicas, strict=True)],
         cpu_seconds=used,
+        load_cpu_seconds=cpu_seconds(virsh("domstats", "--cpu-total", SOURCE)) - busy,
     )
 
 

@@ -39,6 +39,8 @@ class Demo:
     clones: list[Identity]
     cpu_seconds: list[float]
     """What each clone had used when the demo ended."""
+    load_cpu_seconds: float
+    """What the source, busy with our write load, used meanwhile: CPU that the clones did not get."""
 
 
 class StockBoot:

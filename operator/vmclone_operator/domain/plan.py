@@ -216,7 +216,7 @@ def _boot(s: Situation) -> Decision | None:
         )
     if s.probe is not None and s.probe.waiting_for_network:
         return replace(BOOTING, do=Do.RELEASE_NETWORK_WAIT, again_seconds=2)
-    return replace(BOOTING, again_seconds=2 if s.clone.agent else 5)
+    return replace(BOOTING, again_seconds=5)  # a probe costs an emulated guest a second of its own CPU
 
 
 def _identity(s: Situation) -> Decision | None:
@@ -226,7 +226,7 @@ def _identity(s: Situation) -> Decision | None:
     if state is IdentityState.NONE:
         return _act(Do.RESET_IDENTITY, Step.IDENTITY, "Resetting", "the clone gets its own identity")
     if state is IdentityState.RUNNING:
-        return _wait(Step.IDENTITY, "Resetting", "the clone gets its own identity", 1.5)
+        return _wait(Step.IDENTITY, "Resetting", "the clone gets its own identity", 3)
     if state is IdentityState.FAILED:
         message = f"the identity reset failed in the guest: {s.probe.identity_error}; it is tried again"
         return Decision(
