@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,15 @@ def documents(plural: str, namespace: str) -> list[dict[str, Any]]:
     """Return all objects of a kind in a namespace."""
     items: list[dict[str, Any]] = json.loads(in_lab("kubectl", "-n", namespace, "get", plural, "-o", "json"))["items"]
     return items
+
+
+def changes(plural: str, namespace: str, name: str, *, seconds: int) -> Iterator[dict[str, Any]]:
+    """Yield an object now and whenever it changes; one process, because polling takes CPU from the booting clones."""
+    wanted = ["-n", namespace, "get", plural, name, "--watch", f"--request-timeout={seconds}s"]
+    argv = [str(ROOT / "hack" / "lab"), "exec", "--", "kubectl", *wanted, "-o", 'jsonpath={@}{"\\n"}']
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as watching:
+        try:
+            for line in watching.stdout or ():
+                yield json.loads(line)
+        finally:
+            watching.terminate()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 
-from vmclone_demo.cluster import in_lab
+from vmclone_demo.cluster import changes
 
 
 def follow(namespace: str, name: str, *, deadline_seconds: float) -> None:
     """Show a VMClone's summary until it is Ready; raises SystemExit with its conditions when it takes too long."""
-    started, last = time.monotonic(), ""
-    while time.monotonic() - started < deadline_seconds:
-        document = json.loads(in_lab("kubectl", "-n", namespace, "get", "vmclones", name, "-o", "json"))
+    started, last, status = time.monotonic(), "", {}
+    for document in changes("vmclones", namespace, name, seconds=int(deadline_seconds)):
         status = document.get("status", {})
         percent = status.get("progress", {}).get("percent", 0)
         line = f"{percent:3d} %  {status.get('summary', 'not seen yet')}"
@@ -21,7 +19,6 @@ def follow(namespace: str, name: str, *, deadline_seconds: float) -> None:
             last = line
         if _ready(document):
             return
-        time.sleep(2)
     conditions = [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in status.get("conditions", [])]
     raise SystemExit("not Ready in time:\n" + "\n".join(conditions))
 

@@ -1,4 +1,4 @@
-"""SIGKILL at every turn of a replica's life, twice while the source is being frozen."""
+"""SIGKILL at every turn of a replica's life, and as its source's freeze is intended."""
 
 from __future__ import annotations
 
