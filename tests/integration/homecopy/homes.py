@@ -60,7 +60,8 @@ def picture(home: Path) -> dict[str, tuple[object, ...]]:
         what: tuple[object, ...] = (oct(info.st_mode),)
         if stat.S_ISREG(info.st_mode):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            what = (*what, info.st_mtime_ns, digest, groups.setdefault(info.st_ino, name), info.st_blocks * 512 < info.st_size)
+            group, sparse = groups.setdefault(info.st_ino, name), info.st_blocks * 512 < info.st_size
+            what = (*what, info.st_mtime_ns, digest, group, sparse)
         elif stat.S_ISLNK(info.st_mode):
             what = (str(path.readlink()),)
         elif not stat.S_ISDIR(info.st_mode):
