@@ -8,7 +8,7 @@ from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readin
 from vmclone_operator.domain.errors import CloneError, RetryLater
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.written import dumped
-from vmclone_operator.kube.cluster import Document, Key, Kind
+from vmclone_operator.kube.cluster import Document, Kind
 
 _RETRY_SECONDS = 30.0
 
@@ -33,7 +33,7 @@ async def check_source(engine: Engine, document: Document) -> float | None:
     spec = CloneSourceSpec.model_validate(document["spec"])
     backend = spec.backend.name
     try:
-        session = await engine.sessions.get(engine.cache.get(Key(Kind.BACKEND, "", backend)), backend)
+        session = await engine.session(backend)
         info = await session.describe_source(spec.vm.name)
     except CloneError as error:
         await _write(engine, Kind.SOURCE, document, status, _failure(error), {})

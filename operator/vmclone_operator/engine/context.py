@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from vmclone_operator.api import FINALIZER
+from vmclone_operator.domain.backend import BackendSession
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.own_writes import OwnWrites
 from vmclone_operator.engine.queue import Priority, Wakeable
@@ -77,6 +78,10 @@ class Engine:
         """Forget an object that is gone, and wake whoever may now go on."""
         lost(self.cache, self.queue, kind, document)
         self._written.pop(document["metadata"]["uid"], None)
+
+    async def session(self, backend: str) -> BackendSession:
+        """Return the session of a CloneBackend by its name; raises what `Sessions.get` does."""
+        return await self.sessions.get(self.cache.get(Key(Kind.BACKEND, "", backend)), backend)
 
     def newest(self, kind: Kind, document: Document) -> Document:
         """Return what is cached of this very object: one of the same name made since is another."""

@@ -14,7 +14,7 @@ from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_p
 from vmclone_operator.engine import consent
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.freezing import Freezer
-from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
+from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,7 @@ class FrozenPass:
         backend = self.found.backend_name or status.source.backend
         if not backend or not (status.frozen_points or waits_for_clone(self.views)):
             return status, None
-        document = self.engine.cache.get(Key(Kind.BACKEND, "", backend))
-        session = await self.engine.sessions.get(document, backend)
+        session = await self.engine.session(backend)
         freezer = self._freezer(session, backend)
         point = open_point(status.frozen_points)
         found_open = point is not None

@@ -92,8 +92,7 @@ async def _replica_at_backend(engine: Engine, replica: Replica) -> float | None:
         if is_deleting(owner):
             await engine.cluster.delete(Kind.REPLICA, document)  # its VMClone's own pass may be busy with a freeze
             return None
-        backend = engine.cache.get(Key(Kind.BACKEND, "", replica.spec.backend))
-        session = await engine.sessions.get(backend, replica.spec.backend)
+        session = await engine.session(replica.spec.backend)
         return await ReplicaPass(engine, replica, owner, session).run()
     except CloneError as error:
         if not is_deleting(document):

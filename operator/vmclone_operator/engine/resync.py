@@ -14,7 +14,7 @@ from vmclone_operator.domain.backend import ObservedClone, Owner, Power
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import Priority
-from vmclone_operator.kube.cluster import ClusterError, Document, Key, Kind, key_of
+from vmclone_operator.kube.cluster import ClusterError, Document, Kind, key_of
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,8 @@ async def relist(engine: Engine) -> None:
 
 
 async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -> None:
-    document = engine.cache.get(Key(Kind.BACKEND, "", backend))
     try:
-        session = await engine.sessions.get(document, backend)
+        session = await engine.session(backend)
         clones = await session.find_clones(Owner(instance=engine.instance))
     except (CloneError, ClusterError) as error:
         log.warning("backend not listed", extra={"backend": backend, "error": str(error)})
