@@ -23,6 +23,17 @@ RENDERED = {
         "podDisruptionBudget.enabled=false",
         "metrics.service.enabled=false",
         "rbac.aggregate=false",
+        "rbac.userSecrets=false",
+    ),
+    "everything on": (
+        "networkPolicy.enabled=true",
+        "networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b",
+        "serviceMonitor.enabled=true",
+        "serviceMonitor.interval=30s",
+        "serviceMonitor.labels.release=monitoring",
+        "serviceMonitor.metricRelabelings[0].action=keep",
+        "prometheusRule.enabled=true",
+        "prometheusRule.labels.release=monitoring",
     ),
     "a mirror": ("imageRegistry=mirror.example/team", f"image.digest=sha256:{'0' * 64}", "imagePullSecrets={pull}"),
     "own names": ("fullnameOverride=clones", "serviceAccount.name=robot", "operator.instance=restored"),
@@ -35,6 +46,8 @@ REFUSED = {
     "a digest that is none": "image.digest=latest",
     "a port that needs rights": "metrics.port=80",
     "an unknown level": "operator.logLevel=LOUD",
+    "a size that is none": "homeCopy.stagingSize=plenty",
+    "a ServiceMonitor without the Service": "serviceMonitor.enabled=true,metrics.service.enabled=false",
 }
 
 

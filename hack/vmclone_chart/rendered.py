@@ -43,3 +43,5 @@ def pods(documents: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for document in documents:
         if document["kind"] in ("Deployment", "Job"):
             yield document["spec"]["template"]
+        elif document["kind"] == "Pod":
+            yield document

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from vmclone_chart.rendered import NAMESPACE, pods
+from vmclone_chart.rendered import NAMESPACE, ROOT, pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ _CLUSTER_WIDE = {
     "ValidatingAdmissionPolicyBinding",
 }
 _RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+_METRICS = ROOT / "docs" / "reference" / "metrics.md"
+_USED = re.compile(r"\b(?:vmclone|controller_runtime|workqueue|leader_election)_\w+")
 
 
 def broken(documents: Sequence[dict[str, Any]]) -> list[str]:
@@ -26,6 +29,8 @@ def broken(documents: Sequence[dict[str, Any]]) -> list[str]:
         *_least_rights(documents),
         *_places(documents),
         *_one_image(documents),
+        *_one_registry(documents),
+        *_alerts_on_what_exists(documents),
     ]
 
 
@@ -42,12 +47,13 @@ def _restricted_pods(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _least_rights(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    bound = {d["roleRef"]["name"] for d in documents if d["kind"] == "ClusterRoleBinding"}
     for document in documents:
         for rule in document.get("rules") or () if document["kind"] in ("ClusterRole", "Role") else ():
             words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
             if "*" in words:
                 yield f"{document['metadata']['name']} has no wildcard"
-            if document["kind"] == "ClusterRole" and "secrets" in rule["resources"]:
+            if document["metadata"]["name"] in bound and "secrets" in rule["resources"]:
                 yield f"{document['metadata']['name']} reads no Secrets of the whole cluster"
             if {"escalate", "bind", "impersonate"}.intersection(rule["verbs"]):
                 yield f"{document['metadata']['name']} gives no way to more rights"
@@ -66,3 +72,27 @@ def _one_image(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
     images = {container["image"] for pod in pods(documents) for container in pod["spec"]["containers"]}
     if len(images) != 1:
         yield f"all pods use one image, so that a mirror needs one: {sorted(images)}"
+
+
+def _one_registry(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for pod in pods(documents):
+        for container in pod["spec"]["containers"]:
+            given = [word for word in container.get("args", ()) if word.startswith("--home-copy-image=")]
+            registries = {_registry(word.partition("=")[2] or word) for word in (*given, container["image"])}
+            if len(registries) != 1:
+                yield f"the image of the copies is where the operator's is: {sorted(registries)}"
+
+
+def _registry(image: str) -> str:
+    return image.rpartition("/")[0]
+
+
+def _alerts_on_what_exists(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    made = set(re.findall(r"^\| `(\w+)`", _METRICS.read_text(), re.MULTILINE))
+    for document in documents:
+        for group in document["spec"]["groups"] if document["kind"] == "PrometheusRule" else ():
+            for rule in group["rules"]:
+                used = {re.sub(r"_(bucket|sum|count)$", "", name) for name in _USED.findall(rule["expr"])}
+                yield from (f"alert {rule['alert']} uses a metric that exists: {name}" for name in used - made)
+                if not used:
+                    yield f"alert {rule['alert']} uses a metric of ours"

@@ -36,7 +36,7 @@ def boot_id(source: Mapping[str, Any]) -> str:
     return ssh(source["address"], source["hostKey"], source, "cat /proc/sys/kernel/random/boot_id")
 
 
-def ssh(address: str, host_key: str, source: Mapping[str, Any], command: str) -> str:
+def ssh(address: str, host_key: str, source: Mapping[str, Any], command: str, *, given: str = "") -> str:
     """Run a command on a VM, trusting this host key only."""
     with tempfile.TemporaryDirectory() as folder:
         known = Path(folder) / "known_hosts"
@@ -51,4 +51,4 @@ def ssh(address: str, host_key: str, source: Mapping[str, Any], command: str) ->
         words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         login = ["ssh", *words, "-i", source["keyFile"], f"{source['user']}@{address}", command]
         argv = [str(ROOT / "hack" / "lab"), "exec", "--", *login]
-        return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        return subprocess.run(argv, input=given, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()

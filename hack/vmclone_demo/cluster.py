@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
 
-def in_lab(*argv: str) -> str:
+def in_lab(*argv: str, given: str = "") -> str:
     """Run a command inside the lab and return what it prints; raises CalledProcessError."""
     command = [str(ROOT / "hack" / "lab"), "exec", "--", *argv]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, input=given, check=True, capture_output=True, text=True).stdout
+
+
+def lab_status() -> dict[str, Any]:
+    """Return where the lab has what."""
+    command = [str(ROOT / "hack" / "lab"), "status", "--json"]
+    status: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return status
+
+
+def give(*items: Mapping[str, Any]) -> str:
+    """Apply documents and return what changed."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    apply = ["kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"]
+    return in_lab(*apply, given=text).rstrip()
 
 
 def apply(path: Path) -> None:
     """Apply a manifest or a folder of them, and show what changed."""
     print(in_lab("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(path)).rstrip())
-
-
-def wait_established(path: Path) -> None:
-    """Wait until the API server serves these CRDs."""
-    in_lab("kubectl", "wait", "--for=condition=Established", "--timeout=30s", "-f", str(path))
 
 
 def documents(plural: str, namespace: str) -> list[dict[str, Any]]:

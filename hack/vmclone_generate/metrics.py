@@ -33,8 +33,9 @@ PROBES = """
 - `/readyz` answers 200 while the CRDs are served as this operator knows them and the API server answered within 30 s,
   else 503 and which of the two is not so. A standby that waits for the Lease is ready: who leads is
   `leader_election_master_status`.
-- `/healthz` answers 200 while the event loop turns and a leader holds its Lease, else 503 and how long the loop stood
-  still, or that a leader that lost the Lease has not ended.
+- `/healthz` answers 200 while the event loop turns, a leader holds its Lease and hears of its objects, else 503 and how
+  long the loop stood still, that a leader that lost the Lease has not ended, or for how long (more than two lists)
+  neither an event nor a list of any kind has come.
 """
 _LABELS = {
     "controller_runtime_reconcile": "controller, result",

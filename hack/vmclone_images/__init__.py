@@ -1,1 +1,1 @@
-"""Builds container images without a registry: a Debian base made here, the lock's wheels, one Containerfile."""
+"""Builds container images without a registry: a Debian base made here, our code, one Containerfile for each."""

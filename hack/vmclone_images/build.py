@@ -1,4 +1,4 @@
-"""Makes the image: base, wheels and operator wheel are cached by content, buildah runs the Containerfile."""
+"""Makes an image: its base and the lock's wheels are cached by content, buildah runs the Containerfile."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from vmclone_images import recipe
+from vmclone_images.recipe import Recipe
 from vmclone_lab import packages
 from vmclone_lab.commands import run
 from vmclone_lab.progress import step
@@ -16,34 +17,36 @@ from vmclone_lab.progress import step
 TOOLS = ("buildah", "mmdebstrap", "runc")
 
 
-def archive(cache: Path, image: str) -> Path:
+def archive(cache: Path, made: Recipe) -> Path:
     """Return the image of this checkout as an archive that containerd imports; build it unless it is cached."""
-    target = cache / f"image-operator-{image.rpartition(':')[2]}.tar"
+    image = made.image
+    target = cache / f"image-{made.name}-{image.rpartition(':')[2]}.tar"
     if target.exists():
         return target
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".image-") as folder:
         context = Path(folder) / "context"
-        write_context(context, wheels(cache))
-        root_tar = base(cache)
+        write_context(context, made, cache)
+        root_tar = base(cache, made)
         with step(f"build {image}"):
             built = _build(context, root_tar, Path(folder), image)
-        for old in cache.glob("image-operator-*.tar"):
+        for old in cache.glob(f"image-{made.name}-*.tar"):
             old.unlink()  # large, and an older checkout can make its own again
         built.rename(target)
     return target
 
 
-def base(cache: Path) -> Path:
+def base(cache: Path, made: Recipe) -> Path:
     """Return the root file system, made once per list of packages."""
-    target = cache / f"{recipe.base_key()}.tar"
+    target = cache / f"{made.base_key}.tar"
     if target.exists():
         return target
     packages.ensure(TOOLS)
-    with step("make the Debian base of the images"), tempfile.TemporaryDirectory(dir=cache, prefix=".base-") as folder:
+    title = f"make the Debian base of the {made.name} image"
+    with step(title), tempfile.TemporaryDirectory(dir=cache, prefix=".base-") as folder:
         left_out = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in recipe.LEFT_OUT]
         tree = Path(folder) / "base.tar"
-        include = f"--include={','.join(recipe.PACKAGES)}"
+        include = f"--include={','.join(made.packages)}"
         run(["mmdebstrap", "--quiet", "--variant=minbase", include, *left_out, recipe.SUITE, tree])
         tree.rename(target)
     return target
@@ -54,6 +57,7 @@ def wheels(cache: Path) -> Path:
     target = cache / recipe.wheels_key()
     if target.is_dir():
         return target
+    cache.mkdir(parents=True, exist_ok=True)
     with step("make the wheels of the runtime lock"), tempfile.TemporaryDirectory(dir=cache) as folder:
         made = Path(folder) / "wheels"
         wheel: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", made]
@@ -63,11 +67,23 @@ def wheels(cache: Path) -> Path:
     return target
 
 
-def write_context(context: Path, ready_wheels: Path) -> None:
-    """Write what the Containerfile copies; without wheels of the lock the build makes them itself."""
-    shutil.copytree(ready_wheels, context / "wheels")
-    for name in ("Containerfile", "install-packages"):
-        shutil.copy(recipe.OPERATOR / name, context / name)
+def write_context(context: Path, made: Recipe, cache: Path) -> None:
+    """Write what the Containerfile copies into a new folder."""
+    context.mkdir(parents=True)
+    for path in (made.containerfile, recipe.INSTALLER):
+        shutil.copy(path, context / path.name)
+    if made.installed:
+        _write_wheels(context, wheels(cache))
+        return
+    for path in made.sources():
+        copy = context / path.relative_to(recipe.PACKAGE.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
+def _write_wheels(context: Path, ready: Path) -> None:
+    """Write the lock, its wheels and the operator's own."""
+    shutil.copytree(ready, context / "wheels")
     shutil.copy(recipe.RUNTIME_LOCK, context / "requirements.lock")
     run(["uv", "build", "--quiet", "--wheel", "--out-dir", context / "wheels", recipe.ROOT])
     (context / "wheels" / ".gitignore").unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from vmclone_lab import components, gotools, guestimage, sources, status, teardown
+from vmclone_lab import components, gotools, guestimage, images, sources, status, teardown
 from vmclone_lab.errors import LabError
 from vmclone_lab.lab import Lab
 from vmclone_lab.layout import Layout
@@ -42,6 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--disk-mib", type=int, default=sources.DEFAULT_DISK_MIB)
     source.add_argument("--memory-mib", type=int, default=sources.DEFAULT_MEMORY_MIB)
     source.add_argument("--profile", choices=guestimage.PROFILES, default="slim")
+    image = commands.add_parser("image", help="put a golden image into the pool and print it as JSON")
+    image.add_argument("name")
+    image.add_argument("--profile", choices=guestimage.PROFILES, default="slim")
     return parser
 
 
@@ -93,6 +96,12 @@ def _source(lab: Lab, options: argparse.Namespace) -> None:
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
+def _image(lab: Lab, options: argparse.Namespace) -> None:
+    with lab.locked():
+        result = images.offer(lab, options.name, options.profile)
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
 def run_command(lab: Lab, options: argparse.Namespace) -> None:
     """Carry out one sub-command."""
     if options.command == "up":
@@ -110,6 +119,8 @@ def run_command(lab: Lab, options: argparse.Namespace) -> None:
         _exec(lab, options.argv)
     elif options.command == "build":
         _build(lab, options.names)
+    elif options.command == "image":
+        _image(lab, options)
     else:
         _source(lab, options)
 

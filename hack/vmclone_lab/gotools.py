@@ -45,8 +45,9 @@ class GoTool:
     def cache_key(self) -> str:
         """Name the result by everything that decides it."""
         digest = hashlib.sha256()
-        for name in ("go.mod", "go.sum"):
-            digest.update((self.folder / name).read_bytes())
+        own = self.folder.glob("main.go")  # of a program that is written here; its edits count as well
+        for file in (self.folder / "go.mod", self.folder / "go.sum", *own):
+            digest.update(file.read_bytes())
         digest.update(repr((sorted(self.commands.items()), self.ldflags)).encode())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
@@ -84,6 +85,7 @@ TOOLS = {
         GoTool("etcd", "v3.6.16", {"etcd": "go.etcd.io/etcd/server/v3"}),
         GoTool("helm", "v4.3.1", {"helm": "helm.sh/helm/v4/cmd/helm"}),
         GoTool("kubeconform", "v0.8.0", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
+        GoTool("kstatus", "v1.3.0", {"kstatus": "vmclone.example/gobuild/kstatus"}),
     )
 }
 

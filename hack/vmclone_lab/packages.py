@@ -18,6 +18,7 @@ LIBVIRT = (
     "libvirt-daemon-system",
     "libvirt-clients",
     "qemu-system-x86",
+    "ovmf",
     "qemu-utils",
     "dnsmasq-base",
     "genisoimage",

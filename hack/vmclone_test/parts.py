@@ -32,23 +32,26 @@ class Part:
     """Debian packages that the tests themselves need."""
     prepare: tuple[tuple[str, ...], ...] = ()
     """Commands below the checkout that run first, outside of the lab: its network leads nowhere."""
+    workers: int = 0
+    """Processes that share the tests; 0: this one alone, for tests that share a lab."""
     marker: str = f"not {LAB_DOWN_MARKER}"
     """The pytest `-m` expression."""
 
 
-UNIT = Part("unit", ("tests/unit",), deadline_seconds=3 * 60)
-CONTRACT = Part("contract", ("tests/contract", "tests/crash"), 15 * 60, lab=("--only", "libvirt"))
+UNIT = Part("unit", ("tests/unit",), deadline_seconds=3 * 60, workers=2)
+CRASH = Part("crash", ("tests/crash",), deadline_seconds=15 * 60, workers=2)
+CONTRACT = Part("contract", ("tests/contract",), 15 * 60, lab=("--only", "libvirt"))
 INTEGRATION = Part(
     "integration",
     ("tests/integration",),
     30 * 60,
     lab=(),
-    packages=("git", "openssh-client", "openssh-server", "rsync"),
-    prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)),
+    packages=("git", "lua5.1", "openssh-client", "openssh-server", "rsync"),
+    prepare=(("hack/lab", "build", "helm", "kstatus"), ("hack/images/build",)),
 )
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=())
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
-NAMED = (UNIT, CONTRACT, INTEGRATION, E2E)
+NAMED = (UNIT, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from vmclone_test.events import record
 
 if TYPE_CHECKING:
     import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave a worker of pytest-xdist: the process that gathers the reports of all writes the events."""
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.unregister(sys.modules[__name__])
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

@@ -91,6 +91,8 @@ class Run:
         named = any(argument.startswith("tests/") for argument in self.pytest_arguments)
         folders = [] if named else [folder for folder in part.folders if (self.root / folder).exists()]
         pytest = [sys.executable, "-m", "pytest", "-p", "vmclone_test.plugin", "-m", part.marker]
+        if part.workers and not self.pytest_arguments:
+            pytest += ["-n", str(part.workers)]
         inside = [] if part.lab is None else [str(self.root / "hack" / "lab"), "exec", "--"]
         return [*inside, *pytest, *folders, *self.pytest_arguments]
 

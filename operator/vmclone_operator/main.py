@@ -12,7 +12,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import kopf
@@ -21,9 +21,10 @@ from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import Priority, WorkQueue
 from vmclone_operator.engine.reconcile import reconcile
-from vmclone_operator.engine.resync import relist, resync
+from vmclone_operator.engine.resync import LEAST_SECONDS, compare_due, relist, resync
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import build_registry
+from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.client import KubeClient, connect
 from vmclone_operator.kube.cluster import Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
@@ -51,7 +52,7 @@ async def run(settings: Settings) -> int:
     # As the first process of a container nobody ends us by default; kopf takes over once we lead.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     watching = observer(clock=time.monotonic, workers=settings.workers)
-    cluster = await connect()
+    cluster = await connect(settings.identity)
     lag = asyncio.create_task(watching.health.lag.watch(), name="lag")
     try:
         async with serving(watching.registry, watching.health, port=settings.metrics_port):
@@ -96,16 +97,21 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     watching: Observer,
     stop: asyncio.Event,
 ) -> int:
+    cluster.fence = keeper.fence
     queue = WorkQueue(meter=watching.passes)
     engine = _engine(settings, cluster, keeper, instance, queue, watching)
-    watching.state.engine = engine
+    watching.follow(engine, relist_seconds=settings.relist_seconds)
     holding = asyncio.create_task(keeper.hold(), name="lease")
     holding.add_done_callback(lambda _: stop.set())
     work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
     work.append(asyncio.create_task(_every(settings.resync_seconds, lambda: resync(engine))))
+    work.append(asyncio.create_task(_every(LEAST_SECONDS, lambda: compare_due(engine))))
     work.append(asyncio.create_task(_every(settings.relist_seconds, lambda: relist(engine))))
     for task in work:
         task.add_done_callback(lambda ended: _stop_on_failure(ended, stop))
+    leaving = asyncio.create_task(_step_down(stop, work, holding, engine, keeper), name="step down")
+    ready = asyncio.Event()
+    signals = asyncio.create_task(_take_signals(ready, stop), name="signals")
     try:
         # The identity is named because kopf would look this user up, and a container's has no name.
         await kopf.operator(
@@ -114,16 +120,41 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
             clusterwide=True,
             standalone=True,
             stop_flag=stop,
+            ready_flag=ready,
         )
     finally:
-        lost = holding.done()
-        for task in (*work, holding):
-            task.cancel()
-        await asyncio.gather(*work, holding, return_exceptions=True)
-        await engine.sessions.close()
-        await keeper.release()
+        signals.cancel()
+        stop.set()
+        lost = await leaving
     log.info("stopped", extra={"lease": "lost" if lost else "released"})
     return 1 if lost else 0
+
+
+async def _step_down(
+    stop: asyncio.Event,
+    work: Sequence[asyncio.Task[None]],
+    holding: asyncio.Task[None],
+    engine: Engine,
+    keeper: LeaseKeeper,
+) -> bool:
+    """Once told to stop, end all work and give the Lease back; return whether it was lost.
+
+    It does not wait for kopf, which takes seconds to end its watches: another operator could lead meanwhile.
+    """
+    await stop.wait()
+    lost = holding.done()
+    for task in (*work, holding):
+        task.cancel()
+    await asyncio.gather(*work, holding, return_exceptions=True)
+    await engine.sessions.close()
+    await keeper.release()
+    return lost
+
+
+async def _take_signals(ready: asyncio.Event, stop: asyncio.Event) -> None:
+    """Hear SIGTERM ourselves again once kopf is up: it tells nobody before it has ended."""
+    await ready.wait()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
 
 def _stop_on_failure(ended: asyncio.Task[None], stop: asyncio.Event) -> None:
@@ -170,6 +201,11 @@ def _engine(  # noqa: PLR0917  - everything is made by the caller
         clock=time.monotonic,
         now=_now,
         new_token=lambda: secrets.token_hex(4),
+        pods=PodSettings(
+            namespace=settings.namespace,
+            image=settings.home_copy_image,
+            staging_size=settings.home_copy_staging_size,
+        ),
     )
 
 

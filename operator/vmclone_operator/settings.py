@@ -24,6 +24,10 @@ class Settings:
     relist_seconds: float
     metrics_port: int
     """Where /metrics, /healthz and /readyz are served; 0: nowhere."""
+    home_copy_image: str
+    """The image of home-copy Jobs; empty: home copies are refused with a sentence."""
+    home_copy_staging_size: str
+    """The most that a staged copy may hold on its volume, as a Kubernetes quantity."""
     allow_fake: bool
     """Whether CloneBackends of kind fake may be used: for tests and benchmarks."""
     log_level: str
@@ -49,6 +53,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         resync_seconds=given.resync_seconds,
         relist_seconds=given.relist_seconds,
         metrics_port=given.metrics_port,
+        home_copy_image=given.home_copy_image,
+        home_copy_staging_size=given.home_copy_staging_size,
         allow_fake=given.allow_fake,
         log_level=given.log_level,
     )
@@ -84,5 +90,7 @@ _FLAGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("resync-seconds", _seconds, "300", "seconds between two comparisons with the backends"),
     ("relist-seconds", _seconds, "600", "seconds between two live lists"),
     ("metrics-port", _port, "0", "port of /metrics, /healthz and /readyz; 0 serves none"),
+    ("home-copy-image", str, "", "image of home-copy Jobs"),
+    ("home-copy-staging-size", str, "50Gi", "the most that a staged home copy may hold on its volume"),
     ("log-level", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
 )

@@ -66,6 +66,21 @@ class Site(Protocol):
     def remove_vm(self, uuid: str) -> None:
         """Take a VM away, its files stay."""
 
+    def add_image(self, name: str) -> str:
+        """Put a golden image here, as an administrator does; return the name to ask for it by."""
+
+    def replace_image(self, name: str) -> None:
+        """Put another one in its place, under the name that `add_image` returned: newer, of another size."""
+
+    def extra_pool(self) -> str:
+        """Make a second place for disks and return its name; it goes with the site."""
+
+    def pool_files(self, pool: str) -> list[str]:
+        """Return the files in a place that `extra_pool` made."""
+
+    def file_mark(self, name: str) -> str:
+        """Return what differs when the file of this name (of `files`) was removed and made again."""
+
 
 class FakeSite:
     """The fake: everything it knows is in its World."""
@@ -87,7 +102,7 @@ class FakeSite:
 
     def files(self) -> list[str]:
         """Return every file."""
-        return sorted(self.world.state.volumes)
+        return self.pool_files("")
 
     def vms(self) -> list[str]:
         """Return every VM."""
@@ -108,6 +123,27 @@ class FakeSite:
     def remove_vm(self, uuid: str) -> None:
         """Take a VM away."""
         self.world.pool.remove(self.world.state.machines[uuid])
+
+    def add_image(self, name: str) -> str:
+        """Put a golden image here, smaller than the source's disks, as they mostly are."""
+        return self.world.add_image(name).name
+
+    def replace_image(self, name: str) -> None:
+        """Put another one in its place."""
+        self.world.replace_image(name)
+
+    def extra_pool(self) -> str:
+        """Make a second pool."""
+        self.world.add_pool("fast")
+        return "fast"
+
+    def pool_files(self, pool: str) -> list[str]:
+        """Return the files in it."""
+        return sorted(volume.name for volume in self.world.state.volumes.values() if volume.pool == pool)
+
+    def file_mark(self, name: str) -> str:
+        """Return the how many-th file of all it is."""
+        return str(self.world.state.volumes[name].serial)
 
     def _leave(self, group: str, token: str) -> None:
         name = f"{group}{token}-vda"

@@ -23,6 +23,8 @@ from vmclone_operator.providers.libvirt import LibvirtBackend
 CAPACITY = 64 << 20
 MARKER = b"the source's first sector".ljust(512, b".")
 """What the source's disk begins with: a clone must read the same."""
+IMAGE_MARKER = b"the golden image's first sector".ljust(512, b".")
+"""What a golden image begins with."""
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -39,12 +41,28 @@ class LibvirtFacts:
     source_id: str
     pool_name: str
     pool_path: Path
+    spare_path: Path
     connection: libvirt.virConnect
 
     @property
     def pool(self) -> libvirt.virStoragePool:
         """The scratch pool."""
         return self.connection.storagePoolLookupByName(self.pool_name)
+
+    @property
+    def spare_name(self) -> str:
+        """Name of a second pool, in which nothing is at first."""
+        return f"{self.pool_name}-spare"
+
+    @property
+    def spare(self) -> libvirt.virStoragePool:
+        """The second pool."""
+        return self.connection.storagePoolLookupByName(self.spare_name)
+
+    def spare_names(self) -> list[str]:
+        """Return what lies in the second pool by now."""
+        self.spare.refresh()
+        return sorted(volume.name() for volume in self.spare.listAllVolumes())
 
     def volume_names(self) -> list[str]:
         """Return what lies in the pool by now, the source's disk left out."""
@@ -55,15 +73,23 @@ class LibvirtFacts:
         """Make an empty volume, as a lost attempt or a stranger would leave it, and return its path."""
         return str(self.pool.createXML(_volume_xml(name, image_format)).path())
 
+    def make_image(self, name: str, *, image_format: str = "qcow2", capacity: int = CAPACITY) -> None:
+        """Put a golden image into the pool, as an admin does; one of that name is replaced."""
+        with contextlib.suppress(libvirt.libvirtError):
+            self.pool.storageVolLookupByName(name).delete()
+        plain = self.pool.createXML(_volume_xml(f"{name}.raw", "raw", capacity))
+        _upload(self.connection, plain, IMAGE_MARKER)
+        self.pool.createXMLFrom(_volume_xml(name, image_format, capacity), plain)
+        plain.delete()
+
     def make_domain(self, name: str, uuid: str = "", disk: str = "") -> libvirt.virDomain:
         """Define a VM that is not ours."""
         return self.connection.defineXML(_domain_xml(name, uuid, disk, "raw"))
 
-    def first_sector(self, volume: str) -> bytes:
+    def first_sector(self, volume: str, pool: str = "") -> bytes:
         """Return what a guest would read first from a volume, whatever lies below it."""
-        flat = self.pool.createXMLFrom(
-            _volume_xml(f"flat-{secrets.token_hex(4)}", "raw"), self.pool.storageVolLookupByName(volume)
-        )
+        held = self.connection.storagePoolLookupByName(pool or self.pool_name).storageVolLookupByName(volume)
+        flat = self.pool.createXMLFrom(_volume_xml(f"flat-{secrets.token_hex(4)}", "raw"), held)
         stream = self.connection.newStream()
         flat.download(stream, 0, len(MARKER))
         content = bytearray()
@@ -103,35 +129,48 @@ def scratch() -> Iterator[LibvirtFacts]:
     name = f"vmclone-test-{secrets.token_hex(4)}"
     with contextlib.ExitStack() as undo:
         connection = undo.enter_context(contextlib.closing(libvirt.open("qemu:///system")))
-        folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
-        undo.callback(shutil.rmtree, folder)
-        folder.chmod(0o711)  # QEMU runs as another user and must reach the disks
-        pool = connection.storagePoolCreateXML(_pool_xml(name, folder))
-        undo.callback(pool.destroy)  # a transient pool is gone with this; its files are not
-        undo.callback(_remove_domains, connection, name, folder)
+        folder, pool = _make_pool(connection, name, undo)
+        spare_path, _ = _make_pool(connection, f"{name}-spare", undo)
+        undo.callback(_remove_domains, connection, name)
         source = _make_source(connection, pool, f"{name}-source")
         yield LibvirtFacts(
             source_name=source.name(),
             source_id=source.UUIDString(),
             pool_name=name,
             pool_path=folder,
+            spare_path=spare_path,
             connection=connection,
         )
 
 
+def _make_pool(
+    connection: libvirt.virConnect, name: str, undo: contextlib.ExitStack
+) -> tuple[Path, libvirt.virStoragePool]:
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    undo.callback(shutil.rmtree, folder)
+    folder.chmod(0o711)  # QEMU runs as another user and must reach the disks
+    pool = connection.storagePoolCreateXML(_pool_xml(name, folder))
+    undo.callback(pool.destroy)  # a transient pool is gone with this; its files are not
+    return folder, pool
+
+
+def _upload(connection: libvirt.virConnect, volume: libvirt.virStorageVol, content: bytes) -> None:
+    stream = connection.newStream()
+    volume.upload(stream, 0, len(content))
+    stream.send(content)
+    stream.finish()
+
+
 def _make_source(connection: libvirt.virConnect, pool: libvirt.virStoragePool, name: str) -> libvirt.virDomain:
     volume = pool.createXML(_volume_xml(f"{name}.img", "raw"))
-    stream = connection.newStream()
-    volume.upload(stream, 0, len(MARKER))
-    stream.send(MARKER)
-    stream.finish()
+    _upload(connection, volume, MARKER)
     return connection.defineXML(_domain_xml(name, "", volume.path(), "raw"))
 
 
-def _remove_domains(connection: libvirt.virConnect, prefix: str, folder: Path) -> None:
-    """Remove every VM that has a disk in the folder or a name of ours."""
+def _remove_domains(connection: libvirt.virConnect, prefix: str) -> None:
+    """Remove every VM that has a disk in a folder of ours (they bear the name too) or a name of ours."""
     for domain in connection.listAllDomains():
-        if domain.name().startswith(prefix) or str(folder) in _xml(domain):
+        if prefix in _xml(domain):
             if domain.isActive():
                 domain.destroy()
             domain.undefineFlags(_UNDEFINE)
@@ -151,12 +190,15 @@ def _pool_xml(name: str, folder: Path) -> str:
     return ET.tostring(pool, encoding="unicode")
 
 
-def _volume_xml(name: str, image_format: str) -> str:
+def _volume_xml(name: str, image_format: str, capacity: int = CAPACITY) -> str:
     volume = ET.Element("volume")
     ET.SubElement(volume, "name").text = name
-    ET.SubElement(volume, "capacity", unit="bytes").text = str(CAPACITY)
+    ET.SubElement(volume, "capacity", unit="bytes").text = str(capacity)
     ET.SubElement(volume, "allocation", unit="bytes").text = "0"
-    ET.SubElement(ET.SubElement(volume, "target"), "format", type=image_format)
+    target = ET.SubElement(volume, "target")
+    ET.SubElement(target, "format", type=image_format)
+    if image_format == "qcow2":
+        ET.SubElement(target, "compat").text = "1.1"
     return ET.tostring(volume, encoding="unicode")
 
 

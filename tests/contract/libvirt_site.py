@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import libvirt
-from tests.contract.libvirt_backend import LibvirtFacts, open_libvirt, open_session
+from tests.contract.libvirt_backend import CAPACITY, LibvirtFacts, open_libvirt, open_session
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import Consistency
@@ -37,6 +37,29 @@ class LibvirtSite:
     def files(self) -> list[str]:
         """Return what lies in the pool."""
         return self._facts.volume_names()
+
+    def add_image(self, name: str) -> str:
+        """Put a golden volume into the pool, larger than the source's disk."""
+        self._facts.make_image(f"{name}.qcow2", capacity=2 * CAPACITY)
+        return f"{name}.qcow2"
+
+    def replace_image(self, name: str) -> None:
+        """Put another volume in its place."""
+        self._facts.make_image(name, capacity=3 * CAPACITY)
+
+    def extra_pool(self) -> str:
+        """Return the second pool of the site."""
+        return self._facts.spare_name
+
+    def pool_files(self, pool: str) -> list[str]:
+        """Return what lies in the second pool."""
+        assert pool == self._facts.spare_name
+        return self._facts.spare_names()
+
+    def file_mark(self, name: str) -> str:
+        """Return inode and time of the last write."""
+        found = (self._facts.pool_path / name).stat()
+        return f"{found.st_ino} {found.st_mtime_ns}"
 
     def vms(self) -> list[str]:
         """Return every domain of this libvirtd that this suite made."""

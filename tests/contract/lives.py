@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tests.contract.backends import Operator
@@ -14,16 +14,21 @@ from vmclone_operator.domain.backend import (
     BackendConfig,
     BackendSession,
     CloneIntent,
+    DiskCopy,
     FreezeIntent,
     FrozenPoint,
+    Mode,
     OperationState,
     Power,
+    Progress,
 )
 from vmclone_operator.domain.errors import CloneError, CloneFailed
 from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, Inventory, Killed, World
 
 Answer = TypeVar("Answer")
 TRIES = 30
+FULL_SECONDS = 60.0
+"""How long the disks of a full clone take, so that they end in different passes."""
 
 
 @dataclass
@@ -47,13 +52,25 @@ class Outcome:
     deletes: int
     longest_freeze_seconds: float
     foreign_touched: tuple[str, ...]
+    finished_copied_again: tuple[str, ...]
+    most_copies_of_a_disk: int
 
 
 class Life:
     """A caller that records its intents before it acts, and otherwise remembers nothing."""
 
-    def __init__(self, schedule: FaultSchedule, *, power: Power = Power.ON) -> None:
+    def __init__(
+        self,
+        schedule: FaultSchedule,
+        *,
+        power: Power = Power.ON,
+        mode: Mode = Mode.DISK,
+        copy: DiskCopy = DiskCopy.LINKED,
+    ) -> None:
         self.world = World(clock=Clock(), faults=schedule)
+        self._image = self.world.add_image("golden-image").name if mode is Mode.CLEAN else ""
+        self.world.clone_seconds = FULL_SECONDS if copy is DiskCopy.FULL else 0
+        self._mode, self._copy = mode, copy
         self.world.add_source("golden-dev", disks=("vda", "vdb"), power=power)
         self.wish = Wish(uid="8f14e45f-ceea-467f-a9d4-7c7e6b3d0001")
         self._session: BackendSession | None = None
@@ -86,7 +103,7 @@ class Life:
         """Freeze, clone, boot, identify, connect; then remove everything."""
         point = await self.frozen()
         intent = self.wish.clone_intent(point, incarnation="8f14e45f-ceea-467f-a9d4-7c7e6b3d0002")
-        await self.clone(intent)
+        await self.clone(replace(intent, mode=self._mode, copy=self._copy))
         made = self.world.inventory()
         await self._until(lambda session: session.delete_clone(intent.stamp))
         for token in await self.insist(lambda session: session.find_frozen(self.wish.owner)):
@@ -100,13 +117,15 @@ class Life:
             deletes=sum(effects.deletes.values()),
             longest_freeze_seconds=self.world.longest_freeze_seconds,
             foreign_touched=tuple(effects.foreign_touched),
+            finished_copied_again=tuple(effects.finished_copied_again),
+            most_copies_of_a_disk=max(effects.disk_copies.values(), default=0),
         )
 
     async def frozen(self) -> FrozenPoint:
         """Return a complete frozen point; what a lost attempt left is released first."""
         source = await self.insist(lambda session: session.describe_source("golden-dev"))
         for _ in range(TRIES):
-            intent = self.wish.freeze_intent(source.source_id)
+            intent = self.wish.freeze_intent(source.source_id, image=self._image)
             try:
                 return await self._attempt(intent)
             except CloneFailed:
@@ -126,13 +145,28 @@ class Life:
     async def clone(self, intent: CloneIntent) -> None:
         """Bring the clone to the point where people can use it."""
         stamp = intent.stamp
-        await self.insist(lambda session: session.start_clone(intent))
+        await self._made(intent)
         await self.insist(lambda session: session.set_power(stamp, Power.ON))
-        command = guest.identity_command(token="t1", hostname=intent.vm_name, user="dev", authorized_keys=())
-        await self.insist(lambda session: session.guest_exec(stamp, command))
+        if self._mode is Mode.DISK:
+            command = guest.identity_command(token="t1", hostname=intent.vm_name, user="dev", authorized_keys=())
+            await self.insist(lambda session: session.guest_exec(stamp, command))
         await self.insist(lambda session: session.guest_exec(stamp, guest.PROBE))
         await self.insist(lambda session: session.connect_network(stamp))
         await self.insist(lambda session: session.guest_addresses(stamp))
+
+    async def _made(self, intent: CloneIntent) -> None:
+        """Start, ask, record what is finished, start again; another process's copies are nobody's by now."""
+        for _ in range(TRIES):
+            progress = await self._asked(intent)
+            if progress.state is OperationState.DONE:
+                return
+            intent = replace(intent, finished=tuple(dict.fromkeys((*intent.finished, *progress.finished))))
+            self.world.advance(20)
+        raise AssertionError("no clone")
+
+    async def _asked(self, intent: CloneIntent) -> Progress:
+        operation = await self.insist(lambda session: session.start_clone(intent))
+        return await self.insist(lambda session: session.poll(operation))
 
     async def _until(self, verb: Callable[[BackendSession], Awaitable[bool]]) -> None:
         for _ in range(TRIES):

@@ -22,6 +22,7 @@ from vmclone_operator.domain.backend import (
     Seed,
     Stamp,
 )
+from vmclone_operator.domain.errors import RetryLater
 
 INSTANCE = "0f8a1a2e-7a52-4b6f-9d0c-6f6b7a0d1c01"
 DEADLINE_SECONDS = 30.0
@@ -48,14 +49,17 @@ class Wish:
         """Return the owner of everything that this VMClone has."""
         return Owner(instance=INSTANCE, vmclone_uid=self.uid)
 
-    def freeze_intent(self, source_id: str, *, consistency: Consistency = Consistency.QUIESCED) -> FreezeIntent:
-        """Return a new attempt at a frozen point."""
+    def freeze_intent(
+        self, source_id: str, *, consistency: Consistency = Consistency.QUIESCED, image: str = ""
+    ) -> FreezeIntent:
+        """Return a new attempt at a frozen point, of the source or of a golden image."""
         return FreezeIntent(
             token=fresh_token(),
             instance=INSTANCE,
             vmclone_uid=self.uid,
             source_id=source_id,
             consistency=consistency,
+            image=image,
         )
 
     def clone_intent(self, point: FrozenPoint, *, ordinal: int = 1, incarnation: str = "") -> CloneIntent:
@@ -110,6 +114,30 @@ async def frozen_point(session: BackendSession, source: str, wish: Wish) -> Froz
     found = await session.describe_source(source)
     frozen = await session.freeze(wish.freeze_intent(found.source_id))
     return await finished(session, frozen.operation)
+
+
+async def image_point(session: BackendSession, source: str, image: str, wish: Wish) -> FrozenPoint:
+    """Make a frozen point of a golden image for a wish that gets its shape from a source."""
+    found = await session.describe_source(source)
+    frozen = await session.freeze(wish.freeze_intent(found.source_id, image=image))
+    return await finished(session, frozen.operation)
+
+
+async def made(session: BackendSession, intent: CloneIntent) -> CloneIntent:
+    """Bring a clone to its end as the engine does: start, ask, record what is finished, start again."""
+
+    async def done() -> bool:
+        nonlocal intent
+        try:
+            progress = await session.poll(await session.start_clone(intent))
+        except RetryLater:
+            return False
+        assert progress.state is not OperationState.LOST
+        intent = replace(intent, finished=tuple(dict.fromkeys((*intent.finished, *progress.finished))))
+        return progress.state is OperationState.DONE
+
+    await until(done)
+    return intent
 
 
 async def cloned(session: BackendSession, source: str, wish: Wish) -> CloneIntent:

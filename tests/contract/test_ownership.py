@@ -11,7 +11,13 @@ from tests.contract.steps import Wish, another_attempt, cloned, finished, fresh_
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import CloneIntent, Owner, Power
-from vmclone_operator.domain.errors import CloneError, LeadershipLost, OwnershipMismatch, TargetConflict
+from vmclone_operator.domain.errors import (
+    CloneError,
+    FrozenPointInUse,
+    LeadershipLost,
+    OwnershipMismatch,
+    TargetConflict,
+)
 
 CHANGED_STAMPS = {
     "another operator's": {"instance": "another-operator"},
@@ -121,6 +127,38 @@ def test_missing_clone_is_an_error_and_is_not_made(on_backend: Play) -> None:
     on_backend(scenario)
 
 
+def test_disowned_clone_is_nobodys_and_keeps_what_it_stands_on(on_backend: Play) -> None:
+    """It stays as it is, no call of ours finds or removes it, its base can not be removed; a repeat says it stands."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        intent = await cloned(stage.session, stage.site.source, wish)
+        before = (stage.site.files(), stage.site.vms())
+        assert await stage.session.disown(intent.stamp)
+        assert await stage.session.disown(intent.stamp)
+        assert list(await stage.session.find_clones(wish.owner)) == []
+        with pytest.raises(OwnershipMismatch):
+            await stage.session.delete_clone(intent.stamp)
+        with pytest.raises(FrozenPointInUse):
+            await stage.session.release_frozen(wish.owner, intent.frozen_token)
+        assert (stage.site.files(), stage.site.vms()) == before
+
+    on_backend(scenario)
+
+
+def test_nothing_to_disown_is_said_and_a_strangers_clone_is_left_alone(on_backend: Play) -> None:
+    """A VM that was never made can not stay; one with another stamp keeps it."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        assert not await stage.session.disown(replace(intent.stamp, incarnation=fresh_uid()))
+        with pytest.raises(OwnershipMismatch):
+            await stage.session.disown(replace(intent.stamp, ordinal=7))
+        assert (await observed(stage.session, intent.stamp)).stamp == intent.stamp
+
+    on_backend(scenario)
+
+
 Verb = Callable[[Stage, CloneIntent], Awaitable[object]]
 WRITING_VERBS: dict[str, Verb] = {
     "start_clone": lambda stage, intent: stage.session.start_clone(
@@ -129,6 +167,7 @@ WRITING_VERBS: dict[str, Verb] = {
     "set_power": lambda stage, intent: stage.session.set_power(intent.stamp, Power.ON),
     "connect_network": lambda stage, intent: stage.session.connect_network(intent.stamp),
     "delete_clone": lambda stage, intent: stage.session.delete_clone(intent.stamp),
+    "disown": lambda stage, intent: stage.session.disown(intent.stamp),
 }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.support import manifests
+from tests.support.second_leader import Stay
 from tests.support.simulation import Simulation
 
 from vmclone_operator.domain.backend import Power
@@ -29,14 +30,30 @@ class Outcome:
     boots: tuple[int, ...]
     longest_freeze_seconds: float
     foreign_writes: int
+    copied_again: int
+    """Disks that the ledger called finished and that were copied again all the same."""
+    freezes: int
+    """How often the source was copied; once, when nothing goes wrong."""
 
 
-def live(schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, late_events: bool = True) -> Outcome:
+def live(
+    schedule: FaultSchedule,
+    *,
+    running: bool = True,
+    replicas: int = 2,
+    late_events: bool = True,
+    stays: Sequence[Stay] = (),
+    full: bool = False,
+) -> Outcome:
     """Make a VMClone, wait until it is Ready, scale it down to one, delete it; return what that left."""
-    sim = begin(schedule, running=running, replicas=replicas, late_events=late_events)
+    spec: dict[str, Any] = {"disk": {"copy": "Full"}} if full else {}
+    sim = begin(schedule, running=running, replicas=replicas, late_events=late_events, **spec)
+    sim.world.clone_seconds = 4 if full else 0
+    for stay in stays:
+        sim.expect_second_leader(stay)
     wait_ready(sim, replicas)
     ready = sim.world.inventory()
-    sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(replicas=1))
+    sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(replicas=1, **spec))
     wait_ready(sim, 1)
     fewer = sim.world.inventory()
     sim.cluster.remove(VMCLONE)
@@ -52,6 +69,8 @@ def live(schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, la
         boots=tuple(sorted(effects.boots.values())),
         longest_freeze_seconds=sim.world.longest_freeze_seconds,
         foreign_writes=len(effects.foreign_touched),
+        copied_again=len(effects.finished_copied_again),
+        freezes=sum(effects.copies.values()),
     )
 
 
@@ -64,6 +83,21 @@ def begin(
     for kind, document in (
         (Kind.BACKEND, manifests.backend()),
         (Kind.SOURCE, manifests.source()),
+        (Kind.VMCLONE, manifests.vmclone(replicas=replicas, **spec)),
+    ):
+        sim.cluster.apply(kind, document)
+    return sim
+
+
+def begin_clean(schedule: FaultSchedule, *, replicas: int = 2, late_events: bool = True, **spec: Any) -> Simulation:
+    """Start an operator with one source whose home may be copied, and wish for clean clones."""
+    sim = Simulation(schedule, late_events=late_events)
+    sim.world.add_source("golden-dev")
+    sim.world.add_image("golden")
+    for kind, document in (
+        (Kind.SECRET, manifests.home_key()),
+        (Kind.BACKEND, manifests.backend()),
+        (Kind.SOURCE, manifests.clean_source()),
         (Kind.VMCLONE, manifests.vmclone(replicas=replicas, **spec)),
     ):
         sim.cluster.apply(kind, document)
@@ -91,8 +125,10 @@ def watched(sim: Simulation, seconds: float, *, until: Callable[[], bool] = lamb
 
     def look() -> bool:
         for machine in sim.world.state.machines.values():
-            quarantined = machine.foreign or not machine.connected
-            assert quarantined or machine.guest.machine_id == machine.machine_id, f"{machine.name} is up as its source"
+            nobody_yet = not machine.connected or not machine.guest.machine_id
+            assert machine.foreign or nobody_yet or machine.guest.machine_id == machine.machine_id, (
+                f"{machine.name} is up as its source"
+            )
         return until()
 
     sim.run(seconds, until=look)

@@ -11,9 +11,10 @@ import pytest
 from vmclone_operator.domain import plan, rollout
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import CloneError
-from vmclone_operator.domain.plan import Decision, Do, Situation
+from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.rollout import ReplicaChanges
-from vmclone_operator.engine import clone_pass, freezing, replica_pass, replica_steps, resync, teardown
+from vmclone_operator.domain.steps import Decision, Do, Step
+from vmclone_operator.engine import freezing, replica_objects, replica_pass, replica_steps, resync, teardown
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freezing import Freezer, FreezeStep
 from vmclone_operator.engine.replica_steps import ReplicaSteps
@@ -55,7 +56,7 @@ def _connected_before_identity(patch: pytest.MonkeyPatch) -> None:
     def decide(situation: Situation) -> Decision:
         clone = situation.clone
         if clone is not None and situation.provisioned and clone.power is Power.ON and not clone.connected:
-            return Decision(do=Do.CONNECT, step=plan.Step.VERIFY, reason="x", message="x", again_seconds=0)
+            return Decision(do=Do.CONNECT, step=Step.VERIFY, reason="x", message="x", again_seconds=0)
         return right(situation)
 
     patch.setattr(replica_pass, "decide", decide)
@@ -146,14 +147,14 @@ def _remade_under_the_same_incarnation(patch: pytest.MonkeyPatch) -> None:
 def _lowest_ordinals_go_first(patch: pytest.MonkeyPatch) -> None:
     right = rollout.plan_replicas
 
-    def changes(existing: Any, *, wanted: int, may_make: bool) -> ReplicaChanges:
+    def changes(existing: Any, *, wanted: int, may_make: bool, **_: object) -> ReplicaChanges:
         plan_ = right(existing, wanted=wanted, may_make=may_make)
         alive = sorted((v for v in existing if not v.deleting), key=lambda v: v.ordinal)
         if len(alive) > wanted:
             return replace(plan_, create=(), delete=tuple(alive[: len(alive) - wanted]))
         return replace(plan_, create=() if len(alive) == wanted else plan_.create, delete=())
 
-    patch.setattr(clone_pass, "plan_replicas", changes)
+    patch.setattr(replica_objects, "plan_replicas", changes)
 
 
 def _intent_is_not_written_first(patch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ def undisturbed() -> tuple[tuple[Point, ...], Outcome]:
 
 def calm() -> Iterator[Trouble]:
     """Nothing goes wrong; events come late, or at once."""
-    yield lambda: trouble(FaultSchedule())
-    yield lambda: trouble(FaultSchedule(), late_events=False)
+    yield lambda: trouble(FaultSchedule(), also=("freezes",))
+    yield lambda: trouble(FaultSchedule(), late_events=False, also=("freezes",))
 
 
 def matrix(verb: str, call: str) -> Iterator[Trouble]:
@@ -46,11 +46,11 @@ def matrix(verb: str, call: str) -> Iterator[Trouble]:
         yield partial(trouble, schedule)
 
 
-def trouble(schedule: FaultSchedule, *, late_events: bool = True) -> str:
+def trouble(schedule: FaultSchedule, *, late_events: bool = True, also: tuple[str, ...] = ()) -> str:
     """Return in which respects a life ends otherwise than the undisturbed one."""
     expected = undisturbed()[1]
     outcome = live(schedule, late_events=late_events)
-    names = ("ready", "fewer", "end", "defines", "boots", "foreign_writes")
+    names = ("ready", "fewer", "end", "defines", "boots", "foreign_writes", *also)
     wrong = [name for name in names if getattr(outcome, name) != getattr(expected, name)]
     return ", ".join([*wrong, *(["frozen"] if outcome.longest_freeze_seconds > 5 else [])])
 

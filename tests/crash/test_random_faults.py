@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from tests.crash.lives import Outcome, live
+from tests.support.second_leader import random_stays
 
 from vmclone_operator.providers.fake import FaultSchedule, seeded
 
@@ -16,9 +17,13 @@ SEEDS = int(os.environ.get("VMCLONE_SEEDS", "150"))
 
 
 def disturbed(seed: int) -> Outcome:
-    """Live once with faults at every tenth call or so, in the first 400; late or prompt events by turns."""
+    """Live once with faults at every tenth call or so, in the first 400; late or prompt events by turns.
+
+    In three of four lives a second operator leads beside the first for a while, and may sleep in mid-pass.
+    """
     schedule = FaultSchedule(seeded(seed, rate=0.1, until=400))
-    return live(schedule, running=seed % 3 != 0, late_events=seed % 2 == 0)
+    stays = random_stays(seed) if seed % 4 else ()
+    return live(schedule, running=seed % 3 != 0, late_events=seed % 2 == 0, stays=stays)
 
 
 def test_every_random_schedule_converges_and_stays() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
-from vmclone_demo.operator_process import log_path
+from vmclone_lab.layout import Layout
 
 Document = dict[str, Any]
 Answer = TypeVar("Answer")
@@ -17,6 +19,11 @@ NAMESPACE = "team-a"
 VMCLONES = "vmclones.vmclone.dev"
 REPLICAS = "vmclonereplicas.vmclone.dev"
 _LOG_LINES = 30
+
+
+def log_path() -> Path:
+    """Return the log of our own operator; the lab keeps it with its own."""
+    return Layout.from_environment(os.environ).logs / "operator.log"
 
 
 def kubectl(*arguments: str, given: str = "") -> str:

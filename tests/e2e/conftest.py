@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.e2e import figures
 from tests.e2e.audit import AuditLog
-from tests.e2e.cluster import VMCLONES, apply, delete, get, kubectl, names_of_vmclones, replicas_of, wait_until
+from tests.e2e.cluster import VMCLONES, delete, get, kubectl, names_of_vmclones, replicas_of, wait_until
 from tests.e2e.load import WriteLoad
 from tests.e2e.machines import (
     ROOT,
@@ -26,9 +26,10 @@ from tests.e2e.machines import (
     virsh,
 )
 from tests.e2e.operator_run import Operator
+from tests.e2e.planted import plant
 from tests.e2e.story import BootCost, Demo, StockBoot
 
-from vmclone_demo import operator_process
+from vmclone_demo import release
 from vmclone_lab.layout import Layout
 from vmclone_lab.sources import cpu_seconds
 
@@ -56,12 +57,11 @@ def starts(logs_folder: Path, count_boots: Callable[[int], None]) -> Iterator[St
 def platform(starts: Starts) -> None:
     """What the platform team applies; clones that an earlier run left are removed first."""
     assert starts.all() == []
-    system = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": operator_process.NAMESPACE}}
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
-    apply(system)
+    release.prepare()
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "examples" / "platform.yaml"))
-    operator_process.stop()
+    release.stop()
     cleaner = Operator()
     try:
         cleaner.start_and_lead()
@@ -86,9 +86,11 @@ def boot_cost(platform: None, starts: Starts) -> BootCost:  # noqa: ARG001  - bo
 
 @pytest.fixture(scope="session")
 def source(boot_cost: BootCost) -> dict[str, Any]:
-    """The running source."""
+    """The running source, with a home as people have them."""
     assert boot_cost.wall_seconds > 0
-    return lab_source(SOURCE)
+    facts = lab_source(SOURCE)
+    plant(login_to_source(facts))
+    return facts
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +114,9 @@ def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
     login = login_to_source(source)
     before, written, mark = identity(SOURCE, login), load.written(), audit.mark()
     busy = cpu_seconds(virsh("domstats", "--cpu-total", SOURCE))
+    begun = time.monotonic()
     done = subprocess.run([ROOT / "hack" / "demo"], capture_output=True, text=True, timeout=1200, check=False)
+    wall = time.monotonic() - begun
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     replicas = replicas_of("dev")
     names = [replica["status"]["intent"]["vmName"] for replica in replicas]
@@ -123,6 +127,8 @@ def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
         gaps=load.gaps(written),
         vmclone=get(VMCLONES, "dev"),
         replicas=replicas,
+        fresh=replicas_of("fresh"),
+        wall_seconds=wall,
         source_before=before,
         source_after=identity(SOURCE, login),
         clones=[identity(n, login_to_clone(r, source)) for n, r in zip(names, replicas, strict=True)],
@@ -134,7 +140,7 @@ def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
 @pytest.fixture(scope="session")
 def operator(platform: None) -> Iterator[Operator]:  # noqa: ARG001  - it needs the CRDs
     """Our own operator in the place of the demo's."""
-    operator_process.stop()
+    release.stop()
     own = Operator()
     try:
         own.start_and_lead()

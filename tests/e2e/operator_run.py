@@ -6,11 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.cluster import wait_until
+from tests.e2e.cluster import log_path, wait_until
+from tests.e2e.machines import ROOT
 
-from vmclone_demo.operator_process import NAMESPACE, log_path
+from vmclone_demo.release import NAMESPACE
 
 _STOP_SECONDS = 30
+
+
+def home_copy_image() -> str:
+    """Return the name of this checkout's image for home copies; the lab's node has it then."""
+    build = [str(ROOT / "hack" / "images" / "build"), "--load", "home-copy"]
+    return subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 class Operator:
@@ -19,10 +26,12 @@ class Operator:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._image = home_copy_image()
         self.kills = 0
 
     def start(self) -> None:
         arguments = ["--namespace", NAMESPACE, "--identity", "e2e", "--allow-fake", "--resync-seconds", "60"]
+        arguments += ["--home-copy-image", self._image]
         with log_path().open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vmclone_operator.main", *arguments],

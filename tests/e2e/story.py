@@ -34,6 +34,9 @@ class Demo:
     gaps: Gaps
     vmclone: Document
     replicas: list[Document]
+    fresh: list[Document]
+    """The replicas of its VMClone in mode Clean."""
+    wall_seconds: float
     source_before: Identity
     source_after: Identity
     clones: list[Identity]

@@ -86,7 +86,8 @@ def test_three_clones_are_ready_in_little_more_than_their_boots_take(
     ready = datetime.fromisoformat(condition(demo.vmclone, "Ready")["lastTransitionTime"])
     seconds = (ready - auditing.received(applied)).total_seconds() + 1  # the condition's time is cut to seconds
     cores = os.cpu_count() or 1
-    busy = demo.load_cpu_seconds / cores  # the source works meanwhile: what it uses, nobody can give to clones
+    # The source works meanwhile: what it uses, nobody can give to clones.
+    busy = demo.load_cpu_seconds * min(1.0, seconds / demo.wall_seconds) / cores
     limit = boot_cost.limit_seconds(3, cores) + busy
     floor = max(boot_cost.wall_seconds, 3 * boot_cost.cpu_seconds / cores) + busy
     tell(f"apply to 3 Ready: {seconds:.0f} s = {seconds / floor:.2f} x {floor:.0f} s; limit {limit:.0f} s")
@@ -112,4 +113,4 @@ def test_the_demo_runs_a_second_time_with_the_same_clones(demo: Demo, starts: St
     uids = [replica["metadata"]["uid"] for replica in demo.replicas]
     assert [replica["metadata"]["uid"] for replica in replicas_of("dev")] == uids
     assert len(starts.all()) == booted
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 90

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ def stock(stock_boot: StockBoot, operator: Operator) -> dict[str, Any]:
     """The facts of the stock source, one Ready clone of it."""
     facts = stock_boot.facts()
     assert operator.is_running()
-    apply(clone_source(STOCK, backend="lab"), vmclone("stock", source=STOCK))
+    key = Path(facts["keyFile"] + ".pub").read_text().strip()
+    apply(clone_source(STOCK, backend="lab", key=key), vmclone("stock", source=STOCK))
     wait_ready("stock", 400)
     return {**facts, "replica": replicas_of("stock")[0]}
 

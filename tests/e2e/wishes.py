@@ -19,9 +19,10 @@ def vmclone(name: str, *, source: str = "golden-dev", replicas: int = 1) -> Docu
     }
 
 
-def clone_source(name: str, *, backend: str) -> Document:
-    """Consent to clone the VM of the same name."""
-    spec = {"backend": {"name": backend}, "vm": {"name": name}, "modes": ["Disk"], "home": {"user": "dev"}}
+def clone_source(name: str, *, backend: str, key: str = "") -> Document:
+    """Consent to clone the VM of the same name; the scrub lets in nobody but this key."""
+    home = {"user": "dev", **({"authorizedKeys": [key]} if key else {})}
+    spec = {"backend": {"name": backend}, "vm": {"name": name}, "modes": ["Disk"], "home": home}
     return {
         "apiVersion": API_VERSION,
         "kind": "CloneSource",

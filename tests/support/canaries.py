@@ -29,7 +29,8 @@ _NAMES = {
         ".config/helm/registry/config.json .config/argocd/config .talos/config"
     ),
     "git": (
-        ".git-credentials .git-credential-cache/x .config/git/credentials .config/gh/hosts.yml .config/hub "
+        ".git-credentials .git-credential-cache/x .cache/git/credential/socket .config/git/credentials "
+        ".config/gh/hosts.yml .config/hub "
         ".config/glab-cli/config.yml .netrc _netrc .npmrc .yarnrc .yarnrc.yml .pypirc .pip/pip.conf "
         ".config/pip/pip.conf "
         ".cargo/credentials "
@@ -91,6 +92,18 @@ CONTENTS: dict[str, str] = {
     "an Azure key": "DefaultEndpointsProtocol=https;AccountKey=" + "abcdEFGH" * 8,
     "a password in a URL": "url = https://bob:hunter22@git.example.com/x.git",
     "a password in a database URL": "postgres://svc:S3cr3t@db/x",
+    "an AWS secret": "aws_secret_access_key = " + "abcdEFGH12" * 4,
+    "an AWS secret of an environment": "export AWS_SECRET_ACCESS_KEY='" + "abcdEFGH12" * 4 + "'",
+    "an AWS secret in JSON": '{"SecretAccessKey": "' + "abcdEFGH12" * 4 + '"}',
+    "a Google key": "AIza" + "a1B2c" * 7,
+    "an age key": "AGE-SECRET-KEY-1" + "QPZRY9X8GF2TVDW0S3JN",
+    "a shared access key": "Endpoint=sb://x/;SharedAccessKey=" + "abcdEFGH" * 4,
+    "an npm token": "npm_" + "a1B2c3" * 6,
+    "an npm login": "//registry.example.com/:_authToken=" + "a1b2c3d4" * 3,
+    "a package index token": "pypi-Ag" + "EIcHlwaS5vcmcCJ" * 2,
+    "a Stripe key": "sk" + "_live_" + "a1B2c3D4" * 3,
+    "a restricted Stripe key": "rk" + "_live_" + "a1B2c3D4" * 3,
+    "a Vault token": "hvs." + "CAESIa1B2" * 4,
 }
 """Contents that are left out whatever the file is called."""
 

@@ -6,10 +6,11 @@ garbage collection by controller reference. `tests/integration/kube/test_cluster
 
 from __future__ import annotations
 
-import copy
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from tests.support.documents import copied
 
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, key_of
 
@@ -25,20 +26,21 @@ class MemoryCluster:
         self.documents: dict[Key, Document] = {}
         self.watchers: list[Watcher] = []
         self.writes: list[str] = []
+        self.logs: dict[tuple[str, str], str] = {}
         self.around: Callable[[str, Callable[[], Document]], Document] = lambda _, act: act()
         self._now = now
         self._version = 0
         self._uids = 0
 
     async def get(self, key: Key) -> Document | None:
-        return copy.deepcopy(self.documents.get(key))
+        return copied(self.documents.get(key))
 
     async def list(
         self, kind: Kind, *, namespace: str = "", labels: Mapping[str, str] | None = None
     ) -> Sequence[Document]:
         wanted = (labels or {}).items()
         return [
-            copy.deepcopy(d)
+            copied(d)
             for key, d in sorted(self.documents.items(), key=lambda item: str(item[0]))
             if key.kind is kind
             and namespace in ("", key.namespace)
@@ -51,7 +53,7 @@ class MemoryCluster:
     async def replace(self, kind: Kind, document: Document) -> Document:
         def act() -> Document:
             old = self._current(kind, document)
-            return self._store(kind, {**copy.deepcopy(document), "status": old.get("status")}, old)
+            return self._store(kind, {**copied(document), "status": old.get("status")}, old)
 
         return self.around(f"replace {kind.kind}", act)
 
@@ -61,7 +63,7 @@ class MemoryCluster:
     async def write_status(self, kind: Kind, document: Document, status: Mapping[str, Any]) -> Document:
         def act() -> Document:
             old = self._current(kind, document)
-            return self._store(kind, {**old, "status": copy.deepcopy(dict(status))}, old)
+            return self._store(kind, {**old, "status": copied(dict(status))}, old)
 
         return self.around(f"status {kind.kind}", act)
 
@@ -72,6 +74,9 @@ class MemoryCluster:
             return self._store(kind, {**old, "metadata": meta}, old)
 
         return self.around(f"finalizers {kind.kind}", act)
+
+    async def pod_log(self, namespace: str, name: str, *, lines: int) -> str:
+        return "".join(self.logs.get((namespace, name), "").splitlines(keepends=True)[-lines:])
 
     async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
         def act() -> Document:
@@ -89,7 +94,7 @@ class MemoryCluster:
             **old["metadata"],
             **{k: document["metadata"][k] for k in ("annotations",) if k in document["metadata"]},
         }
-        return self._store(kind, {**old, "metadata": meta, "spec": copy.deepcopy(document["spec"])}, old)
+        return self._store(kind, {**old, "metadata": meta, "spec": copied(document["spec"])}, old)
 
     def remove(self, key: Key) -> None:
         """Delete an object as a user would."""
@@ -98,7 +103,7 @@ class MemoryCluster:
 
     def overwrite(self, key: Key, change: Callable[[Document], None]) -> None:
         """Change anything of a live object behind everybody's back."""
-        document = copy.deepcopy(self.documents[key])
+        document = copied(self.documents[key])
         change(document)
         self._store(key.kind, document, self.documents[key])
 
@@ -108,12 +113,12 @@ class MemoryCluster:
             raise Conflict(f"{key} already exists")
         self._uids += 1
         meta = {
-            **copy.deepcopy(document["metadata"]),
+            **copied(document["metadata"]),
             "uid": str(uuid.UUID(int=uuid.uuid5(uuid.NAMESPACE_OID, f"{key}/{self._uids}").int)),
             "creationTimestamp": self._now(),
             "generation": 0,
         }
-        made = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(document), "metadata": meta}
+        made = {"apiVersion": kind.api_version, "kind": kind.kind, **copied(document), "metadata": meta}
         if kind in (Kind.VMCLONE, Kind.REPLICA, Kind.SOURCE, Kind.BACKEND):
             made["status"] = {"observedGeneration": -1}
         return self._store(kind, made, None)
@@ -131,7 +136,7 @@ class MemoryCluster:
         key = key_of(kind, document)
         same = old is not None and {**document, "metadata": None} == {**old, "metadata": None}
         if old is not None and same and _stable(document) == _stable(old):
-            return copy.deepcopy(old)
+            return copied(old)
         self._version += 1
         meta = document["metadata"] = {**document["metadata"], "resourceVersion": str(self._version)}
         if old is None or document.get("spec") != old.get("spec"):
@@ -142,7 +147,7 @@ class MemoryCluster:
         else:
             self.documents[key] = document
             self._tell(kind, "MODIFIED" if old is not None else "ADDED", document)
-        return copy.deepcopy(document)
+        return copied(document)
 
     def _delete(self, key: Key, uid: str) -> Document:
         old = self.documents.get(key)
@@ -167,7 +172,7 @@ class MemoryCluster:
 
     def _tell(self, kind: Kind, event: str, document: Document) -> None:
         for watcher in self.watchers:
-            watcher(kind, event, copy.deepcopy(document))
+            watcher(kind, event, copied(document))
 
 
 def _stable(document: Document) -> Document:

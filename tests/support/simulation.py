@@ -7,14 +7,16 @@ what the API server and the provider hold.
 from __future__ import annotations
 
 import asyncio
-import copy
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from tests.support.documents import copied
 from tests.support.memory_cluster import MemoryCluster
+from tests.support.second_leader import SecondLeader, Stay
+from tests.support.sim_kubelet import SimKubelet
 
 from vmclone_operator.domain.backend import Backend
 from vmclone_operator.domain.errors import CloneError
@@ -22,9 +24,10 @@ from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import PassFailed, Priority
 from vmclone_operator.engine.reconcile import reconcile
-from vmclone_operator.engine.resync import resync
+from vmclone_operator.engine.resync import compare_due, relist, resync
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import take_event
+from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable
 from vmclone_operator.kube.events import EventRecorder
 from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, Killed, World
@@ -32,6 +35,8 @@ from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, Killed, 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WATCHED = (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA)
 RESYNC_SECONDS = 60.0
+SECOND_SECONDS = 0.05
+"""What a call of a second leader takes: two that disagree about a status would argue for ever in no time."""
 
 
 @dataclass
@@ -67,6 +72,9 @@ class SimQueue:
         if key not in self.due or self.due[key][0] > wanted:
             self.due[key] = (wanted, next(self._order))
 
+    def forget(self, key: Key) -> None:
+        self.failures.pop(key, None)
+
     def pop(self) -> tuple[Key, float]:
         key = min(self.due, key=lambda k: self.due[k])
         return key, self.due.pop(key)[0]
@@ -96,35 +104,59 @@ class Simulation:
         self.passes = 0
         self._tokens = itertools.count(1)
         self._next_resync = RESYNC_SECONDS
+        self._stays: list[Stay] = []
+        self._second: SecondLeader | None = None
+        self.second_verbs = 0
+        """Provider verbs that second leaders called."""
         self.cluster.watchers.append(self._tell)
+        self.kubelet = SimKubelet(self.cluster, self.clock)
+        self.cluster.watchers.append(self.kubelet.watch)
         self._start()
 
     def _start(self) -> None:
         """Start an operator process: empty cache, no session, everything it knows comes from outside."""
-        self.queue = SimQueue(self.clock)
-        cache = Cache()
+        self.queue, self.engine = self.build(self.backend, self._wake)
+
+    def build(self, backend: Backend, wake: Callable[[str], None]) -> tuple[SimQueue, Engine]:
+        """Return the parts of an operator process that has listed everything and done nothing yet."""
+        queue, cache = SimQueue(self.clock), Cache()
         sessions = Sessions(
             cluster=self.cluster,
             namespace="vmclone-system",
-            load=lambda _: self.backend,
-            wake=self._wake,
+            load=lambda _: backend,
+            wake=wake,
             fence=lambda: None,
             clock=self.clock,
         )
-        self.engine = Engine(
+        engine = Engine(
             cluster=self.cluster,
             cache=cache,
-            queue=self.queue,
+            queue=queue,
             sessions=sessions,
             events=EventRecorder(self.cluster, reporter="sim", clock=self.clock, now=self.clock.now),
             instance="instance-1",
             clock=self.clock,
             now=self.clock.now,
             new_token=lambda: f"{next(self._tokens):08x}",
+            pods=PodSettings(namespace="vmclone-system", image="home-copy"),
         )
         for key, document in list(self.cluster.documents.items()):
             if key.kind in WATCHED:
-                take_event(self.engine, key.kind, None, copy.deepcopy(document))
+                take_event(engine, key.kind, None, copied(document))
+        return queue, engine
+
+    def expect_second_leader(self, stay: Stay) -> None:
+        """Have another operator lead beside this one for a while."""
+        self._stays.append(stay)
+
+    def silence(self) -> None:
+        """Let the watches be silent from now on: no event comes any more, and nothing says so."""
+        self.cluster.watchers.remove(self._tell)
+        self._events.clear()
+
+    def relist(self) -> None:
+        """Have the operator take its live lists."""
+        asyncio.run(relist(self.engine))
 
     def restart(self) -> None:
         """Kill the operator and start another."""
@@ -142,6 +174,8 @@ class Simulation:
         """Deliver an event at once (before the writer has its answer), or only after the pass that caused it."""
         if kind not in WATCHED:
             return
+        if self._second is not None:
+            self._second.tell(kind, event, document)
         if self._late_events:
             self._events.append((kind, event, document))
         else:
@@ -163,9 +197,25 @@ class Simulation:
         asyncio.run(self._run(self.clock() + seconds, until))
 
     async def _run(self, end: float, until: Callable[[], bool]) -> None:
+        try:
+            await self._work(end, until)
+        finally:
+            self._end_second()
+
+    async def _work(self, end: float, until: Callable[[], bool]) -> None:
         while not until() and self.clock() < end:
+            self.kubelet.advance()
             self._deliver()
+            await self._lead_beside()
             upcoming = min((due for due, _ in self.queue.due.values()), default=end)
+            second = self._second
+            if second is not None and upcoming > self.clock():
+                moment = second.next_moment()
+                if second.busy:
+                    continue
+                if moment < min(upcoming, self._next_resync, end):
+                    self.clock.seconds = moment
+                    continue
             if not self.queue.due or min(self._next_resync, end) < upcoming:
                 self.clock.seconds = max(self.clock(), min(self._next_resync, end))
                 if self.clock() >= end:
@@ -176,6 +226,22 @@ class Simulation:
             self.clock.seconds = max(self.clock(), min(due, end))
             await self._survive(partial(self._pass, key))
 
+    async def _lead_beside(self) -> None:
+        """Let the second leader, if there is one now, do its next bit."""
+        if self._second is not None and self._second.ended:
+            self._end_second()
+        if self._second is None and self._stays and self._stays[0].begins <= self.clock():
+            self._second = SecondLeader(self, self._stays.pop(0))
+        if self._second is not None and self._second.busy:
+            await self._second.advance()
+            self.clock.advance(SECOND_SECONDS)
+
+    def _end_second(self) -> None:
+        if self._second is not None:
+            self._second.end()
+            self.second_verbs += self._second.verbs
+            self._second = None
+
     async def _survive(self, action: Callable[[], Awaitable[None]]) -> None:
         try:
             await action()
@@ -185,6 +251,7 @@ class Simulation:
     async def _resync(self) -> None:
         self._next_resync = self.clock() + RESYNC_SECONDS
         await resync(self.engine)
+        await compare_due(self.engine)
 
     async def _pass(self, key: Key) -> None:
         self.passes += 1
@@ -199,4 +266,4 @@ class Simulation:
             queue.add_after(key, max(after, 0.01))
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> Document | None:
-        return copy.deepcopy(self.cluster.documents.get(Key(kind, namespace, name)))
+        return copied(self.cluster.documents.get(Key(kind, namespace, name)))

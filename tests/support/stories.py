@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.crash.lives import begin, wait_ready
+from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
+from tests.support.sim_kubelet import CopyRun
 from tests.support.simulation import Simulation
 
 from vmclone_operator.kube.cluster import Document, Key, Kind
@@ -21,6 +22,41 @@ def ready(replicas: int = 2, **more: Any) -> Simulation:
     return sim
 
 
+def ready_clean(replicas: int = 1, **spec: Any) -> Simulation:
+    """Return an operator whose VMClone `dev` of clean clones is ready."""
+    sim = begin_clean(FaultSchedule(), replicas=replicas, **spec)
+    wait_ready(sim, replicas)
+    return sim
+
+
+def copying(replicas: int = 1, **spec: Any) -> Simulation:
+    """Return an operator that copies homes into so many clean clones just now."""
+    sim = begin_clean(FaultSchedule(), replicas=replicas, **spec)
+    wait_copying(sim, replicas)
+    return sim
+
+
+def wait_copying(sim: Simulation, count: int = 1) -> list[CopyRun]:
+    """Run until so many copies run; return them."""
+    sim.run(600, until=lambda: len(sim.kubelet.running()) >= count)
+    assert len(sim.kubelet.running()) == count, vmclone(sim)["status"]
+    sim.run(1)
+    return sim.kubelet.running()
+
+
+def leftovers(sim: Simulation) -> list[str]:
+    """Return the Jobs, pods and Secrets that the operator made and that are still there."""
+    ours = (Kind.JOB, Kind.POD, Kind.SECRET)
+    return [str(key) for key in sim.cluster.documents if key.kind in ours and key.name != "home-key"]
+
+
+def ask_for_sync(sim: Simulation, when: str = "now", **spec: Any) -> None:
+    """Ask for a refresh of all homes of VMClone `dev`."""
+    wish = manifests.vmclone(**spec)
+    wish["metadata"]["annotations"] = {"vmclone.dev/sync-requested-at": when}
+    sim.cluster.apply(Kind.VMCLONE, wish)
+
+
 def vmclone(sim: Simulation, name: str = "dev", namespace: str = "team-a") -> Document:
     """Return a VMClone as it is."""
     document = sim.get(Kind.VMCLONE, name, namespace)
@@ -28,9 +64,9 @@ def vmclone(sim: Simulation, name: str = "dev", namespace: str = "team-a") -> Do
     return document
 
 
-def replica(sim: Simulation, ordinal: int, name: str = "dev") -> Document:
+def replica(sim: Simulation, ordinal: int, name: str = "dev", namespace: str = "team-a") -> Document:
     """Return a VMCloneReplica as it is."""
-    document = sim.get(Kind.REPLICA, f"{name}-{ordinal}", "team-a")
+    document = sim.get(Kind.REPLICA, f"{name}-{ordinal}", namespace)
     assert document is not None
     return document
 

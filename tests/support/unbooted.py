@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from vmclone_operator.domain.backend import (
@@ -27,6 +28,7 @@ from vmclone_operator.domain.backend import (
     Frozen,
     GuestCommand,
     GuestResult,
+    ImageInfo,
     ObservedClone,
     Operation,
     OperationState,
@@ -103,7 +105,7 @@ class Host:
             self._kill("after the last write")
 
     def _kill(self, when: str) -> None:
-        self.schedule.killed = True
+        self.schedule.kill()
         raise Killed(when)
 
 
@@ -151,8 +153,21 @@ class UnbootedSession:
     async def describe_source(self, name: str) -> SourceInfo:
         return await self._call("describe_source", lambda: self._real.describe_source(name))
 
-    async def preflight(self, source: SourceInfo, *, replicas: int) -> Sequence[str]:
-        return await self._call("preflight", lambda: self._real.preflight(source, replicas=replicas))
+    async def describe_image(self, name: str) -> ImageInfo:
+        return await self._call("describe_image", lambda: self._real.describe_image(name))
+
+    async def preflight(
+        self,
+        source: SourceInfo,
+        *,
+        replicas: int,
+        pool: str = "",
+        full: bool = False,
+        image: str = "",
+        agent: bool = False,  # noqa: ARG002  - guests are simulated
+    ) -> Sequence[str]:
+        asked = partial(self._real.preflight, source, replicas=replicas, pool=pool, full=full, image=image)
+        return await self._call("preflight", asked)
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:
         return await self._call("freeze", lambda: self._freeze(intent))
@@ -204,11 +219,17 @@ class UnbootedSession:
     async def start_clone(self, intent: CloneIntent) -> Operation:
         return await self._call("start_clone", lambda: self._real.start_clone(intent), intent.stamp.incarnation)
 
+    async def set_source_power(self, source_id: str, power: Power) -> bool:
+        return await self._call("set_source_power", lambda: self._real.set_source_power(source_id, power))
+
     async def connect_network(self, stamp: Stamp) -> None:
         await self._call("connect_network", lambda: self._real.connect_network(stamp))
 
     async def delete_clone(self, stamp: Stamp) -> bool:
         return await self._call("delete_clone", lambda: self._real.delete_clone(stamp))
+
+    async def disown(self, stamp: Stamp) -> bool:
+        return await self._call("disown", lambda: self._real.disown(stamp))
 
     async def set_power(self, stamp: Stamp, power: Power) -> None:
         owner = Owner(instance=stamp.instance, vmclone_uid=stamp.vmclone_uid, incarnation=stamp.incarnation)

@@ -36,14 +36,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
-{{- define "vmclone.image" -}}
-{{- $name := .Values.image.repository -}}
-{{- if .Values.imageRegistry }}{{ $name = printf "%s/%s" .Values.imageRegistry $name }}{{ end -}}
-{{- if .Values.image.digest -}}
-{{- printf "%s@%s" $name .Values.image.digest -}}
+{{- /* The full name of an image: takes a dictionary of `root` and `image`. */ -}}
+{{- define "vmclone.imageName" -}}
+{{- $name := .image.repository -}}
+{{- if .root.Values.imageRegistry }}{{ $name = printf "%s/%s" .root.Values.imageRegistry $name }}{{ end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" $name (default .root.Chart.AppVersion .image.tag) -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "vmclone.image" -}}
+{{- include "vmclone.imageName" (dict "root" . "image" .Values.image) -}}
 {{- end -}}
 
 {{- define "vmclone.podSecurity" -}}

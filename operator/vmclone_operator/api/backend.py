@@ -10,8 +10,11 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, SecretRef, ShortText, cel, rules
+from vmclone_operator.api.home import Duration, HostKey
 
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+_ATOMIC = {"x-kubernetes-list-type": "atomic"}
+_TLS_PORT, _SSH_PORT = 16514, 22
 HOST_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9])?$"
 
 
@@ -22,7 +25,13 @@ class LibvirtSettings(ApiModel):
         json_schema_extra=rules(
             cel(
                 "self.transport == 'local' ? !has(self.host) : has(self.host)",
-                "transport tls needs a host, for example host: hv1.example; transport local takes none",
+                "transports tls and ssh need a host, for example host: hv1.example; transport local takes none",
+            ),
+            cel(
+                "self.transport == 'ssh' ? has(self.user) && has(self.knownHosts) && size(self.knownHosts) > 0"
+                " : !has(self.user) && !has(self.knownHosts)",
+                "transport ssh needs user and knownHosts: all public keys of the host as ssh-keyscan shows them,"
+                " without the host's name; other transports take neither",
             ),
             cel(
                 "self.transport == oldSelf.transport && has(self.host) == has(oldSelf.host)"
@@ -36,14 +45,24 @@ class LibvirtSettings(ApiModel):
         )
     )
 
-    transport: Literal["tls", "local"]
-    """tls: qemu+tls with client certificates from the Secret. local: the socket of the machine the operator runs on."""
+    transport: Literal["tls", "ssh", "local"]
+    """tls: qemu+tls with client certificates from the Secret. ssh: with its private key (ed25519 or ecdsa),
+    to a host that has virt-ssh-helper. local: the socket of the machine the operator runs on."""
     host: Annotated[str | None, Field(max_length=253, pattern=HOST_PATTERN)] = None
-    """Host name or address, as in the server's certificate."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 16514
-    """TLS port (default 16514)."""
+    """Host name or address; for tls as in the server's certificate."""
+    port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    """Port. Default: 16514 for tls, 22 for ssh."""
+    user: Annotated[str | None, Field(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*$")] = None
+    """ssh: the account on the host; it must be allowed to use libvirt's socket (root, or in the group libvirt)."""
+    known_hosts: Annotated[tuple[HostKey, ...], Field(max_length=8, json_schema_extra=_ATOMIC)] = ()
+    """ssh: all public keys of the host, of every kind it has; a host with another one is not connected to."""
     pool: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "default"
     """Directory pool that takes frozen points, overlays and seeds (default `default`)."""
+
+    @property
+    def service_port(self) -> int:
+        """The port that is connected to."""
+        return self.port or (_SSH_PORT if self.transport == "ssh" else _TLS_PORT)
 
 
 class FakeSettings(ApiModel):
@@ -57,7 +76,7 @@ class Credentials(ApiModel):
     """Where the operator finds its credentials."""
 
     secret_ref: SecretRef
-    """A Secret in the operator's namespace; for libvirt over TLS: tls.crt, tls.key, ca.crt."""
+    """A Secret in the operator's namespace; libvirt over TLS: tls.crt, tls.key, ca.crt; over SSH: ssh-privatekey."""
 
 
 class BackendLimits(ApiModel):
@@ -65,6 +84,18 @@ class BackendLimits(ApiModel):
 
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 10
     """Clones being made at the same time over all VMClones (default 10)."""
+
+
+class DriftSpec(ApiModel):
+    """What is done about clones that somebody changed at the backend."""
+
+    interval: Duration | None = None
+    """Time between two comparisons with the backend's own list; absent: the operator's --resync-seconds (5m)."""
+    action: Literal["Report", "Recreate"] = "Report"
+    """For a clone whose CPUs, memory or networks were changed. Report (default): say so in Drifted and leave it.
+    Recreate: it is removed and made anew, one at a time. One that is gone is made again either way, and a VM
+    without our stamp is never touched.
+    """
 
 
 class CloneBackendSpec(ApiModel):
@@ -81,6 +112,10 @@ class CloneBackendSpec(ApiModel):
                 "!has(self.libvirt) || self.libvirt.transport != 'tls' || has(self.credentials)",
                 "transport tls needs credentials.secretRef: a Secret with tls.crt, tls.key and ca.crt",
             ),
+            cel(
+                "!has(self.libvirt) || self.libvirt.transport != 'ssh' || has(self.credentials)",
+                "transport ssh needs credentials.secretRef: a Secret with ssh-privatekey",
+            ),
         )
     )
 
@@ -94,11 +129,26 @@ class CloneBackendSpec(ApiModel):
     """Which namespaces may clone on it. Absent: nobody."""
     limits: BackendLimits = BackendLimits()
     """How hard the backend may be used."""
+    drift: DriftSpec = DriftSpec()
+    """What is done about clones that somebody changed at the backend."""
 
     @property
     def kind(self) -> str:
         """Return the provider's registry name."""
         return "libvirt" if self.libvirt is not None else "fake"
+
+
+class OrphanStatus(ApiModel):
+    """A VM with our stamp that belongs to no VMCloneReplica."""
+
+    name: ShortText = ""
+    """Its name at the backend."""
+    external_id: Annotated[ShortText, Field(alias="externalID")] = ""
+    """The backend's own id; what the annotation vmclone.dev/remove-orphans names."""
+    vmclone: Annotated[str, Field(max_length=512)] = ""
+    """Namespace and name of the VMClone that it was made for."""
+    ordinal: Annotated[int, Field(ge=0, le=100)] = 0
+    """Its number there."""
 
 
 class CloneBackendStatus(ApiModel):
@@ -108,5 +158,9 @@ class CloneBackendStatus(ApiModel):
     """The generation of the spec that this status speaks about; -1 means not seen yet."""
     version: ShortText = ""
     """Version of the backend's software."""
+    orphans: Annotated[
+        tuple[OrphanStatus, ...], Field(max_length=50, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = ()
+    """VMs with our stamp that belong to nobody any more, the first 50 by name."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra=_BY_TYPE)] = ()
-    """Ready: the backend answers and accepts our credentials."""
+    """Ready: the backend answers and accepts our credentials. OrphansFound: VMs of ours belong to nobody."""

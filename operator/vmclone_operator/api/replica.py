@@ -7,6 +7,9 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from vmclone_operator.api.base import UID_PATTERN, ApiModel, Condition, ShortText, Timestamp, cel, rules
+from vmclone_operator.api.disk import ReplicaDiskSpec
+from vmclone_operator.api.home import HomeCopyStatus
+from vmclone_operator.api.template import TemplateSpec
 
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
 
@@ -32,6 +35,12 @@ class VMCloneReplicaSpec(ApiModel):
     """The uid of the VMClone it belongs to."""
     backend: Annotated[str, Field(min_length=1, max_length=253)]
     """The CloneBackend that holds the clone: needed to remove it even when its CloneSource is gone."""
+    revision: Annotated[str, Field(max_length=16, pattern=r"^[0-9a-f]*$")] = ""
+    """Hash of the template that it was made from; empty for those made before there were revisions."""
+    template: TemplateSpec | None = None
+    """That template, as the user wrote it: a later change does not reach this replica."""
+    disk: ReplicaDiskSpec | None = None
+    """How its disks are made, as the user wrote it; absent: as the VMClone says."""
 
 
 OBJECT_RULES = (
@@ -58,6 +67,10 @@ class IntentStatus(ApiModel):
     """The provider VM's UUID; shown here, recomputed before use."""
     frozen_point: ShortText = ""
     """The frozen point this attempt clones from."""
+    copy_: Annotated[ShortText, Field(alias="copy")] = ""
+    """How its disks are made: Linked or Full."""
+    finished: Annotated[tuple[ShortText, ...], Field(max_length=32, json_schema_extra=_ATOMIC)] = ()
+    """Full: the disks of this attempt that are complete; they are not copied again."""
     recorded_time: Timestamp = ""
     """When the intent was recorded."""
 
@@ -75,8 +88,48 @@ class StepStatus(ApiModel):
     """When it began."""
     completion_time: Timestamp = ""
     """When it was done."""
+    percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """How far it is, where that is known."""
+    eta_seconds: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """Seconds it may still take, where that is known."""
+    job: ShortText = ""
+    """The Job that does it, in the operator's namespace."""
+    queue_position: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Its place in the queue of the source; 1 goes next."""
     message: Annotated[str, Field(max_length=256)] = ""
     """What it waits for, or why it failed."""
+
+
+class OperationStatus(ApiModel):
+    """A long task that was begun or is about to be; written before it begins."""
+
+    kind: ShortText = ""
+    """HomeCopy: a Job copies the home. HomeCopyEnded: its Job and Secret are removed. HomeCopyRetry: it waits."""
+    token: ShortText = ""
+    """The attempt; part of the names of what it makes."""
+    refresh: Annotated[str, Field(max_length=128)] = ""
+    """The request that this copy answers; empty for the first copy."""
+    user: Annotated[str, Field(max_length=32)] = ""
+    """Whose home it is: the key is taken out of it again even when the CloneSource is gone."""
+    not_before: Timestamp = ""
+    """When the next attempt may begin."""
+
+
+class RetryStatus(ApiModel):
+    """A step that failed, and when it is tried again."""
+
+    step: ShortText = ""
+    """The step."""
+    failures: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """How often it failed in a row."""
+    reason: ShortText = ""
+    """Why it failed last."""
+    message: Annotated[str, Field(max_length=512)] = ""
+    """The same for people."""
+    not_before: Timestamp = ""
+    """When it is tried again; empty while an attempt runs."""
+    handled_retry_at: Annotated[str, Field(max_length=128)] = ""
+    """Echo of the annotation vmclone.dev/retry-at that was heeded last."""
 
 
 class GuestStatus(ApiModel):
@@ -94,6 +147,19 @@ class GuestStatus(ApiModel):
     """Public host keys as the running sshd presents them; enough to write a known_hosts line."""
 
 
+class ScrubStatus(ApiModel):
+    """What was scrubbed in the clone before it reached the network (mode Disk)."""
+
+    scope: ShortText = ""
+    """Version of the rules."""
+    files: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """Files that were overwritten and removed."""
+    units_masked: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """Units that were masked."""
+    verified_time: Timestamp = ""
+    """When a second look found nothing left."""
+
+
 class ClonedFromStatus(ApiModel):
     """Where the disks came from."""
 
@@ -101,6 +167,17 @@ class ClonedFromStatus(ApiModel):
     """Id of the frozen point in VMClone status."""
     fingerprint: ShortText = ""
     """Fingerprint of the source at that time."""
+
+
+class ShapeStatus(ApiModel):
+    """What a clone has beside its disks."""
+
+    cpus: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """CPUs."""
+    memory_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """Memory in bytes."""
+    networks: Annotated[tuple[ShortText, ...], Field(max_length=64, json_schema_extra=_ATOMIC)] = ()
+    """The network of each NIC, as the backend calls it."""
 
 
 class VMCloneReplicaStatus(ApiModel):
@@ -120,6 +197,18 @@ class VMCloneReplicaStatus(ApiModel):
     """The steps so far."""
     guest: GuestStatus | None = None
     """The identity that was read back from the running guest."""
+    operation: OperationStatus | None = None
+    """The long task that runs or waits."""
+    retry: RetryStatus | None = None
+    """The step that failed last, until the replica is past it."""
+    ready_time: Timestamp = ""
+    """When it was ready for the first time."""
+    home_copy: HomeCopyStatus | None = None
+    """The receipt of the last home copy."""
+    shape: ShapeStatus | None = None
+    """What the clone was made with; what differs at the backend is Drifted/Reconfigured."""
+    scrub: ScrubStatus | None = None
+    """What was scrubbed."""
     cloned_from: ClonedFromStatus | None = None
     """Where the disks came from."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=_map_list("type"))] = ()

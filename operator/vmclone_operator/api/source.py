@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, NameRef, ShortText, cel, rules
-from vmclone_operator.api.vmclone import PublicKey
+from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, Name, NameRef, ShortText, cel, rules
+from vmclone_operator.api.home import HomeSpec
 
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -20,13 +20,40 @@ class VMRef(ApiModel):
     """Name or UUID (libvirt). A name that matches two VMs is refused."""
 
 
-class HomeSpec(ApiModel):
-    """The home directory and its user."""
+class CloneImage(ApiModel):
+    """What mode Clean starts from at one backend."""
 
-    user: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*$")]
-    """The user whose home it is; people log in to clones as this user."""
-    authorized_keys: Annotated[tuple[PublicKey, ...], Field(max_length=32, json_schema_extra=_ATOMIC)] = ()
-    """Public keys that may log in to clones whose VMClone names none."""
+    backend: Name
+    """The CloneBackend. VMClones in mode Clean may go to every backend in this list."""
+    volume: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._+]*$")]
+    """libvirt: the golden volume in the backend's pool."""
+
+
+class ScrubSpec(ApiModel):
+    """What is scrubbed in mode Disk beside the built-in scope."""
+
+    paths: Annotated[
+        tuple[
+            Annotated[str, Field(min_length=4, max_length=1024, pattern=r"^/[^/*?\[\]\x00-\x1f]+(/[^/\x00-\x1f]+)+$")],
+            ...,
+        ],
+        Field(max_length=64, json_schema_extra=_ATOMIC),
+    ] = ()
+    """Absolute patterns of files and folders that go, for example /srv/app/secrets/**; the first folder in full."""
+    disable_units: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Field(
+                    max_length=255,
+                    pattern=r"^[A-Za-z0-9@._:-]{1,200}\.(service|socket|timer|path|mount|automount|target|slice)$",
+                ),
+            ],
+            ...,
+        ],
+        Field(max_length=64, json_schema_extra=_ATOMIC),
+    ] = ()
+    """systemd units that are stopped and masked before a clone is connected, for example gitlab-runner.service."""
 
 
 class SourceLimits(ApiModel):
@@ -36,10 +63,21 @@ class SourceLimits(ApiModel):
     """Clones of this source over all namespaces (default 50)."""
     max_replicas_per_clone: Annotated[int, Field(ge=0, le=100)] = 20
     """Replicas of one VMClone (default 20)."""
+    max_parallel_copies: Annotated[int, Field(ge=1, le=5)] = 5
+    """Home copies that may read from the source at a time, over all VMClones (default and most: 5)."""
 
 
 class CloneSourceSpec(ApiModel):
     """Consent: this VM may be cloned by these namespaces, in these modes, up to this many."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!('Clean' in self.modes) || (has(self.images) && size(self.images) > 0)",
+                "mode Clean needs images: write what it starts from, for example {backend: lab, volume: golden.qcow2}",
+            ),
+        )
+    )
 
     backend: Annotated[
         NameRef,
@@ -59,12 +97,24 @@ class CloneSourceSpec(ApiModel):
         ),
     ]
     """The VM. Immutable."""
-    modes: Annotated[tuple[Literal["Disk"], ...], Field(min_length=1, max_length=2, json_schema_extra=_ATOMIC)]
+    modes: Annotated[tuple[Literal["Disk", "Clean"], ...], Field(min_length=1, max_length=2, json_schema_extra=_ATOMIC)]
     """How it may be cloned; the first is the default."""
+    images: Annotated[
+        tuple[CloneImage, ...],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["backend"]},
+        ),
+    ] = ()
+    """What mode Clean starts from, by backend."""
     home: HomeSpec | None = None
     """The home directory and its user."""
+    scrub: ScrubSpec = ScrubSpec()
+    """What is scrubbed in mode Disk beside the built-in scope."""
     limits: SourceLimits = SourceLimits()
     """How much of the source may be used."""
+    clone_of_clones: bool = False
+    """Whether clones of it may be cloned themselves, as source.session of a VMClone (default false)."""
     allowed_namespaces: AllowedNamespaces | None = None
     """Which namespaces may clone it. Absent: nobody."""
 
@@ -74,9 +124,17 @@ class CloneSourceStatus(ApiModel):
 
     observed_generation: Annotated[int, Field(ge=-1, le=2**53, json_schema_extra={"server_default": True})] = -1
     """The generation of the spec that this status speaks about; -1 means not seen yet."""
+    id: ShortText = ""
+    """The backend's own id of the VM: copies from one VM queue, whatever names it has here."""
     fingerprint: ShortText = ""
     """sha256 over what makes the source this source: id, disks, sizes."""
     power: ShortText = ""
     """On or Off."""
+    clones: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """Replicas that exist of it, over all namespaces."""
+    active_copies: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """Home copies that read from it now."""
+    queued_copies: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """Home copies that wait for their turn."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra=_BY_TYPE)] = ()
-    """Ready: the VM was found and can be cloned."""
+    """Ready: the VM was found and can be cloned. HomeAccess: the key for its home is there."""

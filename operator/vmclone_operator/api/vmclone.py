@@ -16,6 +16,11 @@ from vmclone_operator.api.base import (
     cel,
     rules,
 )
+from vmclone_operator.api.change import DeletionSpec, RetrySpec, RolloutSpec, TimeoutsSpec
+from vmclone_operator.api.disk import CopyStatus, DiskSpec
+from vmclone_operator.api.home import Duration, FilterStatus, HomeCopySpec, PublicKey
+from vmclone_operator.api.plan import PlanSpec, PlanStatus
+from vmclone_operator.api.template import IdentitySpec, TemplateSpec
 
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
 
@@ -33,29 +38,21 @@ def _kept(field: str, meaning: str) -> dict[str, str]:
 
 
 class SourceRef(ApiModel):
-    """What is cloned."""
+    """What is cloned: exactly one of name and session."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.name) != has(self.session)",
+                "source needs exactly one of name and session: the name of a CloneSource, or the session of a clone",
+            )
+        )
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=253)] = ""
     """Name of a CloneSource that is granted to this namespace."""
-
-
-class DiskSpec(ApiModel):
-    """How disks are cloned in mode Disk."""
-
-    copy_: Annotated[Literal["Auto", "Linked"], Field(alias="copy")] = "Auto"
-    """Auto or Linked. Linked: copy-on-write overlays on one frozen point. Auto (default): the fastest that is safe."""
-    consistency: Literal["Quiesced", "CrashConsistent", "PoweredOff"] = "Quiesced"
-    """The least the frozen point must be: Quiesced (default), CrashConsistent or PoweredOff."""
-
-
-PublicKey = Annotated[
-    str,
-    Field(
-        min_length=16,
-        max_length=8192,
-        pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+( [^\n\r]*)?$",
-    ),
-]
+    session: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")] = ""
+    """A session of this namespace: its clone, once Ready, is the source. Its CloneSource must allow cloneOfClones."""
 
 
 class AccessSpec(ApiModel):
@@ -63,13 +60,6 @@ class AccessSpec(ApiModel):
 
     authorized_keys: Annotated[tuple[PublicKey, ...], Field(max_length=32, json_schema_extra=_ATOMIC)] = ()
     """Public SSH keys, one a line as in authorized_keys. Default: those of the CloneSource."""
-
-
-class RolloutSpec(ApiModel):
-    """How many replicas change at once."""
-
-    max_in_flight: Annotated[int, Field(ge=1, le=100)] = 5
-    """Replicas being made at the same time (default 5)."""
 
 
 class VMCloneSpec(ApiModel):
@@ -104,19 +94,39 @@ class VMCloneSpec(ApiModel):
     """
     backend: NameRef | None = None
     """The CloneBackend to clone on. Default: the source's own. Immutable."""
-    mode: Literal["Disk"] | None = None
-    """Disk: the source's disk at one frozen point, with a new identity. Immutable.
+    mode: Literal["Disk", "Clean"] | None = None
+    """Disk: the source's disk at one frozen point, its identity new. Clean: a fresh VM, the home copied. Immutable.
 
     Default: the first mode the source allows.
     """
     paused: bool = False
     """Stops creating and updating; never deletion."""
     disk: DiskSpec = DiskSpec()
-    """How disks are cloned in mode Disk."""
+    """How the clones' disks are made."""
+    source_power: Literal["Keep", "StartForCopy", "StopForClone"] = "Keep"
+    """What may be done to the source; it is always put back as it was. Keep (default): nothing. StartForCopy: a source
+    that is off is started for home copies. StopForClone: one that runs is shut down while its disks are copied.
+    """
+    template: TemplateSpec = TemplateSpec()
+    """What the clones are like, where that differs from the source."""
+    home_copy: HomeCopySpec = HomeCopySpec()
+    """How the home is carried over."""
     access: AccessSpec = AccessSpec()
     """Who may log in to the clones."""
+    identity: IdentitySpec = IdentitySpec()
+    """How sure one must be of a clone's identity."""
     rollout: RolloutSpec = RolloutSpec()
-    """How many replicas change at once."""
+    """How replicas are made, replaced and removed."""
+    retry: RetrySpec = RetrySpec()
+    """How a step that failed is tried again."""
+    timeouts: TimeoutsSpec = TimeoutsSpec()
+    """How long a step may take."""
+    deletion: DeletionSpec = DeletionSpec()
+    """What becomes of clones that are no longer wanted."""
+    plan: PlanSpec = PlanSpec()
+    """Who lets things happen."""
+    expire_after: Duration | None = None
+    """This long after all replicas were ready, for example 72h, they are removed; this object stays. Default: never."""
 
 
 OBJECT_RULES = (
@@ -140,10 +150,29 @@ class SourceStatus(ApiModel):
     """The backend's own id of the source VM."""
     backend: ShortText = ""
     """The CloneBackend that holds it: needed to remove frozen points even when the CloneSource is gone."""
+    clone_source: ShortText = ""
+    """The CloneSource whose grants and limits apply; of a session, the one at its root."""
     fingerprint: ShortText = ""
     """sha256 over what makes the source this source: id, disks, sizes."""
     addresses: Annotated[tuple[ShortText, ...], Field(max_length=32, json_schema_extra=_ATOMIC)] = ()
     """Addresses of the source when it was frozen; no clone may have one of them."""
+
+
+class SourcePowerStatus(ApiModel):
+    """That the source is switched for this VMClone, and how it was before: written before it is switched."""
+
+    id: ShortText
+    """The backend's own id of the source VM."""
+    backend: ShortText
+    """The CloneBackend that holds it."""
+    was: ShortText
+    """On or Off: what it is put back to."""
+    wanted: ShortText
+    """On or Off: what it is switched to."""
+    reached: bool = False
+    """Whether it was seen so; if it is otherwise afterwards, somebody else switched it and it is left alone."""
+    recorded_time: Timestamp = ""
+    """When this was written down."""
 
 
 class FrozenPointStatus(ApiModel):
@@ -161,6 +190,8 @@ class FrozenPointStatus(ApiModel):
     """The point in time that the image shows. Empty while the freeze is only intended."""
     completion_time: Timestamp = ""
     """When the image was complete. Empty while it is still copied."""
+    release_time: Timestamp = ""
+    """When its removal was decided: nothing is cloned from it any more."""
     fingerprint: ShortText = ""
     """Fingerprint of the source at that time."""
     consistency: ShortText = ""
@@ -180,15 +211,6 @@ class SessionStatus(ApiModel):
     """The replica's number."""
     session: ShortText
     """The clone's name for people."""
-
-
-class CopyStatus(ApiModel):
-    """How disks are really cloned."""
-
-    requested: ShortText = ""
-    """What the spec asked for."""
-    actual: ShortText = ""
-    """What is done."""
 
 
 class ProgressStatus(ApiModel):
@@ -230,8 +252,12 @@ class VMCloneStatus(ApiModel):
     """Replicas that exist."""
     ready_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
     """Replicas that are Ready."""
+    updated_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Replicas that were made from the template as it is now."""
     failed_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
     """Replicas that need a person or are between retries."""
+    ready_time: Timestamp = ""
+    """When all wanted replicas were ready for the first time; expireAfter counts from it."""
     selector: ShortText = ""
     """Label selector of the replicas, for the scale subresource."""
     summary: ShortText = ""
@@ -240,6 +266,8 @@ class VMCloneStatus(ApiModel):
     """The mode in use."""
     source: SourceStatus = SourceStatus()
     """The source as it was found."""
+    source_power: SourcePowerStatus | None = None
+    """There while the source is switched for this VMClone."""
     frozen_points: Annotated[
         tuple[FrozenPointStatus, ...], Field(max_length=16, json_schema_extra=_map_list("id"))
     ] = ()
@@ -247,7 +275,11 @@ class VMCloneStatus(ApiModel):
     sessions: Annotated[tuple[SessionStatus, ...], Field(max_length=100, json_schema_extra=_map_list("ordinal"))] = ()
     """The session of every ordinal that ever was."""
     copy_: Annotated[CopyStatus, Field(alias="copy")] = CopyStatus()
-    """How disks are really cloned."""
+    """How disks are really made."""
+    plan: PlanStatus = PlanStatus()
+    """What is about to be done, and what speaks against it."""
+    filter: FilterStatus = FilterStatus()
+    """Which filter decides what home copies leave out."""
     progress: ProgressStatus = ProgressStatus()
     """How far the whole VMClone is."""
     replica_statuses: Annotated[
@@ -255,4 +287,4 @@ class VMCloneStatus(ApiModel):
     ] = ()
     """One short row a replica."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=_map_list("type"))] = ()
-    """Ready, Reconciling, Stalled, SourceReady, Paused, Drifted, Deleting."""
+    """Ready, Reconciling, Stalled, SourceReady, Planned, Paused, Drifted, Deleting."""

@@ -15,23 +15,22 @@ from vmclone_operator.domain.provider_values import (
     BackendInfo,
     Capabilities,
     CloneIntent,
-    Consistency,
-    DiskInfo,
+    DiskCopy,
     FreezeIntent,
     Frozen,
     FrozenPoint,
     GuestCommand,
     GuestResult,
+    Mode,
     ObservedClone,
     Operation,
     OperationState,
     Owner,
-    Power,
     Progress,
     Seed,
-    SourceInfo,
     Stamp,
 )
+from vmclone_operator.domain.source_values import Consistency, DiskInfo, ImageInfo, Power, Shape, SourceInfo
 
 Wake = Callable[[str], None]
 """Called from any thread with an incarnation when its VM changed; an empty string means: any may have."""
@@ -49,8 +48,24 @@ class BackendSession(Protocol):
     async def describe_source(self, name: str) -> SourceInfo:
         """Find a source by name or id; raises SourceNotFound, also when two match."""
 
-    async def preflight(self, source: SourceInfo, *, replicas: int) -> Sequence[str]:
-        """Return every reason why this source cannot be cloned that often, in sentences; empty when it can."""
+    async def describe_image(self, name: str) -> ImageInfo:
+        """Find a golden image for mode Clean by name; raises ImageNotFound."""
+
+    async def preflight(
+        self,
+        source: SourceInfo,
+        *,
+        replicas: int,
+        pool: str = "",
+        full: bool = False,
+        image: str = "",
+        agent: bool = False,
+    ) -> Sequence[str]:
+        """Return every reason why this source cannot be cloned that often, in sentences; empty when it can.
+
+        `pool`: where the clones' disks go; `full`: they are copies of their own; `image`: mode Clean, what is copied
+        in the source's place; `agent`: the guest must answer, or a clone of it can not get an identity.
+        """
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:
         """Take the point in time and start copying it; a repeat with the same token adopts the running copy.
@@ -58,6 +73,7 @@ class BackendSession(Protocol):
         A running guest's file systems are frozen for at most 5 seconds, at any kill point of the caller.
         Raises CloneFailed with reason text when an earlier attempt of this token left files: the caller
         releases the token and chooses a new one. Raises SourceLocked while another job holds the source.
+        With `image` the golden image is copied instead, and the source is not touched.
         """
 
     async def thaw(self, source_id: str) -> bool:
@@ -73,10 +89,17 @@ class BackendSession(Protocol):
         """List the VMs stamped for this owner; empty when there are none. One bulk call, no guest traffic."""
 
     async def start_clone(self, intent: CloneIntent) -> Operation:
-        """Make the clone, powered off and with its links down; a repeat adopts the clone it made.
+        """Make the clone, powered off and (mode Disk) with its links down; a repeat adopts the clone it made.
 
         Leftovers of other attempts of the same incarnation are removed first. Raises TargetConflict when
         a VM without our stamp holds the name or the UUID.
+
+        With `copy=FULL` it is called at every pass until `poll` says DONE, on the same session, with the disks that
+        the ledger knows to be finished; after a restart `poll` alone proves nothing. Until the last disk is in the
+        ledger no VM is there: `find_clones` being empty does not mean that it is missing. RetryLater (an earlier
+        copy has yet to end) keeps the token. When `poll` says LOST right after it, the caller takes a new token and
+        forgets what was finished; it does so whenever the token changes, and changes it for no other reason than
+        that and another frozen point. The frozen point stays until DONE.
         """
 
     async def poll(self, operation: Operation) -> Progress:
@@ -84,6 +107,13 @@ class BackendSession(Protocol):
 
     async def set_power(self, stamp: Stamp, power: Power) -> None:
         """Switch the clone on or off; no effect when it already is."""
+
+    async def set_source_power(self, source_id: str, power: Power) -> bool:
+        """Switch a source on, or shut it down; return whether this call changed anything.
+
+        Off may take several calls: a guest that answers is asked to shut down, and switched off after a limit.
+        Raises SourceNotFound.
+        """
 
     async def connect_network(self, stamp: Stamp) -> None:
         """Set the clone's links up, now and for every later boot."""
@@ -99,6 +129,13 @@ class BackendSession(Protocol):
 
         Everything is found by the stamp alone, complete or not. Raises OwnershipMismatch rather than
         touch an object under our name that does not carry exactly this stamp.
+        """
+
+    async def disown(self, stamp: Stamp) -> bool:
+        """Take our mark off a clone, which is nobody's then; return whether a VM stands there without it.
+
+        Its disks keep their names, and the frozen point below them can not be removed: FrozenPointInUse. False when
+        there is no such VM. Raises OwnershipMismatch for one that carries another stamp.
         """
 
     async def close(self) -> None:
@@ -120,6 +157,7 @@ __all__ = [
     "Capabilities",
     "CloneIntent",
     "Consistency",
+    "DiskCopy",
     "DiskInfo",
     "Fence",
     "FreezeIntent",
@@ -127,6 +165,8 @@ __all__ = [
     "FrozenPoint",
     "GuestCommand",
     "GuestResult",
+    "ImageInfo",
+    "Mode",
     "ObservedClone",
     "Operation",
     "OperationState",
@@ -134,6 +174,7 @@ __all__ = [
     "Power",
     "Progress",
     "Seed",
+    "Shape",
     "SourceInfo",
     "Stamp",
     "Wake",

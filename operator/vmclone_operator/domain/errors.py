@@ -8,9 +8,11 @@ else that is raised is a bug and stays loud.
     + BackendUnreachable    no connection, or it broke
     + AgentNotReady         the guest does not answer (yet)
     + SourceLocked          the source is busy with another job
+    + FrozenPointInUse      disks still stand on the frozen point that is to be removed
     + LeadershipLost        another operator leads; this one must not write
   x ActionNeeded            a person must change something; retrying alone cannot help
     + SourceNotFound        no such VM, or the name matches two
+    + ImageNotFound         no such golden image, or one that cannot be used
     + SourceUnhealthy       the source cannot be cloned as it is
     + SourceChanged         the source started, stopped or was renamed while it was copied
     + TargetConflict        a VM that is not ours holds our name or id
@@ -68,6 +70,12 @@ class SourceLocked(RetryLater):
     reason = "SourceLocked"
 
 
+class FrozenPointInUse(RetryLater):
+    """Disks still stand on the frozen point; where they are an orphan's, it stays as long as they do."""
+
+    reason = "FrozenPointInUse"
+
+
 class LeadershipLost(RetryLater):
     """Another operator may lead by now; no provider write may follow."""
 
@@ -82,6 +90,12 @@ class SourceNotFound(ActionNeeded):
     """No VM of that name exists at the backend, or two match."""
 
     reason = "SourceNotFound"
+
+
+class ImageNotFound(ActionNeeded):
+    """No golden image of that name exists at the backend, or it cannot be cloned."""
+
+    reason = "ImageNotFound"
 
 
 class SourceUnhealthy(ActionNeeded):

@@ -20,6 +20,7 @@ from vmclone_operator.domain.guest_answers import (
     identity_reason,
     parse_probe,
 )
+from vmclone_operator.domain.guest_scrub import ScrubProgram, ScrubReport, ScrubRequest, ScrubState, scrub_problem
 
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -32,10 +33,13 @@ def _script(name: str) -> str:
 
 
 def _identity_script() -> str:
-    """Return the launcher with the worker inside, as one constant script."""
-    worker = _script("identity_worker")
-    function = f"write_worker() {{\n  cat >\"$run/worker\" <<'END_OF_WORKER'\n{worker}END_OF_WORKER\n}}\n"
-    return function + _script("identity_launch")
+    """Return the launcher with what it writes and starts inside, as one constant script."""
+    return _writer("worker", "identity_worker") + _writer("scrub_posix", "scrub_posix") + _script("identity_launch")
+
+
+def _writer(file: str, script: str) -> str:
+    end = f"END_OF_{file.upper()}"
+    return f"write_{file}() {{\n  cat >\"$run/{file}\" <<'{end}'\n{_script(script)}{end}\n}}\n"
 
 
 PROBE = GuestCommand(name="probe", script=_script("probe"))
@@ -47,16 +51,33 @@ RELEASE_NETWORK_WAIT = GuestCommand(name="release-network-wait", script=_script(
 _IDENTITY_SCRIPT = _identity_script()
 
 
-def identity_command(*, token: str, hostname: str, user: str, authorized_keys: Sequence[str]) -> GuestCommand:
+def identity_command(
+    *,
+    token: str,
+    hostname: str,
+    user: str,
+    authorized_keys: Sequence[str],
+    scrub: ScrubRequest | None = None,
+    needs_reboot: bool = False,
+    keep_host_key: bool = False,
+) -> GuestCommand:
     """Return the command that starts the identity reset and returns at once; `PROBE` tells how it ends.
 
     Repeating it with the same token is free while the reset runs or is done. Without authorized keys the
-    user's own stay as they are; with them, they are replaced.
+    user's own stay as they are; with them, they are replaced. With a scrub, everybody's go first, and the
+    identity is done only when the scrub found nothing left. With `keep_host_key` sshd keeps the ed25519 key that
+    cloud-init was given.
     """
     lines = [f"token={_checked(_TOKEN, token, 'token')}", f"hostname={_checked(_HOSTNAME, hostname, 'hostname')}"]
     if authorized_keys:
         lines.append(f"user={_checked(_USER, user, 'user')}")
         lines += [f"key={_public_key(key)}" for key in authorized_keys]
+    if needs_reboot:
+        lines.append("needs_reboot=1")
+    if keep_host_key:
+        lines.append("keep_host_key=1")
+    if scrub is not None:
+        lines += scrub.parameter_lines()
     return GuestCommand(name="identity", script=_IDENTITY_SCRIPT, stdin="\n".join([*lines, "end=1", ""]))
 
 
@@ -81,8 +102,13 @@ __all__ = [
     "GuestProbe",
     "IdentityState",
     "KnownIdentity",
+    "ScrubProgram",
+    "ScrubReport",
+    "ScrubRequest",
+    "ScrubState",
     "identity_command",
     "identity_problems",
     "identity_reason",
     "parse_probe",
+    "scrub_problem",
 ]

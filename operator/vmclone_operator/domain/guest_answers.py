@@ -16,15 +16,17 @@ from datetime import timedelta
 from enum import StrEnum
 
 from vmclone_operator.domain.errors import AgentNotReady, CapabilityMissing
+from vmclone_operator.domain.guest_scrub import NO_SCRUB, ScrubReport, ScrubState
 
 _MAX_CHARACTERS = 64 * 1024
 _MAX_VALUES = 8
-_MAX_KEY_CHARACTERS = 4096
 _MAX_KEY_CHARACTERS = 4096
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNIT = re.compile(r"[A-Za-z0-9@._:\\-]{1,128}")
+_WORD = re.compile(r"[A-Za-z0-9.+-]{1,32}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _SYSTEM_STATES = frozenset({"initializing", "starting", "running", "degraded", "maintenance", "stopping"})
 _BOOTED = frozenset({"running", "degraded"})
 _KEY_TYPES = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
@@ -69,6 +71,9 @@ class GuestProbe:
     ssh_host_keys: tuple[str, ...] = ()
     """Public keys as the running sshd presents them: type and key."""
     previous_ssh_host_keys: tuple[str, ...] = ()
+    scrub: ScrubReport = NO_SCRUB
+    needs_reboot: bool = False
+    """True from the end of the reset until the guest has been rebooted, where it said that it must be."""
 
     @property
     def booted(self) -> bool:
@@ -119,6 +124,8 @@ def parse_probe(stdout: str) -> GuestProbe:
         made_ssh_host_key=next(iter(answers.keys("made_ssh_host_key")), ""),
         ssh_host_keys=answers.keys("ssh_host_key"),
         previous_ssh_host_keys=answers.keys("previous_ssh_host_key"),
+        scrub=answers.scrub(),
+        needs_reboot=answers.one("needs_reboot") == "yes",
     )
 
 
@@ -153,6 +160,24 @@ class _Answers:
     def system_state(self) -> str:
         state = self.one("system")
         return state if state in _SYSTEM_STATES else "unknown"
+
+    def number(self, key: str) -> int:
+        return int(self.one(key, _NUMBER) or 0)
+
+    def scrub(self) -> ScrubReport:
+        state = self.one("scrub_state").capitalize()
+        return ScrubReport(
+            state=ScrubState(state) if state in list(ScrubState) else ScrubState.NONE,
+            scope=self.one("scrub_scope", _WORD),
+            request=self.one("scrub_request", _WORD),
+            files=self.number("scrub_files"),
+            units=self.number("scrub_units"),
+            left=self.number("scrub_left"),
+            unverified=self.matching("scrub_unverified", _WORD),
+            engine=self.one("scrub_engine", _WORD),
+            discarded=self.one("scrub_discarded") == "yes",
+            error=self.text("scrub_error"),
+        )
 
     def identity_state(self) -> IdentityState:
         state = self.one("identity_state").capitalize()

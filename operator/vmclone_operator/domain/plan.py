@@ -8,57 +8,16 @@ after any crash goes on where the last one was.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 
 from vmclone_operator.api.replica import GuestStatus, IntentStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus
-from vmclone_operator.domain.backend import ObservedClone, Power
+from vmclone_operator.domain.backend import Mode, ObservedClone, Power
 from vmclone_operator.domain.conditions import Progress
+from vmclone_operator.domain.drift import DriftKind, drift_of
 from vmclone_operator.domain.guest_answers import GuestProbe, IdentityState
-
-
-class Do(StrEnum):
-    """What the pass carries out; at most one change a pass."""
-
-    NOTHING = "Nothing"
-    RESERVE = "Reserve"
-    START_CLONE = "StartClone"
-    RECORD_CLONE = "RecordClone"
-    POWER_ON = "PowerOn"
-    RELEASE_NETWORK_WAIT = "ReleaseNetworkWait"
-    RESET_IDENTITY = "ResetIdentity"
-    RECORD_IDENTITY = "RecordIdentity"
-    CONNECT = "Connect"
-    RECORD_READY = "RecordReady"
-    REPORT_MISSING = "ReportMissing"
-
-
-class Step(StrEnum):
-    """The life of a replica, in order, as people see it."""
-
-    RESERVE = "Reserve"
-    FREEZE = "Freeze"
-    CLONE = "Clone"
-    BOOT = "Boot"
-    IDENTITY = "Identity"
-    VERIFY = "Verify"
-    READY = "Ready"
-
-    @property
-    def percent(self) -> int:
-        """Return how far a replica in this step is, 0 to 100."""
-        return {"Reserve": 0, "Freeze": 5, "Clone": 15, "Boot": 25, "Identity": 70, "Verify": 90, "Ready": 100}[self]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocker:
-    """Why nothing may be begun: a condition reason and a sentence."""
-
-    reason: str
-    message: str
-    retrying: bool = False
-    """True when it goes away by itself."""
+from vmclone_operator.domain.home_copy import ENDED, RUNS, HomeSituation, decide_home
+from vmclone_operator.domain.steps import Blocker, Decision, Do, Step, act, stalled, wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +25,7 @@ class Situation:
     """Everything that one decision about one replica rests on."""
 
     incarnation: str
+    mode: Mode = Mode.DISK
     paused: bool = False
     blocker: Blocker | None = None
     """The source or backend may not be used now; clones that exist are kept."""
@@ -75,6 +35,8 @@ class Situation:
     frozen: FrozenPointStatus | None = None
     """The newest complete frozen point."""
     clone: ObservedClone | None = None
+    foreign: str = ""
+    """The VM that has the clone's UUID while none carries its stamp."""
     provisioned: bool = False
     """The ledger says that the clone was complete."""
     guest: GuestStatus | None = None
@@ -83,29 +45,25 @@ class Situation:
     problems: tuple[str, ...] = ()
     """What is wrong with the identity the probe shows."""
     problem_reason: str = ""
+    warn_only: bool = False
+    """The user goes on without proof."""
+    scrub_outdated: bool = False
+    """The guest was scrubbed by other rules than those of now."""
     """The condition reason of the first of them."""
     addresses: tuple[str, ...] = ()
     address_conflict: str = ""
     """The sibling that holds one of the addresses, if any."""
     boot_overdue: bool = False
+    clone_overdue: bool = False
+    """The disks are not complete after `timeouts.clone`."""
+    power: Power = Power.ON
+    """How the clone is to be delivered."""
+    delivered: bool = False
+    """It was ready once: a clone that is delivered switched off is then left as people switch it."""
+    home: HomeSituation = field(default_factory=HomeSituation)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """The next step, and the words for status."""
-
-    do: Do
-    step: Step
-    reason: str
-    message: str
-    progress: Progress = Progress.WORKING
-    again_seconds: float | None = None
-    """Look again after this long, if nothing wakes the replica before."""
-
-
-BOOTING = Decision(
-    do=Do.NOTHING, step=Step.BOOT, reason="Booting", message="the clone boots, its network links down", again_seconds=0
-)
+_BOOTING = Decision(do=Do.NOTHING, step=Step.BOOT, reason="Booting", message="the clone boots", again_seconds=0)
 _CONNECTING = Decision(
     do=Do.NOTHING,
     step=Step.VERIFY,
@@ -114,54 +72,87 @@ _CONNECTING = Decision(
     again_seconds=0,
 )
 
+
+def booting(mode: Mode) -> Decision:
+    """Return the words for a clone that boots."""
+    how = "the clone boots, its network links down" if mode is Mode.DISK else "the clone boots, cloud-init sets it up"
+    return replace(_BOOTING, message=how)
+
+
 Rule = Callable[[Situation], "Decision | None"]
 
 
 def decide(situation: Situation) -> Decision:
     """Return the next step; the first rule that speaks wins, and the last one always does."""
-    for rule in (_missing, _paused, _waits_for_source, _make, _boot, _identity, _connect):
+    for rule in (
+        _missing,
+        _end_copy,
+        _paused,
+        _waits_for_source,
+        _make,
+        _boot,
+        _identity,
+        _switch_off,
+        _connect,
+        _home,
+    ):
         decision = rule(situation)
         if decision is not None:
-            return decision
+            return _overdue(situation, decision)
     return _verify(situation)
 
 
-def _wait(step: Step, reason: str, message: str, seconds: float) -> Decision:
-    return Decision(do=Do.NOTHING, step=step, reason=reason, message=message, again_seconds=seconds)
-
-
-def _act(do: Do, step: Step, reason: str, message: str) -> Decision:
-    return Decision(do=do, step=step, reason=reason, message=message, again_seconds=0)
-
-
-def _stalled(step: Step, reason: str, message: str, seconds: float = 60) -> Decision:
-    return Decision(
-        do=Do.NOTHING, step=step, reason=reason, message=message, progress=Progress.STALLED, again_seconds=seconds
+def _overdue(s: Situation, decision: Decision) -> Decision:
+    """Say of disks that take too long that they do; they are waited for all the same."""
+    if not s.clone_overdue or decision.step is not Step.CLONE or decision.reason != "Cloning":
+        return decision
+    message = (
+        "the clone's disks are not complete after spec.timeouts.clone; it goes on, look at the backend's storage, or"
+        " delete this VMCloneReplica to begin anew"
     )
+    return replace(decision, reason="CloneTimedOut", message=message, progress=Progress.STALLED)
 
 
 def _missing(s: Situation) -> Decision | None:
     """A clone that was complete and is gone was deleted by hand: the replica is made again under a new incarnation."""
     if s.clone is not None or not s.provisioned:
         return None
+    drift = drift_of(None, None, foreign=s.foreign)
+    if drift is not None and drift.kind is DriftKind.FOREIGN:
+        return stalled(Step.CLONE, drift.kind, drift.message)
     message = "the clone was deleted at the backend; the replica is made again"
-    return replace(_act(Do.REPORT_MISSING, Step.CLONE, "Missing", message), again_seconds=60)
+    return replace(act(Do.REPORT_MISSING, Step.CLONE, "Missing", message), again_seconds=60)
+
+
+def _end_copy(s: Situation) -> Decision | None:
+    """What a copy made is cleared away whatever else is the matter; a pause ends one that runs."""
+    operation = s.home.operation
+    if s.clone is None or operation is None:
+        return None
+    return decide_home(s.home) if s.paused and operation.kind in {RUNS, ENDED} else None
 
 
 def _paused(s: Situation) -> Decision | None:
     if not s.paused or _settled(s):
         return None
-    return _stalled(_step_reached(s), "Paused", "paused by spec.paused; set it to false to go on")
+    return stalled(_step_reached(s), "Paused", "paused by spec.paused; set it to false to go on")
 
 
 def _settled(s: Situation) -> bool:
-    return bool(
-        s.clone is not None
-        and s.clone.power is Power.ON
-        and s.clone.connected
-        and s.guest is not None
-        and s.guest.addresses
-    )
+    if s.clone is None or s.guest is None or not s.clone.connected:
+        return False
+    if s.power is Power.OFF:
+        return s.delivered
+    return s.clone.power is Power.ON and bool(s.guest.addresses) and not (s.home.wanted and not s.home.request)
+
+
+def _may_be_off(s: Situation) -> bool:
+    """Return whether nothing needs the clone to run: it is to be off, and its guest has done its part."""
+    return s.power is Power.OFF and s.guest is not None and (s.delivered or not _copy_due(s))
+
+
+def _copy_due(s: Situation) -> bool:
+    return s.home.wanted or s.home.operation is not None
 
 
 def _step_reached(s: Situation) -> Step:
@@ -174,28 +165,28 @@ def _waits_for_source(s: Situation) -> Decision | None:
     """Without consent nothing new begins; a clone that exists is kept, and finished if it already runs."""
     if s.blocker is None or s.clone is not None:
         return None
-    return _stalled(Step.RESERVE, s.blocker.reason, s.blocker.message)
+    return stalled(Step.RESERVE, s.blocker.reason, s.blocker.message)
 
 
 def _make(s: Situation) -> Decision | None:
     if s.clone is not None:
-        return _record_or_wait(s.clone, provisioned=s.provisioned)
+        return _record_or_wait(s.clone, s.mode, provisioned=s.provisioned)
     if s.frozen is None:
-        wait = _wait(Step.FREEZE, "WaitingForFrozenPoint", "waits for the frozen point of the source", 30)
-        return wait if s.intent is not None else replace(wait, do=Do.RESERVE)
-    making = _act(Do.START_CLONE, Step.CLONE, "Cloning", "the clone's disks are being made")
+        waits = wait(Step.FREEZE, "WaitingForFrozenPoint", "waits for the frozen point of the source", 30)
+        return waits if s.intent is not None else replace(waits, do=Do.RESERVE)
+    making = act(Do.START_CLONE, Step.CLONE, "Cloning", "the clone's disks are being made")
     if s.intent is None:
         return replace(making, do=Do.RESERVE)
     if not s.turn:
-        return _wait(Step.CLONE, "WaitingForSlot", "waits for a free slot (maxInFlight)", 5)
+        return wait(Step.CLONE, "WaitingForSlot", "waits for a free slot (maxInFlight)", 5)
     return replace(making, do=Do.RESERVE) if s.intent.frozen_point != s.frozen.id else making
 
 
-def _record_or_wait(clone: ObservedClone, *, provisioned: bool) -> Decision | None:
+def _record_or_wait(clone: ObservedClone, mode: Mode, *, provisioned: bool) -> Decision | None:
     if not clone.complete:
-        return _wait(Step.CLONE, "Cloning", "the clone's disks are being made", 1)
+        return wait(Step.CLONE, "Cloning", "the clone's disks are being made", 1)
     if not provisioned:
-        return replace(BOOTING, do=Do.RECORD_CLONE)
+        return replace(booting(mode), do=Do.RECORD_CLONE)
     return None
 
 
@@ -203,11 +194,11 @@ def _boot(s: Situation) -> Decision | None:
     if s.clone is None:
         return None
     if s.clone.power is not Power.ON:
-        return replace(BOOTING, do=Do.POWER_ON)
+        return None if _may_be_off(s) else replace(booting(s.mode), do=Do.POWER_ON)
     if s.guest is not None or (s.clone.agent and s.probe is not None and s.probe.booted):
         return None
     if s.boot_overdue:
-        return _stalled(
+        return stalled(
             Step.BOOT,
             "GuestAgentMissing",
             "the guest agent has not answered in time: install and enable qemu-guest-agent in the source,"
@@ -215,26 +206,42 @@ def _boot(s: Situation) -> Decision | None:
             seconds=15,
         )
     if s.probe is not None and s.probe.waiting_for_network:
-        return replace(BOOTING, do=Do.RELEASE_NETWORK_WAIT, again_seconds=2)
-    return replace(BOOTING, again_seconds=5)  # a probe costs an emulated guest a second of its own CPU
+        return replace(booting(s.mode), do=Do.RELEASE_NETWORK_WAIT, again_seconds=2)
+    return replace(booting(s.mode), again_seconds=5)  # a probe costs an emulated guest a second of its own CPU
 
 
 def _identity(s: Situation) -> Decision | None:
     if s.guest is not None or s.probe is None:
         return None
     state = s.probe.state_of(s.incarnation)
-    if state is IdentityState.NONE:
-        return _act(Do.RESET_IDENTITY, Step.IDENTITY, "Resetting", "the clone gets its own identity")
+    if state is IdentityState.NONE or (state is IdentityState.DONE and s.scrub_outdated):
+        return act(Do.RESET_IDENTITY, Step.IDENTITY, "Resetting", "the clone gets its own identity")
     if state is IdentityState.RUNNING:
-        return _wait(Step.IDENTITY, "Resetting", "the clone gets its own identity", 3)
+        return wait(Step.IDENTITY, "Resetting", "the clone gets its own identity", 3)
     if state is IdentityState.FAILED:
         message = f"the identity reset failed in the guest: {s.probe.identity_error}; it is tried again"
         return Decision(
             do=Do.RESET_IDENTITY, step=Step.IDENTITY, reason="ResetFailed", message=message, again_seconds=15
         )
-    if s.problems:
-        return _stalled(Step.IDENTITY, s.problem_reason, "; ".join(s.problems))
+    return _judged(s, needs_reboot=s.probe.needs_reboot)
+
+
+def _judged(s: Situation, *, needs_reboot: bool) -> Decision:
+    """An identity that is done is recorded when it is proven, or when the user goes on without proof."""
+    if needs_reboot:
+        message = "the guest asks to be rebooted before it is connected"
+        return replace(act(Do.POWER_OFF, Step.IDENTITY, "Rebooting", message), again_seconds=5)
+    if s.problems and not s.warn_only:
+        return stalled(Step.IDENTITY, s.problem_reason, "; ".join(s.problems))
     return replace(_CONNECTING, do=Do.RECORD_IDENTITY)
+
+
+def _switch_off(s: Situation) -> Decision | None:
+    """A clone that is delivered off goes off before its links go up; later it is left as people switch it."""
+    if s.clone is None or s.clone.power is Power.OFF or s.delivered or not _may_be_off(s):
+        return None
+    message = "its identity is proven; it is switched off, as spec.template.power says"
+    return replace(act(Do.POWER_OFF, Step.VERIFY, "SwitchingOff", message), again_seconds=5)
 
 
 def _connect(s: Situation) -> Decision | None:
@@ -243,15 +250,23 @@ def _connect(s: Situation) -> Decision | None:
     return replace(_CONNECTING, do=Do.CONNECT)
 
 
+def _home(s: Situation) -> Decision | None:
+    """The home is carried over once the clone can be reached; a refresh, once it is ready."""
+    off = s.clone is not None and s.clone.power is Power.OFF and _may_be_off(s)
+    begun = s.home.operation is not None and s.home.operation.kind in {RUNS, ENDED}  # it must not keep its turn
+    return None if off and not begun else decide_home(s.home)
+
+
 def _verify(s: Situation) -> Decision:
     if s.address_conflict:
         message = f"its address is also held by {s.address_conflict}; fix the guest's network settings"
-        return _stalled(Step.VERIFY, "DuplicateAddress", message, seconds=15)
+        return stalled(Step.VERIFY, "DuplicateAddress", message, seconds=15)
     known = s.guest is not None and bool(s.guest.addresses)
-    if not s.addresses and not known:
+    if not s.addresses and not known and not _may_be_off(s):
         return replace(_CONNECTING, again_seconds=1)
     ready = Decision(do=Do.NOTHING, step=Step.READY, reason="Ready", message="ready", progress=Progress.SETTLED)
-    if s.addresses and s.guest is not None and s.addresses != s.guest.addresses:
+    first = s.power is Power.OFF and not s.delivered
+    if first or (s.addresses and s.guest is not None and s.addresses != s.guest.addresses):
         return Decision(
             do=Do.RECORD_READY, step=ready.step, reason=ready.reason, message=ready.message, progress=ready.progress
         )

@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-
-class Power(StrEnum):
-    """Whether a VM runs, in the user's words."""
-
-    ON = "On"
-    OFF = "Off"
+from vmclone_operator.domain.source_values import AS_THE_SOURCE, Consistency, Power, Shape
 
 
-class Consistency(StrEnum):
-    """What a frozen point promises about the file systems in it, weakest first."""
+class Mode(StrEnum):
+    """What a clone starts from."""
 
-    CRASH_CONSISTENT = "CrashConsistent"
-    QUIESCED = "Quiesced"
-    POWERED_OFF = "PoweredOff"
+    DISK = "Disk"
+    """The source's own disks at a frozen point."""
+    CLEAN = "Clean"
+    """A golden image; the source gives the shape, and a copy of its home."""
 
-    def satisfies(self, wanted: Consistency) -> bool:
-        """Return whether this consistency is at least the wanted one."""
-        order = list(Consistency)
-        return order.index(self) >= order.index(wanted)
+
+class DiskCopy(StrEnum):
+    """How a clone's disks come from the frozen point."""
+
+    LINKED = "Linked"
+    """Copy-on-write overlays on it."""
+    FULL = "Full"
+    """Copies of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,9 @@ class Stamp:
 class Capabilities:
     """What a backend can do; the plan refuses what is missing before the first call."""
 
-    modes: frozenset[str] = frozenset({"Disk"})
+    modes: frozenset[Mode] = frozenset(Mode)
     linked: bool = True
+    full: bool = True
     freeze_running: bool = True
     quiesce: bool = True
     guest_exec: bool = True
@@ -78,35 +79,6 @@ class BackendInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiskInfo:
-    """One disk of a source; `capacity_bytes` is what the guest sees, `allocated_bytes` what is stored."""
-
-    target: str
-    capacity_bytes: int
-    allocated_bytes: int
-    shared: bool = False
-    """True for cdrom, read-only and shareable disks: attached to the clone or left out, never copied."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceInfo:
-    """A VM that may be cloned, as it is now."""
-
-    source_id: str
-    """The backend's own id, which survives a rename (libvirt: the domain's UUID)."""
-    name: str
-    power: Power
-    agent: bool
-    """True when the guest agent's channel is connected."""
-    disks: tuple[DiskInfo, ...]
-    macs: tuple[str, ...]
-    fingerprint: str
-    """`sha256:...` over what makes this source this source: id, disks, sizes. Not over its data."""
-    addresses: tuple[str, ...] = ()
-    """The guest's own addresses, if it runs and tells: a clone that has one of them is not let through."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeIntent:
     """A frozen point we promised to make; stored in VMClone status before the call."""
 
@@ -117,6 +89,8 @@ class FreezeIntent:
     source_id: str
     consistency: Consistency
     """The least that is acceptable; the backend reports what it achieved."""
+    image: str = ""
+    """Mode Clean: the golden image that is copied; the source is not touched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +111,14 @@ class Seed:
 
     instance_id: str
     hostname: str
+    user: str = ""
+    """Mode Clean: the account that cloud-init makes, with these keys and sudo as the image has it."""
+    authorized_keys: tuple[str, ...] = ()
+    host_key: str = field(default="", repr=False)
+    """Mode Clean: the ed25519 host key in OpenSSH's private format; never logged."""
+    host_public_key: str = ""
+    extra: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """Mode Clean: the user's own cloud-config, parsed; ours goes before it wherever both speak."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +137,15 @@ class CloneIntent:
     source_id: str
     frozen_token: str
     seed: Seed
+    mode: Mode = Mode.DISK
+    """Clean: the frozen point is one of an image; links are up at the first boot, for cloud-init needs them."""
+    copy: DiskCopy = DiskCopy.LINKED
+    pool: str = ""
+    """Where the clone's disks go; empty: the backend's own pool."""
+    shape: Shape = AS_THE_SOURCE
+    """What differs from the source."""
+    finished: tuple[str, ...] = ()
+    """Full: the disks that the ledger knows to be complete for this token; they are not copied again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +163,8 @@ class ObservedClone:
     """True when the network links are up; a quarantined clone has them down."""
     agent: bool
     """True when the guest agent's channel is connected."""
+    shape: Shape = AS_THE_SOURCE
+    """What it has now; to be compared with what was asked for."""
 
 
 class OperationState(StrEnum):
@@ -180,7 +173,11 @@ class OperationState(StrEnum):
     RUNNING = "Running"
     DONE = "Done"
     LOST = "Lost"
-    """Nothing runs and nothing proves completion: what the attempt left must go, and a new one start."""
+    """Nothing runs and nothing proves completion: what the attempt left must go, and a new one start.
+
+    Of a full copy it counts only right after `start_clone` in the same pass: a process that was just started
+    knows of no copy, and that call takes up again what the ledger says.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +198,8 @@ class Progress:
     percent: int = 0
     frozen: FrozenPoint | None = None
     """Set when a freeze is done."""
+    finished: tuple[str, ...] = ()
+    """Full: the disks that are complete, to be put into the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import ReplicaRow
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.conditions import Progress, Readiness, find, is_true, printable
-from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.steps import Blocker, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class ReplicaReport:
     uid: str
     deleting: bool
     status: VMCloneReplicaStatus
+    current: bool = True
+    """It was made from the template as it is now."""
 
     @property
     def ready(self) -> bool:
@@ -31,6 +33,12 @@ class ReplicaReport:
     def stalled(self) -> bool:
         """Return whether the replica needs a person."""
         return not self.deleting and is_true(self.status.conditions, "Stalled") and self.status.state != "Paused"
+
+    @property
+    def failing(self) -> bool:
+        """Return whether its last attempt at a step failed, whoever has to do something about it."""
+        paused = self.status.state == "Paused"
+        return not self.deleting and not paused and any(step.state == "Failed" for step in self.status.steps)
 
     def row(self) -> ReplicaRow:
         """Return the replica's short row."""
@@ -58,27 +66,54 @@ def summary_line(reports: Sequence[ReplicaReport], *, wanted: int) -> str:
         if not report.ready:
             state = report.row().state
             states[state] = states.get(state, 0) + 1
-    parts += [f"{count} {state}" for state, count in states.items()]
+    parts += [f"{count} {_told(reports, state)}" for state, count in states.items()]
+    outdated = sum(not r.current for r in reports)
+    parts += [f"{outdated} of an older template"] if outdated else []
     return ", ".join(parts)
+
+
+def _told(reports: Sequence[ReplicaReport], state: str) -> str:
+    """Return a state as people read it; a home copy says how far it is."""
+    if state != Step.HOME_COPY.value:
+        return state
+    copies = [s for r in reports for s in r.status.steps if s.name == state and s.state == "Running"]
+    running = [step.percent for step in copies if not step.queue_position]
+    return f"copying {sum(running) // len(running)}%" if running else "waiting to copy"
 
 
 def overall_percent(reports: Sequence[ReplicaReport], *, wanted: int) -> int:
     """Return how far all wanted replicas are together, 0 to 100."""
     if wanted == 0:
         return 100
-    return sum(r.status.percent for r in reports if not r.deleting and r.ordinal <= wanted) // wanted
+    alive = sorted((r.status.percent for r in reports if not r.deleting), reverse=True)
+    return sum(alive[:wanted]) // wanted
 
 
-def readiness(reports: Sequence[ReplicaReport], *, wanted: int, paused: bool, blocker: Blocker | None) -> Readiness:
-    """Return the VMClone's row of the truth table."""
-    ready = sum(r.ready and r.ordinal <= wanted for r in reports)
-    if ready == wanted and len(reports) == wanted:
-        reason, message = (
-            ("AllReady", f"{wanted} of {wanted} replicas are ready")
-            if wanted
-            else ("ScaledToZero", "no replicas are wanted")
-        )
-        return Readiness(ready=True, reason=reason, message=message, progress=Progress.SETTLED)
+PLANNED_ONLY = frozenset({"Blocked", "InsufficientSpace", "CapabilityMissing", "SecretNotReadable", "ImageNotFound"})
+"""What a dry run is there to find out: it is done when it has."""
+
+
+def readiness(
+    reports: Sequence[ReplicaReport],
+    *,
+    wanted: int,
+    paused: bool,
+    blocker: Blocker | None,
+    replaces: bool = False,
+    expired: str = "",
+    dry_run: str = "",
+) -> Readiness:
+    """Return the VMClone's row of the truth table.
+
+    `replaces`: replicas of an older template are being replaced, so they are not what is wanted. `expired` says
+    when its time was over, `dry_run` what a wish that is only planned comes to.
+    """
+    if dry_run and (blocker is None or blocker.reason in PLANNED_ONLY):
+        return Readiness(ready=True, reason="DryRun", message=dry_run, progress=Progress.SETTLED)
+    ready = min(sum(r.ready for r in reports), wanted)
+    outdated = replaces and any(not r.current for r in reports)
+    if ready == wanted and len(reports) == wanted and not outdated:
+        return _settled(wanted, expired)
     if paused:
         message = f"paused with {ready} of {wanted} ready; set spec.paused to false to go on"
         return Readiness(ready=False, reason="Paused", message=message, progress=Progress.STALLED)
@@ -87,26 +122,40 @@ def readiness(reports: Sequence[ReplicaReport], *, wanted: int, paused: bool, bl
         return Readiness(
             ready=False, reason=blocker.reason, message=blocker.message, progress=progress, step=blocker.reason
         )
+    if outdated and ready == wanted == len(reports):
+        message = f"{wanted} of {wanted} replicas are ready, {sum(not r.current for r in reports)} of an older template"
+        return Readiness(
+            ready=False, reason="Progressing", message=message, progress=Progress.WORKING, step="Replacing"
+        )
     return _unfinished(reports, ready=ready, wanted=wanted)
 
 
+def _settled(wanted: int, expired: str) -> Readiness:
+    reason, message = "AllReady", f"{wanted} of {wanted} replicas are ready"
+    if expired:
+        reason, message = "Expired", expired
+    elif not wanted:
+        reason, message = "ScaledToZero", "no replicas are wanted"
+    return Readiness(ready=True, reason=reason, message=message, progress=Progress.SETTLED)
+
+
 def _unfinished(reports: Sequence[ReplicaReport], *, ready: int, wanted: int) -> Readiness:
-    stalled = [r for r in reports if r.stalled]
-    working = [r for r in reports if not r.ready and not r.stalled]
+    failing = [r for r in reports if r.failing and not r.ready]
+    working = [r for r in reports if not r.ready and not r.failing]
     short = f"{ready} of {wanted} replicas are ready"
-    if not stalled:
+    if not failing:
         step = min((r.row().state for r in working), default="Reserve", key=_order)
         return Readiness(ready=False, reason="Progressing", message=short, progress=Progress.WORKING, step=step)
-    told = "; ".join(f"{r.session}: {r.row().message}" for r in stalled[:3])
-    if working or len(reports) < wanted:
-        return Readiness(
-            ready=False, reason="PartialFailure", message=f"{short}; {told}", progress=Progress.WORKING, step="Retrying"
-        )
-    reasons = {r.row().reason for r in stalled}
-    reason = reasons.pop() if len(reasons) == 1 else ("AllFailed" if ready == 0 else "PartialFailure")
-    return Readiness(ready=False, reason=reason, message=f"{short}; {told}", progress=Progress.STALLED)
+    told = f"{short}; " + "; ".join(f"{r.session}: {r.row().message}" for r in failing[:3])
+    reason = "AllFailed" if len(failing) == wanted else "PartialFailure"
+    if working or len(reports) < wanted or not all(r.stalled for r in failing):
+        return Readiness(ready=False, reason=reason, message=told, progress=Progress.WORKING, step="Retrying")
+    reasons = {r.row().reason for r in failing}
+    return Readiness(
+        ready=False, reason=reasons.pop() if len(reasons) == 1 else reason, message=told, progress=Progress.STALLED
+    )
 
 
 def _order(state: str) -> int:
-    order = ("Reserve", "Freeze", "Clone", "Boot", "Identity", "Verify", "Deleting")
+    order = (*(step.value for step in Step if step is not Step.READY), "Deleting")
     return order.index(state) if state in order else len(order)

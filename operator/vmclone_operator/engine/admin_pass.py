@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vmclone_operator.api.backend import CloneBackendStatus
 from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
-from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness
+from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, without
 from vmclone_operator.domain.errors import CloneError, RetryLater
+from vmclone_operator.engine import copy_queue, home_key, sweep
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind
 
@@ -18,11 +22,13 @@ async def check_backend(engine: Engine, document: Document) -> float | None:
     status = CloneBackendStatus.model_validate(document.get("status") or {})
     name = document["metadata"]["name"]
     try:
-        info = await (await engine.sessions.get(document, name)).check()
+        session = await engine.sessions.get(document, name)
+        info = await session.check()
     except CloneError as error:
         await _write(engine, Kind.BACKEND, document, status, _failure(error), {})
         return _RETRY_SECONDS
     state = Readiness(ready=True, reason="Reachable", message="the backend answers", progress=Progress.SETTLED)
+    status = await sweep.swept(engine, document, session, status)
     await _write(engine, Kind.BACKEND, document, status, state, {"version": info.version})
     return None
 
@@ -41,9 +47,36 @@ async def check_source(engine: Engine, document: Document) -> float | None:
     state = Readiness(
         ready=True, reason="Found", message=f"the VM is {info.power.value.lower()}", progress=Progress.SETTLED
     )
-    update = {"fingerprint": info.fingerprint, "power": info.power.value}
+    running, waiting = copy_queue.counts(engine, copy_queue.source_name(engine, backend, info.source_id))
+    update = {
+        "id": info.source_id,
+        "fingerprint": info.fingerprint,
+        "power": info.power.value,
+        "clones": _clones_of(engine, document["metadata"]["name"]),
+        "active_copies": running,
+        "queued_copies": waiting,
+    }
+    status = await _with_home_access(engine, document, spec, status)
     await _write(engine, Kind.SOURCE, document, status, state, update)
     return None
+
+
+async def _with_home_access(
+    engine: Engine, document: Document, spec: CloneSourceSpec, status: CloneSourceStatus
+) -> CloneSourceStatus:
+    """Say whether the key for the home is there; nothing is said of a source that gives no access to its home."""
+    if spec.home is None or spec.home.ssh_key_secret_ref is None:
+        return status.model_copy(update={"conditions": without(status.conditions, "HomeAccess")})
+    writer = ConditionWriter(generation=document["metadata"].get("generation", 1), now=engine.timestamp())
+    problem = await home_key.problem(engine, spec.home)
+    word, message = ("HomeAccessMissing", problem) if problem else ("KeyFound", "the key for the home is there")
+    conditions = writer.put(status.conditions, "HomeAccess", status=not problem, reason=word, message=message)
+    return status.model_copy(update={"conditions": conditions})
+
+
+def _clones_of(engine: Engine, source: str) -> int:
+    users = [d for d in engine.cache.all(Kind.VMCLONE) if root_of(engine.cache, d) == source]
+    return sum(len(engine.cache.replicas_of(user["metadata"]["uid"])) for user in users)
 
 
 def _failure(error: CloneError) -> Readiness:
@@ -57,7 +90,7 @@ async def _write(  # noqa: PLR0917  - one call shape for two kinds
     document: Document,
     status: CloneBackendStatus | CloneSourceStatus,
     state: Readiness,
-    update: dict[str, str],
+    update: Mapping[str, object],
 ) -> None:
     generation = document["metadata"].get("generation", 1)
     writer = ConditionWriter(generation=generation, now=engine.timestamp())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 _TOMBSTONES = 10_000
-_WITHOUT_SLOT = frozenset({"", "Reserve", "Freeze", "Ready", "Failed", "Paused", "Deleting"})
+_WITHOUT_SLOT = frozenset({"", "Reserve", "Freeze", "HomeCopy", "Ready", "Failed", "Paused", "Deleting"})
 VMCLONE_UID_LABEL = "vmclone.dev/vmclone-uid"
 
 
@@ -23,6 +23,7 @@ class Cache:
         self._documents: dict[Key, Document] = {}
         self._children: defaultdict[str, set[Key]] = defaultdict(set)
         self._unfinished: defaultdict[str, set[Key]] = defaultdict(set)
+        self._copying: set[Key] = set()
         self._by_uid: dict[str, Key] = {}
         self._deleted: dict[str, None] = {}
 
@@ -68,6 +69,10 @@ class Cache:
         """Return the replicas on a backend that are being made: neither ready, nor failed, nor going."""
         return [self._documents[key] for key in self._unfinished.get(backend, ())]
 
+    def copying(self) -> list[Document]:
+        """Return the replicas whose home is being copied or waits to be."""
+        return [self._documents[key] for key in self._copying]
+
     def by_incarnation(self, uid: str) -> Key | None:
         """Return the key of the replica with this uid."""
         return self._by_uid.get(uid)
@@ -77,9 +82,11 @@ class Cache:
         self._by_uid[document["metadata"]["uid"]] = key
         held = self._unfinished[document["spec"].get("backend", "")]
         (held.add if is_unfinished(document) else held.discard)(key)
+        (self._copying.add if is_copying(document) else self._copying.discard)(key)
 
     def _forget_replica(self, key: Key, document: Document) -> None:
         self._by_uid.pop(document["metadata"]["uid"], None)
+        self._copying.discard(key)
         for index, name in (
             (self._children, owner_uid(document)),
             (self._unfinished, document["spec"].get("backend", "")),
@@ -113,9 +120,19 @@ def owner_uid(replica: Mapping[str, object]) -> str:
 
 
 def is_unfinished(replica: Document) -> bool:
-    """Return whether a replica takes a slot: it is being made, or could be. What waits for its source does not."""
+    """Return whether a replica takes a slot: it is being made, or could be. What waits for its source does not.
+
+    A home copy takes none: copies have a queue of their own, and the clone is usable meanwhile.
+    """
     state = (replica.get("status") or {}).get("state", "")
     return state not in _WITHOUT_SLOT and not replica["metadata"].get("deletionTimestamp")
+
+
+def is_copying(replica: Document) -> bool:
+    """Return whether a replica has a home copy that runs or waits."""
+    status = replica.get("status") or {}
+    open_steps = (s for s in status.get("steps") or [] if s["name"] == "HomeCopy" and not s.get("completionTime"))
+    return bool(status.get("operation")) or any(True for _ in open_steps)
 
 
 def _same_object(one: Document, other: Document) -> bool:

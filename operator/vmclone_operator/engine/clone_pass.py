@@ -6,22 +6,28 @@ import logging
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
-from vmclone_operator.domain.plan import Blocker
-from vmclone_operator.domain.rollout import ReplicaView, plan_replicas
+from vmclone_operator.domain.expiry import Expiry, expiry_of
+from vmclone_operator.domain.rollout import ReplicaView, freezes
+from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import consent
-from vmclone_operator.engine.clone_report import summarised, view_of
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.clone_report import PLAN_REASONS, summarised
+from vmclone_operator.engine.context import Engine, annotation, stamp_time
 from vmclone_operator.engine.frozen_pass import FrozenPass
-from vmclone_operator.engine.replica import controller_of, new_replica, replica_labels
+from vmclone_operator.engine.home_pass import REQUEST
+from vmclone_operator.engine.planning import Planned, Planning
+from vmclone_operator.engine.replica_objects import ReplicaObjects
 from vmclone_operator.engine.session_names import conflict_with, recorded_sessions, wanted_sessions
+from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower, copies_homes
 from vmclone_operator.engine.written import dumped
-from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind, key_of
+from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 log = logging.getLogger(__name__)
 
 _STATUS_PAUSE_SECONDS = 1.0
+_BLOCKED_SECONDS = 30.0
 
 
 class ClonePass:
@@ -41,22 +47,89 @@ class ClonePass:
         status = self._status()
         recorded = recorded_sessions(status, self._replicas())
         blocker = found.blocker or conflict_with(self._document, recorded, self._neighbours())
-        if blocker is None:
+        if blocker is None and self._spec.plan.mode != "DryRun":
             status = await self._record_sessions(status, recorded)
-        await self._change_replicas(status, found, blocker)
-        problem: CloneError | None = None
+        status, planned, problem = await self._plan(found, status, blocker, recorded)
+        if planned.carry_out:
+            makes = blocker is None and problem is None and planned.verdict is None
+            await self._change_replicas(status, found, may_make=makes)
+        self._wake_asked()
         again: float | None = None
+        if problem is None and self._spec.plan.mode != "DryRun":
+            status, again, problem = await self._freeze(found, status, blocker)
+        verdict = planned.verdict
+        if problem is not None:
+            told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
+            blocker, verdict = (blocker, told) if problem.reason in PLAN_REASONS else (told, verdict)
+        later = await self._report(status, found, blocker, verdict, urgent=problem is not None)
+        if verdict is not None and not verdict.retrying:
+            again = min(again or _BLOCKED_SECONDS, _BLOCKED_SECONDS)
+        end = await self._warn_of_end()
+        if problem is not None:
+            raise problem
+        return min((s for s in (later if again is None else again, end) if s is not None), default=None)
+
+    async def _plan(
+        self, found: consent.Consent, status: VMCloneStatus, blocker: Blocker | None, recorded: dict[int, str]
+    ) -> tuple[VMCloneStatus, Planned, CloneError | None]:
+        """Return the status with the plan, what became of it, and what the backend failed with."""
+        planned = Planned(plan=status.plan, copy=status.copy_, carry_out=self._spec.plan.mode == "Auto")
+        if blocker is not None or self._spec.paused:
+            return status, planned, None
         try:
-            status, again = await self._frozen_points(found).run(status, blocker)
+            planned = await self._planning(found, recorded).run(status)
+            return await self._with_plan(status, planned), planned, None
         except LeadershipLost:
             raise
         except CloneError as error:
-            problem, status = error, self._status()
-            blocker = Blocker(reason=error.reason, message=str(error), retrying=isinstance(error, RetryLater))
-        later = await self._report(status, found, blocker, urgent=problem is not None)
-        if problem is not None:
-            raise problem
-        return later if again is None else again
+            return status, planned, error
+
+    async def _freeze(
+        self, found: consent.Consent, status: VMCloneStatus, blocker: Blocker | None
+    ) -> tuple[VMCloneStatus, float | None, CloneError | None]:
+        """Move the frozen points on; return the status as it is then, when to look again, and what failed."""
+        try:
+            moved, again = await self._frozen_points(found).run(status, blocker)
+            moved, later = await self._power_back(moved, found, blocker)
+            again = later if again is None else again
+        except LeadershipLost:
+            raise
+        except CloneError as error:
+            known = {"plan": status.plan, "copy_": status.copy_}
+            return self._status().model_copy(update=known), None, error
+        return moved, again, None
+
+    async def _power_back(
+        self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None
+    ) -> tuple[VMCloneStatus, float | None]:
+        """Switch the source on for home copies, or put it back once nothing needs it otherwise."""
+        copies = copies_homes(self._spec, found.mode, self._replicas())
+        if status.source_power is None and not copies:
+            return status, None
+        begins = blocker is None and not self._spec.paused
+        stops = self._spec.source_power == "StopForClone" and begins
+        if stops and freezes(status.frozen_points, self._views()):
+            return status, None
+        power = SourcePower(engine=self._engine, document=self._document, spec=self._spec, commit=self._commit_points)
+        status, there = await power.ensure(status, Power.ON if copies else None)
+        return status, None if there and status.source_power is None else AGAIN_SECONDS
+
+    def _planning(self, found: consent.Consent, recorded: dict[int, str]) -> Planning:
+        return Planning(
+            engine=self._engine,
+            vmclone=self._document,
+            spec=self._spec,
+            found=found,
+            objects=self._objects,
+            sessions=wanted_sessions(self._document, recorded),
+        )
+
+    async def _with_plan(self, status: VMCloneStatus, planned: Planned) -> VMCloneStatus:
+        """Return the status with the plan; an approved one is written before it is carried out."""
+        changed = status.model_copy(update={"plan": planned.plan, "copy_": planned.copy})
+        if self._spec.plan.mode == "Manual" and planned.carry_out and planned.plan != status.plan:
+            return await self._commit(changed)
+        return changed
 
     def _frozen_points(self, found: consent.Consent) -> FrozenPass:
         return FrozenPass(
@@ -65,6 +138,7 @@ class ClonePass:
             spec=self._spec,
             found=found,
             views=self._views(),
+            wanted=self._objects.wanted,
             commit=self._commit_points,
         )
 
@@ -96,49 +170,45 @@ class ClonePass:
         self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
         return await self._commit(status.model_copy(update={"sessions": rows}))
 
-    async def _change_replicas(self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None) -> None:
+    async def _change_replicas(self, status: VMCloneStatus, found: consent.Consent, *, may_make: bool) -> None:
         """Make and remove VMCloneReplica objects; their own passes do the work."""
-        may_make = blocker is None and not self._spec.paused
-        changes = plan_replicas(self._views(), wanted=self._spec.replicas, may_make=may_make)
-        for view in changes.delete:
-            document = next(d for d in self._replicas() if d["metadata"]["uid"] == view.uid)
-            await self._engine.cluster.delete(Kind.REPLICA, document)
+        may_make = may_make and not self._spec.paused
         sessions = {row.ordinal: row.session for row in status.sessions}
-        for ordinal in changes.create:
-            await self._create_replica(ordinal, sessions[ordinal], found.backend_name)
-        for document in self._replicas():
-            await self._restore_labels(document)
+        await self._objects.change(sessions, may_make=may_make, backend=found.backend_name)
 
-    async def _restore_labels(self, document: Document) -> None:
-        """Put our labels back on a replica that lost them."""
-        present, wanted = document["metadata"].get("labels") or {}, replica_labels(self._document, document)
-        if not is_deleting(document) and not wanted.items() <= present.items():
-            await self._engine.write_labels(Kind.REPLICA, document, {**present, **wanted})
+    @property
+    def _objects(self) -> ReplicaObjects:
+        expired = self._expiry is not None and self._expiry.expired
+        return ReplicaObjects(
+            engine=self._engine,
+            vmclone=self._document,
+            spec=self._spec,
+            wanted=0 if expired else self._spec.replicas,
+            expired=expired,
+        )
 
-    async def _create_replica(self, ordinal: int, session: str, backend: str) -> None:
-        wanted = new_replica(self._document, ordinal=ordinal, session=session, backend=backend)
-        try:
-            made = await self._engine.cluster.create(Kind.REPLICA, wanted)
-        except Conflict:
-            # Ours from a pass whose reply was lost, or one still being removed: the live object tells.
-            key = Key(Kind.REPLICA, wanted["metadata"]["namespace"], wanted["metadata"]["name"])
-            document = await self._engine.cluster.get(key)
-            if document is not None:
-                self._engine.saw(Kind.REPLICA, document)
-            return
-        self._engine.saw(Kind.REPLICA, made)
+    @property
+    def _expiry(self) -> Expiry | None:
+        return expiry_of(self._spec.expire_after, self._status().ready_time, self._engine.now())
+
+    async def _warn_of_end(self) -> float | None:
+        """Tell people when their clones' time is nearly over; return when to look at it again."""
+        expiry = self._expiry
+        if expiry is None:
+            return None
+        if expiry.warned and not expiry.expired:
+            note = f"its clones are removed at {stamp_time(expiry.at)}; raise or remove spec.expireAfter to keep them"
+            await self._engine.events.post(
+                Kind.VMCLONE, self._document, reason="ExpiresSoon", action="Expire", note=note, warning=True
+            )
+        return expiry.again_seconds
 
     def _replicas(self) -> list[Document]:
         """Return the replicas that this VMClone controls."""
-        found = []
-        for document in self._engine.cache.replicas_of(self._uid):
-            owner = controller_of(document)
-            if owner is not None and owner["uid"] == self._uid:
-                found.append(document)
-        return found
+        return self._objects.found()
 
     def _views(self) -> list[ReplicaView]:
-        return [view_of(document) for document in self._replicas()]
+        return self._objects.views()
 
     def _wake_waiting(self) -> None:
         for document in self._replicas():
@@ -146,7 +216,13 @@ class ClonePass:
                 self._engine.queue.add(key_of(Kind.REPLICA, document))
 
     async def _report(
-        self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None, *, urgent: bool
+        self,
+        status: VMCloneStatus,
+        found: consent.Consent,
+        blocker: Blocker | None,
+        verdict: Blocker | None,
+        *,
+        urgent: bool,
     ) -> float | None:
         """Write the summary, at most once a second; return when to try again if it was too early."""
         generation = self._document["metadata"].get("generation", 1)
@@ -156,6 +232,7 @@ class ClonePass:
             status,
             mode=found.mode,
             blocker=blocker,
+            verdict=verdict,
             writer=ConditionWriter(generation=generation, now=self._engine.timestamp()),
         )
         document = dumped(final)
@@ -170,6 +247,17 @@ class ClonePass:
         if generation != status.observed_generation or blocker is None:
             self._wake_blocked()
         return None
+
+    def _wake_asked(self) -> None:
+        """Wake the replicas that have not answered the newest request for a refresh."""
+        asked = annotation(self._document, REQUEST)[:128]
+        if not asked or self._spec.home_copy.refresh != "OnRequest" or self._spec.paused:
+            return
+        for document in self._replicas():
+            status = document.get("status") or {}
+            begun = status.get("operation")  # it looks again by itself, and later each time
+            if not begun and (status.get("homeCopy") or {}).get("handledSyncAt", "") != asked:
+                self._engine.queue.add(key_of(Kind.REPLICA, document))
 
     def _wake_blocked(self) -> None:
         """Wake replicas that waited for something only this object says: a grant, a pause that ended, more slots."""

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from vmclone_operator.api.base import Condition
+from vmclone_operator.api.home import FilterStatus
 from vmclone_operator.api.replica import VMCloneReplicaStatus
-from vmclone_operator.api.vmclone import CopyStatus, FrozenPointStatus, ProgressStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.api.vmclone import FrozenPointStatus, ProgressStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import summary
-from vmclone_operator.domain.conditions import ConditionWriter, is_true, without
-from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.backend import DiskCopy, Mode
+from vmclone_operator.domain.conditions import ConditionWriter, find, is_true, without
+from vmclone_operator.domain.drift import DriftKind
+from vmclone_operator.domain.expiry import expiry_of
+from vmclone_operator.domain.revision import is_current, revision_of
 from vmclone_operator.domain.rollout import ReplicaView
+from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
-from vmclone_operator.engine.context import annotation, is_deleting
+from vmclone_operator.engine.context import annotation, is_deleting, stamp_time
+from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.kube.cluster import Document
+
+PLAN_REASONS = frozenset(
+    {"Blocked", "AwaitingApproval", "QuotaExceeded", "InsufficientSpace", "CapabilityMissing", "SecretNotReadable"}
+)
+"""What speaks against the plan, not against the source."""
 
 
 def summarised(
@@ -23,39 +36,118 @@ def summarised(
     mode: str,
     blocker: Blocker | None,
     writer: ConditionWriter,
+    verdict: Blocker | None = None,
 ) -> VMCloneStatus:
-    """Return the VMClone's status with counts, rows and conditions as its replicas stand."""
+    """Return the VMClone's status with counts, rows and conditions as its replicas stand.
+
+    `blocker` says why the source may not be used, `verdict` why the plan is not carried out.
+    """
     spec = VMCloneSpec.model_validate(vmclone["spec"])
-    reports, wanted = [_report(document) for document in replicas], spec.replicas
-    state = summary.readiness(reports, wanted=wanted, paused=spec.paused, blocker=blocker)
+    revision = revision_of(vmclone["spec"])
+    reports = [_report(document, revision) for document in replicas]
+    expired = _expired(spec, status, writer)
+    wanted = 0 if expired else spec.replicas
+    state = summary.readiness(
+        reports,
+        wanted=wanted,
+        paused=spec.paused,
+        blocker=blocker or verdict,
+        dry_run=_dry_run(spec, status),
+        replaces=spec.rollout.update == "Recreate",
+        expired=expired,
+    )
     conditions = writer.put_readiness(status.conditions, state)
-    word = blocker or Blocker(reason="SourceReady", message=f"CloneSource {spec.source.name} is granted")
-    conditions = writer.put(conditions, "SourceReady", status=blocker is None, reason=word.reason, message=word.message)
-    if spec.paused:
-        conditions = writer.put(conditions, "Paused", status=True, reason="Paused", message="spec.paused is true")
-    else:
-        conditions = without(conditions, "Paused")
+    conditions = _while_true(conditions, writer, "Expired", expired)
+    conditions = _with_source_and_plan(conditions, spec, writer, blocker, verdict)
+    conditions = _while_true(conditions, writer, "Paused", "spec.paused is true" if spec.paused else "")
+    conditions = _drift_told(conditions, reports, writer)
     return status.model_copy(
         update={
             "observed_generation": writer.generation,
             "last_handled_reconcile_at": annotation(vmclone, "reconcile-requested-at")[:128],
             "replicas": len(reports),
             "ready_replicas": sum(r.ready for r in reports),
-            "failed_replicas": sum(r.stalled for r in reports),
+            "updated_replicas": sum(r.current and not r.deleting for r in reports),
+            "ready_time": _ready_time(spec, status, conditions, now=writer.now),
+            "failed_replicas": sum(r.failing and not r.ready for r in reports),
             "selector": f"{VMCLONE_UID_LABEL}={vmclone['metadata']['uid']}",
-            "summary": summary.summary_line(reports, wanted=wanted)[:253],
+            "summary": "expired" if expired and not reports else summary.summary_line(reports, wanted=wanted)[:253],
             "mode": mode or status.mode,
-            "copy_": CopyStatus(requested=spec.disk.copy_, actual="Linked"),
+            "filter": _filter() if mode == Mode.CLEAN.value else status.filter,
             "progress": ProgressStatus(percent=summary.overall_percent(reports, wanted=wanted)),
-            "frozen_points": _with_ordinals(status.frozen_points, [view_of(d) for d in replicas]),
+            "frozen_points": _with_ordinals(status.frozen_points, [view_of(d, revision) for d in replicas]),
             "replica_statuses": tuple(r.row() for r in reports),
             "conditions": conditions,
         }
     )
 
 
-def view_of(document: Document) -> ReplicaView:
-    """Return what the VMClone's decisions need to know of a replica."""
+def _while_true(
+    conditions: Sequence[Condition], writer: ConditionWriter, kind: str, message: str
+) -> tuple[Condition, ...]:
+    """Return the conditions with one that is there only while there is something to say."""
+    if not message:
+        return without(conditions, kind)
+    return writer.put(conditions, kind, status=True, reason=kind, message=message)
+
+
+def _with_source_and_plan(
+    conditions: Sequence[Condition],
+    spec: VMCloneSpec,
+    writer: ConditionWriter,
+    blocker: Blocker | None,
+    verdict: Blocker | None,
+) -> tuple[Condition, ...]:
+    """Return the conditions with SourceReady, and Planned: that is there while the source can be looked at."""
+    if blocker is not None and blocker.reason in PLAN_REASONS:
+        blocker, verdict = None, blocker
+    word = blocker or Blocker(reason="SourceReady", message=_granted(spec))
+    conditions = writer.put(conditions, "SourceReady", status=blocker is None, reason=word.reason, message=word.message)
+    if blocker is not None:
+        return conditions if blocker.retrying else without(conditions, "Planned")
+    word = verdict or Blocker(reason="Planned", message="nothing speaks against status.plan")
+    return writer.put(conditions, "Planned", status=verdict is None, reason=word.reason, message=word.message)
+
+
+def _granted(spec: VMCloneSpec) -> str:
+    if spec.source.session:
+        return f"session {spec.source.session} may be cloned"
+    return f"CloneSource {spec.source.name} is granted"
+
+
+def _dry_run(spec: VMCloneSpec, status: VMCloneStatus) -> str:
+    """Return what a dry run found, empty for a wish that is meant."""
+    if spec.plan.mode != "DryRun":
+        return ""
+    actions, blockers = len(status.plan.actions), len(status.plan.blockers)
+    against = f", {blockers} blockers" if blockers else ""
+    return f"dry run, nothing is made: {actions} actions{against} in status.plan"
+
+
+def _filter() -> FilterStatus:
+    return FilterStatus(version=floor().version, digest=floor().digest)
+
+
+def _expired(spec: VMCloneSpec, status: VMCloneStatus, writer: ConditionWriter) -> str:
+    """Return when its time was over and what to do, empty while it is not."""
+    expiry = expiry_of(spec.expire_after, status.ready_time, datetime.fromisoformat(writer.now))
+    if expiry is None or not expiry.expired:
+        return ""
+    return f"its clones expired at {stamp_time(expiry.at)}; raise or remove spec.expireAfter to have them made again"
+
+
+def _ready_time(spec: VMCloneSpec, status: VMCloneStatus, conditions: Sequence[Condition], *, now: str) -> str:
+    """Return when all were ready for the first time; told with the write that says so, or once it is asked for."""
+    ready, before = find(conditions, "Ready"), find(status.conditions, "Ready")
+    if status.ready_time or ready is None or ready.reason != "AllReady":
+        return status.ready_time
+    if before is None or before.status != "True":
+        return now
+    return before.last_transition_time if spec.expire_after else ""
+
+
+def view_of(document: Document, revision: str) -> ReplicaView:
+    """Return what the VMClone's decisions need to know of a replica; `revision` is that of the wish as it is now."""
     status = VMCloneReplicaStatus.model_validate(document.get("status") or {})
     return ReplicaView(
         name=document["metadata"]["name"],
@@ -63,9 +155,36 @@ def view_of(document: Document) -> ReplicaView:
         uid=document["metadata"]["uid"],
         deleting=is_deleting(document),
         provisioned=is_true(status.conditions, "Provisioned"),
-        missing=is_true(status.conditions, "Drifted"),
+        missing=_drifted(status, DriftKind.MISSING),
+        reconfigured=_drifted(status, DriftKind.RECONFIGURED),
         frozen_point=status.intent.frozen_point if status.intent is not None else "",
+        independent=_independent(status),
+        ready=is_true(status.conditions, "Ready"),
+        current=is_current(document["spec"].get("revision", ""), revision),
+        marked=annotation(document, "remove") == "true",
+        created=document["metadata"].get("creationTimestamp", ""),
     )
+
+
+def _independent(status: VMCloneReplicaStatus) -> bool:
+    full = status.intent is not None and status.intent.copy_ == DiskCopy.FULL.value
+    return full and is_true(status.conditions, "Provisioned")
+
+
+def _drifted(status: VMCloneReplicaStatus, kind: DriftKind) -> bool:
+    found = find(status.conditions, "Drifted")
+    return found is not None and found.status == "True" and found.reason == kind
+
+
+def _drift_told(
+    conditions: tuple[Condition, ...], reports: Sequence[summary.ReplicaReport], writer: ConditionWriter
+) -> tuple[Condition, ...]:
+    """Return the conditions with that of the replicas that drifted, the first one's reason for all."""
+    found = [(r.session, c) for r in reports if not r.deleting and (c := find(r.status.conditions, "Drifted"))]
+    if not found:
+        return without(conditions, "Drifted")
+    message = "; ".join(f"{session}: {condition.message}" for session, condition in found[:3])
+    return writer.put(conditions, "Drifted", status=True, reason=found[0][1].reason, message=message)
 
 
 def _with_ordinals(points: Sequence[FrozenPointStatus], views: Sequence[ReplicaView]) -> tuple[FrozenPointStatus, ...]:
@@ -74,11 +193,12 @@ def _with_ordinals(points: Sequence[FrozenPointStatus], views: Sequence[ReplicaV
     )
 
 
-def _report(document: Document) -> summary.ReplicaReport:
+def _report(document: Document, revision: str) -> summary.ReplicaReport:
     return summary.ReplicaReport(
         ordinal=document["spec"]["ordinal"],
         session=document["spec"]["session"],
         uid=document["metadata"]["uid"],
         deleting=is_deleting(document),
         status=VMCloneReplicaStatus.model_validate(document.get("status") or {}),
+        current=is_current(document["spec"].get("revision", ""), revision),
     )

@@ -13,9 +13,13 @@ from vmclone_operator.api.backend import CloneBackendSpec
 from vmclone_operator.api.base import AllowedNamespaces
 from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec
+from vmclone_operator.domain.backend import Mode
 from vmclone_operator.domain.grants import allows, needs_labels
-from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.steps import Blocker
+from vmclone_operator.engine import session_source
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.session_source import SessionSource
+from vmclone_operator.homecopy.scrub import scrub_refusal
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 Read = Callable[[Key], Awaitable[Document | None]]
@@ -29,7 +33,16 @@ class Consent:
     source: CloneSourceSpec | None = None
     backend: CloneBackendSpec | None = None
     backend_name: str = ""
+    """Where the clones go."""
+    source_backend: str = ""
+    """Where the source is."""
     mode: str = ""
+    image: str = ""
+    """Mode Clean: the golden image at that backend."""
+    origin: SessionSource | None = None
+    """The clone that is the source, when a session is."""
+    clone_source: str = ""
+    """The CloneSource whose word counts."""
 
 
 async def check(engine: Engine, vmclone: Document, *, live: bool = False) -> Consent:
@@ -44,32 +57,92 @@ async def check(engine: Engine, vmclone: Document, *, live: bool = False) -> Con
 async def _resolve(engine: Engine, vmclone: Document, read: Read) -> Consent:
     spec = VMCloneSpec.model_validate(vmclone["spec"])
     namespace = vmclone["metadata"]["namespace"]
-    document = await read(Key(Kind.SOURCE, "", spec.source.name))
-    source = None if document is None else CloneSourceSpec.model_validate(document["spec"])
-    if source is None or not await _granted(read, source.allowed_namespaces, namespace):
-        return Consent(blocker=await _no_source(engine, read, spec.source.name, namespace, exists=source is not None))
-    name = source.backend.name
-    if spec.backend is not None and spec.backend.name != name:
-        message = f"spec.backend is {spec.backend.name}, but mode Disk stays on {name}; write that or leave it out"
-        return Consent(blocker=Blocker(reason="BackendMismatch", message=message), source=source)
+    allowed = await _source(engine, vmclone, spec, read)
+    source, origin, root = allowed.source, allowed.origin, allowed.clone_source
+    if source is None or allowed.blocker is not None:
+        return allowed
+    mode = spec.mode or source.modes[0]
+    name = spec.backend.name if spec.backend is not None else source.backend.name
+    mismatch = _mismatch(source, mode, name)
+    if mismatch:
+        return Consent(blocker=Blocker(reason="BackendMismatch", message=mismatch), source=source)
     document = await read(Key(Kind.BACKEND, "", name))
     if document is None:
         message = f"CloneBackend {name} does not exist; ask the platform team to create it"
         return Consent(blocker=Blocker(reason="BackendNotReady", message=message), source=source)
     backend = CloneBackendSpec.model_validate(document["spec"])
-    mode = spec.mode or source.modes[0]
     blocker = None
     if not await _granted(read, backend.allowed_namespaces, namespace):
         message = f"CloneBackend {name} does not allow namespace {namespace}; ask the platform team"
         blocker = Blocker(reason="SourceNotGranted", message=message)
     elif mode not in source.modes:
-        message = (
-            f"mode {mode} is not allowed by CloneSource {spec.source.name}; write one of: {', '.join(source.modes)}"
-        )
+        message = f"mode {mode} is not allowed by CloneSource {root}; write one of: {', '.join(source.modes)}"
         blocker = Blocker(reason="ModeNotAllowed", message=message)
     else:
-        blocker = _over_limits(engine, vmclone, spec, source)
-    return Consent(blocker=blocker, source=source, backend=backend, backend_name=name, mode=mode)
+        blocker = _over_limits(engine, vmclone, spec.replicas, root, source) or _scrub_refused(source, mode, root)
+    return Consent(
+        blocker=blocker,
+        source=source,
+        backend=backend,
+        backend_name=name,
+        source_backend=source.backend.name,
+        mode=mode,
+        image=_images(source).get(name, "") if mode == Mode.CLEAN.value else "",
+        origin=origin,
+        clone_source=root,
+    )
+
+
+def _scrub_refused(source: CloneSourceSpec, mode: str, name: str) -> Blocker | None:
+    """Return what of the owner's scrub cannot be sent to a guest: nothing is made that could not be scrubbed."""
+    problem = scrub_refusal(source) if mode == Mode.DISK.value else ""
+    return Blocker(reason="SourceUnhealthy", message=f"CloneSource {name}: {problem}") if problem else None
+
+
+async def _source(engine: Engine, vmclone: Document, spec: VMCloneSpec, read: Read) -> Consent:
+    """Return the source alone, or why this namespace has none: its owner's word, as it stands for a clone as well."""
+    namespace = vmclone["metadata"]["namespace"]
+    origin = await session_source.find(engine, read, vmclone) if spec.source.session else None
+    if spec.source.session and origin is None:
+        return Consent(blocker=await _no_source(engine, read, f"session {spec.source.session}", namespace))
+    root = origin.clone_source if origin is not None else spec.source.name
+    document = await read(Key(Kind.SOURCE, "", root))
+    source = None if document is None else CloneSourceSpec.model_validate(document["spec"])
+    if source is None or not await _granted(read, source.allowed_namespaces, namespace):
+        return Consent(blocker=await _no_source(engine, read, root, namespace, exists=source is not None))
+    if origin is None:
+        return Consent(source=source, clone_source=root)
+    refused = _session_refused(source, origin)
+    return Consent(blocker=refused, source=origin.narrowed(source), origin=origin, clone_source=root)
+
+
+def _session_refused(root: CloneSourceSpec, origin: SessionSource) -> Blocker | None:
+    """Return why the owner of the root, or the clone's state, forbids to clone it."""
+    if not root.clone_of_clones or Mode.DISK.value not in root.modes:
+        message = (
+            f"CloneSource {origin.clone_source} does not allow that its clones are cloned (cloneOfClones, mode Disk);"
+            " clone the source itself, or ask the platform team"
+        )
+        return Blocker(reason="ModeNotAllowed", message=message)
+    if not origin.ready:
+        message = f"session {origin.session} is not Ready; it is cloned once it is"
+        return Blocker(reason="SourceUnhealthy", message=message, retrying=True)
+    return None
+
+
+def _images(source: CloneSourceSpec) -> dict[str, str]:
+    return {image.backend: image.volume for image in source.images}
+
+
+def _mismatch(source: CloneSourceSpec, mode: str, backend: str) -> str:
+    """Return why clones of this mode cannot go to a backend, empty when they can."""
+    if mode == Mode.CLEAN.value and Mode.CLEAN.value in source.modes:
+        granted = sorted(_images(source))
+        if backend not in granted:
+            return f"the source grants no image for backend {backend}; write one of: {', '.join(granted)}"
+    elif backend != source.backend.name:
+        return f"spec.backend is {backend}, but mode Disk stays on {source.backend.name}; write that or leave it out"
+    return ""
 
 
 async def _granted(read: Read, allowed: AllowedNamespaces | None, namespace: str) -> bool:
@@ -80,7 +153,7 @@ async def _granted(read: Read, allowed: AllowedNamespaces | None, namespace: str
     return allows(allowed, namespace, labels)
 
 
-async def _no_source(engine: Engine, read: Read, name: str, namespace: str, *, exists: bool) -> Blocker:
+async def _no_source(engine: Engine, read: Read, name: str, namespace: str, *, exists: bool = False) -> Blocker:
     """Name what this namespace may use, never what others may: a source that is not granted looks like none."""
     usable = []
     for document in engine.cache.all(Kind.SOURCE):
@@ -88,6 +161,7 @@ async def _no_source(engine: Engine, read: Read, name: str, namespace: str, *, e
         allowed = None if grant is None else AllowedNamespaces.model_validate(grant)
         if await _granted(read, allowed, namespace):
             usable.append(document["metadata"]["name"])
+    usable += [f"session {session}" for session in session_source.usable_sessions(engine, namespace)]
     hint = (
         f"it may use: {', '.join(sorted(usable)[:20])}"
         if usable
@@ -97,21 +171,23 @@ async def _no_source(engine: Engine, read: Read, name: str, namespace: str, *, e
     return Blocker(reason=reason, message=f"source {name} is not there for namespace {namespace}; {hint}")
 
 
-def _over_limits(engine: Engine, vmclone: Document, spec: VMCloneSpec, source: CloneSourceSpec) -> Blocker | None:
+def _over_limits(
+    engine: Engine, vmclone: Document, replicas: int, root: str, source: CloneSourceSpec
+) -> Blocker | None:
     limit = source.limits.max_replicas_per_clone
-    if spec.replicas > limit:
-        message = f"spec.replicas is {spec.replicas}; CloneSource {spec.source.name} allows {limit} in one VMClone"
+    if replicas > limit:
+        message = f"spec.replicas is {replicas}; CloneSource {root} allows {limit} in one VMClone"
         return Blocker(reason="QuotaExceeded", message=message)
     others = [
         other
         for other in engine.cache.all(Kind.VMCLONE)
         if other["metadata"]["uid"] != vmclone["metadata"]["uid"]
-        and (other["spec"].get("source") or {}).get("name") == spec.source.name
+        and session_source.root_of(engine.cache, other) == root
     ]
     held = sum(len(engine.cache.replicas_of(other["metadata"]["uid"])) for other in others)
-    if held + spec.replicas > source.limits.max_clones:
+    if held + replicas > source.limits.max_clones:
         message = (
-            f"{spec.replicas} more clones of {spec.source.name} beside {held} of other VMClones"
+            f"{replicas} more clones of {root} beside {held} of other VMClones"
             f" exceed its limit of {source.limits.max_clones}; lower spec.replicas or ask the platform team"
         )
         return Blocker(reason="QuotaExceeded", message=message)

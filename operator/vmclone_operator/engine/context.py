@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from vmclone_operator.api import FINALIZER
-from vmclone_operator.domain.backend import BackendSession
+from vmclone_operator.domain.backend import BackendSession, Capabilities, ObservedClone
 from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.copy_jobs import CopyJobs
 from vmclone_operator.engine.own_writes import OwnWrites
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.engine.wakeups import concerned, lost, saw
+from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
 
@@ -36,8 +38,22 @@ class Engine:
     """Monotonic seconds."""
     now: Callable[[], datetime]
     new_token: Callable[[], str]
+    pods: PodSettings
+    """The operator's own namespace, and what the pods of home copies are made of."""
     passes_per_backend: int = 8
     """Replica passes that may be at one backend at a time: half of the workers."""
+    copy_turns: dict[str, set[str]] = field(default_factory=dict)
+    """Which incarnations were given a turn at a source and may not show it in their ledger yet."""
+    orphans: dict[str, tuple[ObservedClone, ...]] = field(default_factory=dict)
+    """By backend, the VMs of ours that belonged to nobody at the last look; without an entry nobody looked yet."""
+    leftover_jobs: tuple[str, ...] = ()
+    """The Jobs of home copies that belonged to nobody at the last look."""
+    compared: dict[str, float] = field(default_factory=dict)
+    """When each backend's list was last asked for."""
+    looked_at: float = 0
+    """Until when daily looks were given out, in Unix seconds."""
+    thorough: set[Key] = field(default_factory=set)
+    """The replicas whose next pass is the full look of the day."""
     heard: dict[Kind, float] = field(default_factory=dict)
     """When an event or a live list last said how the objects of a kind are."""
     _live: dict[Key, tuple[float, Document | None]] = field(default_factory=dict)
@@ -49,6 +65,11 @@ class Engine:
     def timestamp(self) -> str:
         """Return the time as conditions write it."""
         return stamp_time(self.now())
+
+    @property
+    def copies(self) -> CopyJobs:
+        """The Jobs of home copies."""
+        return CopyJobs(cluster=self.cluster, settings=self.pods)
 
     def hear(self, kind: Kind) -> None:
         """Remember that news of a kind came now."""
@@ -77,11 +98,22 @@ class Engine:
     def lost(self, kind: Kind, document: Document) -> None:
         """Forget an object that is gone, and wake whoever may now go on."""
         lost(self.cache, self.queue, kind, document)
-        self._written.pop(document["metadata"]["uid"], None)
+        uid = document["metadata"]["uid"]
+        self._written.pop(uid, None)
+        self.thorough.discard(key_of(kind, document))
+        self._written.pop(f"{uid}/copy", None)
+        for turns in self.copy_turns.values():
+            turns.discard(uid)
+        if self.cache.get(key_of(kind, document)) is None:
+            self.queue.forget(key_of(kind, document))
 
     async def session(self, backend: str) -> BackendSession:
         """Return the session of a CloneBackend by its name; raises what `Sessions.get` does."""
         return await self.sessions.get(self.cache.get(Key(Kind.BACKEND, "", backend)), backend)
+
+    async def capabilities(self, backend: str) -> Capabilities:
+        """Return what a CloneBackend can do; raises what `Sessions.get` does."""
+        return await self.sessions.capabilities(self.cache.get(Key(Kind.BACKEND, "", backend)), backend)
 
     def newest(self, kind: Kind, document: Document) -> Document:
         """Return what is cached of this very object: one of the same name made since is another."""

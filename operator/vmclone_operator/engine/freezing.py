@@ -13,7 +13,14 @@ from datetime import timedelta
 
 from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, Operation, OperationState, Owner
-from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady, CloneError, CloneFailed, RetryLater
+from vmclone_operator.domain.errors import (
+    ActionNeeded,
+    AgentNotReady,
+    CloneError,
+    CloneFailed,
+    FrozenPointInUse,
+    RetryLater,
+)
 from vmclone_operator.domain.rollout import ReplicaView, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
 
@@ -42,6 +49,8 @@ class Freezer:
     owner: Owner
     backend: str
     consistency: Consistency
+    image: str = ""
+    """Mode Clean: the golden image that is copied instead; the source is not touched."""
 
     def intend(self, points: Points, source_id: str) -> Points:
         """Return the points with a new intent."""
@@ -65,7 +74,7 @@ class Freezer:
         if point.frozen_time:
             return await self._follow(points, point)
         async with self.engine.source_gate(self.backend, point.source_id):
-            if found_open:
+            if found_open and not self.image:
                 await self._thaw(point.source_id)
             if not may_begin:
                 return FreezeStep(points=points)
@@ -75,10 +84,20 @@ class Freezer:
         with suppress(AgentNotReady):  # a silent agent can not be asked; the guest's own watchdog thaws
             await self.session.thaw(source_id)
 
-    async def release(self, points: Points, replicas: Sequence[ReplicaView]) -> FreezeStep:
-        """Remove one frozen point that nothing needs any more."""
+    async def release(self, points: Points, replicas: Sequence[ReplicaView], *, orphans: bool) -> FreezeStep:
+        """Remove one frozen point that nothing needs any more; said first, for half of one is nothing to clone from.
+
+        One that VMs stand on which are nobody's any more stays as long as they do; without `orphans` there are none.
+        """
         for point in releasable(points, replicas):
-            return await self._drop(points, point, None)
+            if not point.release_time:
+                marked = _replaced(points, point, {"release_time": self.engine.timestamp()})
+                return FreezeStep(points=marked, again_seconds=0)
+            try:
+                return await self._drop(points, point, None)
+            except FrozenPointInUse:
+                if not orphans:
+                    raise
         return FreezeStep(points=points)
 
     async def _freeze(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
@@ -88,6 +107,7 @@ class Freezer:
             vmclone_uid=self.owner.vmclone_uid,
             source_id=point.source_id,
             consistency=self.consistency,
+            image=self.image,
         )
         try:
             frozen = await self.session.freeze(intent)

@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from vmclone_operator.api.vmclone import FrozenPointStatus, SourceStatus, VMCloneSpec, VMCloneStatus
-from vmclone_operator.domain.backend import BackendSession, Consistency, Owner, SourceInfo
-from vmclone_operator.domain.errors import PreflightFailed
-from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.backend import BackendSession, Consistency, DiskCopy, Owner, Power, SourceInfo
+from vmclone_operator.domain.errors import CloneError, PreflightFailed
 from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_point, waits_for_clone
+from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import consent
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.freezing import Freezer
+from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower
+from vmclone_operator.engine.source_vm import described
 from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class FrozenPass:
     spec: VMCloneSpec
     found: consent.Consent
     views: Sequence[ReplicaView]
+    wanted: int
     commit: Commit
 
     async def run(self, status: VMCloneStatus, blocker: Blocker | None) -> tuple[VMCloneStatus, float | None]:
@@ -49,7 +52,23 @@ class FrozenPass:
             if self._copied_elsewhere(status.frozen_points):
                 return status, 1.0
             may_begin = may_begin and await self._may_freeze_live()
+            if may_begin and self.spec.source_power == "StopForClone" and not self.found.image:
+                status, off = await self._power.ensure(status, Power.OFF)
+                if not off:
+                    return status, AGAIN_SECONDS
         return await self._advance(status, freezer, may_begin=may_begin, found_open=found_open)
+
+    def _expected(self) -> Sequence[ReplicaView]:
+        """Return the replicas, and one that stands for those to come: until then the newest point stays."""
+        staying = [view for view in self.views if not view.deleting]
+        replaces = self.spec.rollout.update == "Recreate" and any(not view.current for view in staying)
+        if len(staying) >= self.wanted and not replaces:
+            return self.views
+        return [*self.views, ReplicaView(name="", ordinal=0, uid="")]
+
+    @property
+    def _power(self) -> SourcePower:
+        return SourcePower(engine=self.engine, document=self.document, spec=self.spec, commit=self.commit)
 
     def _freezer(self, session: BackendSession, backend: str) -> Freezer:
         return Freezer(
@@ -58,6 +77,7 @@ class FrozenPass:
             owner=Owner(instance=self.engine.instance, vmclone_uid=self.document["metadata"]["uid"]),
             backend=backend,
             consistency=Consistency(self.spec.disk.consistency),
+            image=self.found.image,
         )
 
     async def _advance(
@@ -65,7 +85,11 @@ class FrozenPass:
     ) -> tuple[VMCloneStatus, float | None]:
         step = await freezer.advance(status.frozen_points, may_begin=may_begin, found_open=found_open)
         if step.points == status.frozen_points and step.again_seconds is None:
-            step = await freezer.release(status.frozen_points, self.views)
+            step = await freezer.release(
+                status.frozen_points, self._expected(), orphans=self.spec.deletion.on_scale_down == "Orphan"
+            )
+        if len(_complete(step.points)) > len(_complete(status.frozen_points)):
+            await self._release_strays(freezer)
         if step.points != status.frozen_points:
             status = await self.commit(status.model_copy(update={"frozen_points": step.points}))
             place = str(key_of(Kind.VMCLONE, self.document))
@@ -74,30 +98,68 @@ class FrozenPass:
             raise step.problem
         return status, step.again_seconds
 
+    async def _release_strays(self, freezer: Freezer) -> None:
+        """Remove what an operator that slept in mid-freeze made under a token that was given up meanwhile.
+
+        What is not one is read live: this operator may be the one that slept.
+        """
+        live = await self.engine.cluster.get(key_of(Kind.VMCLONE, self.document))
+        if live is None or live["metadata"]["uid"] != self.document["metadata"]["uid"]:
+            return
+        kept = {p.id for p in VMCloneStatus.model_validate(live.get("status") or {}).frozen_points}
+        for token in await freezer.session.find_frozen(freezer.owner):
+            if token in kept:
+                continue
+            try:
+                await freezer.session.release_frozen(freezer.owner, token)
+            except CloneError as error:
+                log.warning("stray frozen point", extra={"token": token, "error": str(error)})
+
     async def _ensure_point(self, status: VMCloneStatus, session: BackendSession, freezer: Freezer) -> VMCloneStatus:
         """Keep the newest frozen point if it still exists and shows the source as it is; else intend another."""
         if self.found.source is None:
             return status
-        info = await session.describe_source(self.found.source.vm.name)
+        info = await described(self.engine, self.found)
+        fingerprint = info.fingerprint
+        if freezer.image:
+            fingerprint = (await session.describe_image(freezer.image)).fingerprint
         points = status.frozen_points
         if points:
             held = set(await session.find_frozen(freezer.owner))
             points = tuple(p for p in points if p.id in held)
         newest = newest_complete(points)
-        if newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, info.fingerprint):
-            await self._preflight(session, info)
+        if newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, fingerprint):
+            if not freezer.image:
+                await self._preflight(status, session, info)
             points = freezer.intend(points, info.source_id)
+            await self._say_again(info.name)
         if points == status.frozen_points:
             return status
         source = SourceStatus(
-            id=info.source_id, backend=freezer.backend, fingerprint=info.fingerprint, addresses=info.addresses
+            id=info.source_id,
+            backend=freezer.backend,
+            clone_source=self.found.clone_source,
+            fingerprint=fingerprint,
+            addresses=info.addresses,
         )
         return await self.commit(status.model_copy(update={"frozen_points": points, "source": source}))
 
-    async def _preflight(self, session: BackendSession, info: SourceInfo) -> None:
+    async def _say_again(self, source: str) -> None:
+        """Say so when clones of one VMClone come from two points in time."""
+        waiting = sum(not view.provisioned and not view.deleting for view in self.views)
+        if any(view.provisioned for view in self.views):
+            note = (
+                f"{source} is frozen again for {waiting} replicas: what the others were made from is gone, or the"
+                " source is another one by now; their content is of another time"
+            )
+            await self.engine.events.post(Kind.VMCLONE, self.document, reason="FrozenAgain", action="Freeze", note=note)
+
+    async def _preflight(self, status: VMCloneStatus, session: BackendSession, info: SourceInfo) -> None:
         """Raise PreflightFailed with all findings, before the source is touched."""
         replicas = sum(not view.provisioned and not view.deleting for view in self.views)
-        findings = await session.preflight(info, replicas=replicas)
+        findings = await session.preflight(
+            info, replicas=replicas, pool=self.spec.disk.pool or "", full=status.copy_.actual == DiskCopy.FULL.value
+        )
         if findings:
             raise PreflightFailed("; ".join(findings))
 
@@ -106,6 +168,8 @@ class FrozenPass:
 
         A backend may know only how the source's last copy ended, not whose it was; so none begins before that is told.
         """
+        if self.found.image:
+            return False
         mine = self.document["metadata"]["uid"]
         wanted = open_point(points)
         for other in self.engine.cache.all(Kind.VMCLONE):
@@ -120,7 +184,8 @@ class FrozenPass:
         live = await self.engine.live(key_of(Kind.VMCLONE, self.document))
         if live is None or is_deleting(live) or live["metadata"]["uid"] != self.document["metadata"]["uid"]:
             return False
-        if VMCloneSpec.model_validate(live["spec"]).paused:
+        wish = VMCloneSpec.model_validate(live["spec"])
+        if wish.paused or wish.plan.mode == "DryRun":
             return False
         return (await consent.check(self.engine, live, live=True)).blocker is None
 
@@ -128,3 +193,7 @@ class FrozenPass:
 def _not_yet_frozen(points: Sequence[FrozenPointStatus]) -> bool:
     point = open_point(points)
     return point is not None and not point.frozen_time
+
+
+def _complete(points: Sequence[FrozenPointStatus]) -> list[FrozenPointStatus]:
+    return [point for point in points if point.completion_time]

@@ -39,6 +39,9 @@ class Wakeable(Protocol):
     def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:
         """Have the key worked on after a while."""
 
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a key that no longer exists."""
+
 
 class PassFailed(Exception):  # noqa: N818  - named for what happened
     """A pass could not finish for a cause it has reported; the key backs off.

@@ -6,9 +6,12 @@ goes up to the queue, loud.
 
 from __future__ import annotations
 
-from vmclone_operator.domain.conditions import Progress
+import logging
+from dataclasses import replace
+
+from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
-from vmclone_operator.domain.plan import Decision, Do, Step
+from vmclone_operator.domain.steps import CopyNews, Decision, Do, Step
 from vmclone_operator.engine import admin_pass, teardown
 from vmclone_operator.engine.clone_pass import ClonePass
 from vmclone_operator.engine.context import Engine, is_deleting
@@ -17,6 +20,8 @@ from vmclone_operator.engine.replica import Replica, read_replica, reported
 from vmclone_operator.engine.replica_pass import ReplicaPass
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
+
+log = logging.getLogger(__name__)
 
 _STALLED_SECONDS = 30.0
 
@@ -33,6 +38,7 @@ async def reconcile(engine: Engine, key: Key) -> float | None:
     except Unavailable as error:
         raise PassFailed(str(error), limit=30) from error
     except Refused as error:
+        log.error("the API server refuses a request", extra={"object": str(key), "error": str(error)})  # noqa: TRY400
         raise PassFailed(str(error), after=_STALLED_SECONDS) from error
 
 
@@ -123,7 +129,11 @@ async def _tell_replica(engine: Engine, replica: Replica, error: CloneError) -> 
     status = replica.status
     current = next((s for s in Step if s.value == _open_step(replica)), Step.RESERVE)
     progress = Progress.WORKING if isinstance(error, RetryLater) else Progress.STALLED
-    decision = Decision(do=Do.NOTHING, step=current, reason=error.reason, message=str(error), progress=progress)
+    decision = Decision(
+        do=Do.NOTHING, step=current, reason=error.reason, message=str(error), progress=progress, failed=True
+    )
+    if status.operation is not None and status.operation.refresh and is_true(status.conditions, "Ready"):
+        decision = replace(decision, step=Step.READY, progress=Progress.SETTLED, copy=CopyNews())  # it is in use
     generation = document["metadata"].get("generation", 1)
     changed = reported(status, decision, generation=generation, now=engine.timestamp())
     await engine.write_status(Kind.REPLICA, document, dumped(changed))

@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmclone_operator.api import API_VERSION
-from vmclone_operator.api.replica import StepStatus, VMCloneReplicaSpec, VMCloneReplicaStatus
+from vmclone_operator.api.disk import ReplicaDiskSpec
+from vmclone_operator.api.replica import IntentStatus, StepStatus, VMCloneReplicaSpec, VMCloneReplicaStatus
+from vmclone_operator.api.template import CloudInitSpec, TemplateSpec
+from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import CloneIntent, Seed, Stamp
-from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, printable
-from vmclone_operator.domain.plan import Decision, Step
+from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode, Power, Seed, Shape, Stamp
+from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, is_true, printable
+from vmclone_operator.domain.revision import revision_of, user_disk, user_template
+from vmclone_operator.domain.steps import WAITING, Decision, Step
+from vmclone_operator.domain.units import bytes_of
 from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
 from vmclone_operator.engine.wakeups import parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
+
+LEFT_BEHIND = "vmclone.dev/left-behind"
+"""Label of a replica that is scaled down and whose VM stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,22 +44,58 @@ class Replica:
         return VMCloneReplicaStatus.model_validate(self.document.get("status") or {})
 
     @property
+    def power(self) -> Power:
+        """Return how the clone is to be delivered."""
+        return Power(self.spec.template.power) if self.spec.template is not None else Power.ON
+
+    def cloud_init(self, wish: TemplateSpec) -> CloudInitSpec | None:
+        """Return the user's cloud-config: of its own template, or of the wish if it was made before there were any."""
+        if not self.spec.revision:
+            return wish.cloud_init
+        return self.spec.template.cloud_init if self.spec.template is not None else None
+
+    @property
+    def shape(self) -> Shape:
+        """Return what the clone has beside its disks, where that differs from the source."""
+        template = self.spec.template or TemplateSpec()
+        return Shape(
+            cpus=template.cpus or 0,
+            memory_bytes=bytes_of(template.memory) if template.memory else 0,
+            networks=template.networks,
+        )
+
+    @property
     def vm_name(self) -> str:
         """Return the provider VM's name, computed anew."""
         return naming.vm_name(self.spec.session, self.stamp.incarnation)
 
-    def clone_intent(self, *, token: str, source_id: str, frozen_token: str) -> CloneIntent:
-        """Return the intent for the provider; only the token and the frozen point come from the ledger."""
+    def disk(self, wish: VMCloneSpec) -> ReplicaDiskSpec:
+        """Return how its disks are made: as the wish was when it was made, as its revision says."""
+        return self.spec.disk if self.spec.disk is not None else wish.disk
+
+    def clone_intent(
+        self, ledger: IntentStatus, *, source_id: str, mode: Mode, seed: Seed, pool: str = ""
+    ) -> CloneIntent:
+        """Return the intent for the provider; only the attempt and what it finished come from the ledger."""
         incarnation = self.stamp.incarnation
         return CloneIntent(
             stamp=self.stamp,
-            token=token,
+            token=ledger.token,
             vm_name=self.vm_name,
             uuid=naming.clone_uuid(incarnation),
             source_id=source_id,
-            frozen_token=frozen_token,
-            seed=Seed(instance_id=f"vmclone-{incarnation}", hostname=self.vm_name),
+            frozen_token=ledger.frozen_point,
+            seed=seed,
+            mode=mode,
+            copy=DiskCopy(ledger.copy_ or DiskCopy.LINKED),
+            pool=pool,
+            finished=ledger.finished,
+            shape=self.shape,
         )
+
+    def seed(self) -> Seed:
+        """Return what every clone's cloud-init is told."""
+        return Seed(instance_id=f"vmclone-{self.stamp.incarnation}", hostname=self.vm_name)
 
 
 def read_replica(document: Document, *, instance: str) -> Replica | None:
@@ -98,7 +142,13 @@ def new_replica(vmclone: Document, *, ordinal: int, session: str, backend: str) 
         "controller": True,
         "blockOwnerDeletion": True,
     }
+    wish = vmclone["spec"]
     spec = {"ordinal": ordinal, "session": session, "vmCloneUID": meta["uid"], "backend": backend}
+    spec["revision"] = revision_of(wish)
+    if user_template(wish):
+        spec["template"] = user_template(wish)
+    if user_disk(wish):
+        spec["disk"] = user_disk(wish)
     return {
         "metadata": {
             "namespace": meta["namespace"],
@@ -111,8 +161,9 @@ def new_replica(vmclone: Document, *, ordinal: int, session: str, backend: str) 
 
 
 def replica_labels(vmclone: Document, replica: Document) -> dict[str, str]:
-    """Return the labels that a replica of this VMClone bears."""
+    """Return the labels that a replica of this VMClone bears: the user's, and ours before them."""
     return {
+        **((vmclone["spec"].get("template") or {}).get("labels") or {}),
         "app.kubernetes.io/name": "vmclone",
         "app.kubernetes.io/component": "replica",
         "app.kubernetes.io/part-of": "vmclone",
@@ -127,10 +178,15 @@ def reported(status: VMCloneReplicaStatus, decision: Decision, *, generation: in
     """Return the status with state, steps and readiness as the decision says."""
     writer = ConditionWriter(generation=generation, now=now)
     ready = decision.step is Step.READY
+    conditions = status.conditions
+    if decision.step.condition and not is_true(conditions, decision.step.condition):
+        conditions = writer.put(
+            conditions, decision.step.condition, status=False, reason=decision.reason, message=decision.message
+        )
     state = Readiness(
         ready=ready,
-        reason=decision.reason,
-        message=decision.message,
+        reason="Ready" if ready else decision.reason,
+        message="ready" if ready else decision.message,
         progress=Progress.SETTLED if ready else decision.progress,
         step=decision.step.value,
     )
@@ -138,11 +194,22 @@ def reported(status: VMCloneReplicaStatus, decision: Decision, *, generation: in
         update={
             "observed_generation": generation,
             "state": _state(decision),
-            "percent": decision.step.percent,
+            "percent": _percent(decision, status.steps),
             "steps": advanced(status.steps, decision, now=now),
-            "conditions": writer.put_readiness(status.conditions, state),
+            "conditions": writer.put_readiness(conditions, state),
         }
     )
+
+
+def _percent(decision: Decision, steps: tuple[StepStatus, ...]) -> int:
+    """Return how far the replica is; a copy takes what lies between its step and the next."""
+    if decision.step is Step.CLONE:
+        copied = next((step.percent for step in steps if step.name == Step.CLONE.value), 0)
+        return Step.CLONE.percent + (Step.BOOT.percent - Step.CLONE.percent) * copied // 100
+    if decision.step is not Step.HOME_COPY or decision.copy is None:
+        return decision.step.percent
+    span = Step.VERIFY.percent - Step.HOME_COPY.percent
+    return Step.HOME_COPY.percent + span * decision.copy.percent // 100
 
 
 def _state(decision: Decision) -> str:
@@ -161,20 +228,52 @@ def advanced(steps: tuple[StepStatus, ...], decision: Decision, *, now: str) -> 
         old = known.get(step.value) or StepStatus(name=step.value, state="Running", start_time=now)
         if ready or order.index(step) < order.index(decision.step):
             done = old.completion_time or now
-            result.append(old.model_copy(update={"state": "Done", "completion_time": done, "message": ""}))
+            whole = 100 if old.percent else 0
+            update = {"state": "Done", "completion_time": done, "message": "", "percent": whole}
+            result.append(old.model_copy(update=update))
+            if decision.copy is not None and step is Step.HOME_COPY:
+                result[-1] = _refreshing(old, decision, now=now)
         elif step is decision.step:
-            result.append(_current(old, decision))
+            result.append(_current(_begun(old, decision, now=now), decision))
     return tuple(result)
 
 
+def _begun(old: StepStatus, decision: Decision, *, now: str) -> StepStatus:
+    """Return the step with its time begun anew if it has waited for a slot until now."""
+    return old.model_copy(update={"start_time": now}) if old.state == WAITING and not _waits(decision) else old
+
+
+def _waits(decision: Decision) -> bool:
+    return decision.step is Step.CLONE and decision.reason == "WaitingForSlot"
+
+
+def _refreshing(old: StepStatus, decision: Decision, *, now: str) -> StepStatus:
+    """Return the step of a home that is copied again into a clone that is ready."""
+    reopened = StepStatus(name=old.name, start_time=now, state="Running") if old.completion_time else old
+    return _current(reopened, decision)
+
+
+def _news(decision: Decision) -> dict[str, object]:
+    news = decision.copy
+    if news is None:
+        return {}
+    return {
+        "percent": news.percent,
+        "eta_seconds": news.eta_seconds,
+        "job": news.job,
+        "queue_position": news.position,
+    }
+
+
 def _current(old: StepStatus, decision: Decision) -> StepStatus:
-    stalled = decision.progress is Progress.STALLED
-    attempt = old.attempt + (1 if stalled and old.state != "Failed" else 0)
+    failed = decision.failed or decision.progress is Progress.STALLED
+    attempt = old.attempt + (1 if failed and old.state != "Failed" else 0)
     return old.model_copy(
         update={
-            "state": "Failed" if stalled else "Running",
+            "state": "Failed" if failed else WAITING if _waits(decision) else "Running",
             "completion_time": "",
             "attempt": attempt,
             "message": printable(decision.message, 256),
+            **_news(decision),
         }
     )

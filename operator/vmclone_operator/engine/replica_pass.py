@@ -8,24 +8,31 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
-from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
-from vmclone_operator.domain import guest
-from vmclone_operator.domain.backend import BackendSession, ObservedClone, Owner, Power
+from vmclone_operator.api.vmclone import FrozenPointStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner, Power
 from vmclone_operator.domain.conditions import is_true
-from vmclone_operator.domain.errors import AgentNotReady
-from vmclone_operator.domain.plan import BOOTING, Decision, Do, Situation, Step, decide
-from vmclone_operator.domain.rollout import has_turn, newest_complete
-from vmclone_operator.engine import consent
+from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
+from vmclone_operator.domain.home_copy import HomeSituation
+from vmclone_operator.domain.plan import Situation, booting, decide
+from vmclone_operator.domain.retry import past
+from vmclone_operator.domain.rollout import has_turn, point_to_clone_from
+from vmclone_operator.domain.steps import WAITING, Decision, Do, Step
+from vmclone_operator.domain.units import seconds_of
+from vmclone_operator.domain.wishes import dry_run_blocker
+from vmclone_operator.engine import consent, drifting
+from vmclone_operator.engine.attempts import Attempts
 from vmclone_operator.engine.cache import is_unfinished
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.home_pass import HomePart
+from vmclone_operator.engine.identity_pass import IdentityPart
+from vmclone_operator.engine.making import has_news
+from vmclone_operator.engine.queue import PassFailed
 from vmclone_operator.engine.replica import Replica, reported
 from vmclone_operator.engine.replica_steps import ReplicaSteps
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind
 
 log = logging.getLogger(__name__)
-
-_BOOT_LIMIT = timedelta(minutes=10)
 
 
 class ReplicaPass:
@@ -46,8 +53,8 @@ class ReplicaPass:
             self._replica = replace(self._replica, document=document)
         self._consent = await consent.check(self._engine, self._vmclone)
         situation = await self._gather()
-        decision = decide(situation)
-        status = self._replica.status
+        attempts = self._attempts
+        decision, status = attempts.held_back(decide(situation), attempts.heeded(self._replica.status))
         if decision.do is not Do.NOTHING:
             steps = ReplicaSteps(
                 engine=self._engine,
@@ -55,12 +62,22 @@ class ReplicaPass:
                 spec=self._spec,
                 session=self._session,
                 consent=self._consent,
+                home=self._home,
+                identity=self._identity,
             )
-            status = await steps.carry_out(decision.do, situation, status)
+            try:
+                status = await steps.carry_out(decision.do, situation, status)
+            except ActionNeeded as error:
+                told, status, wait = await attempts.given_up(error, decision, status)
+                await self._write(status, told)
+                raise PassFailed(str(error), after=wait, limit=wait) from error
+            status = attempts.carried_out(decision.do, status)
         if decision.do is Do.START_CLONE:
-            made = is_true(status.conditions, "Provisioned")
-            decision = BOOTING if made else replace(decision, again_seconds=2)  # made within the call: one write less
-        await self._write(status, decision)
+            made, more = is_true(status.conditions, "Provisioned"), has_news(self._replica.status, status)
+            decision = (
+                booting(situation.mode) if made else replace(decision, again_seconds=0 if more else 2)
+            )  # made within the call: one write less
+        await self._write(await drifting.told(self._engine, self._replica, status, situation), decision)
         return decision.again_seconds
 
     async def _gather(self) -> Situation:
@@ -68,59 +85,84 @@ class ReplicaPass:
         clones = await self._session.find_clones(
             Owner(instance=self._replica.stamp.instance, incarnation=self._incarnation)
         )
-        clone = clones[0] if clones else None
-        probe = await self._probe(clone, status)
-        known = self._siblings()
-        name = self._replica.vm_name
-        problems: tuple[str, ...] = ()
-        reason = ""
-        if probe is not None and probe.state_of(self._incarnation) is guest.IdentityState.DONE:
-            problems = guest.identity_problems(probe, token=self._incarnation, hostname=name, siblings=known)
-            reason = guest.identity_reason(probe, token=self._incarnation, hostname=name, siblings=known)
+        clone, provisioned = clones[0] if clones else None, is_true(status.conditions, "Provisioned")
+        probe = None if status.guest is not None else await self._identity.probe(clone)
+        found = await self._identity.findings(probe, self._sibling_documents())
         addresses = await self._addresses(clone, status)
-        points = VMCloneStatus.model_validate(self._vmclone.get("status") or {}).frozen_points
+        conflict = self._address_conflict(addresses)
+        known = bool(addresses or (status.guest is not None and status.guest.addresses))
         return Situation(
             incarnation=self._incarnation,
+            mode=self._mode,
             paused=self._spec.paused,
-            blocker=self._consent.blocker,
+            blocker=self._consent.blocker or dry_run_blocker(self._spec.plan.mode),
             turn=self._has_turn(),
             intent=status.intent,
-            frozen=newest_complete(points),
+            frozen=self._frozen_point(status),
             clone=clone,
-            provisioned=is_true(status.conditions, "Provisioned"),
+            foreign=await drifting.foreign_holder(self._session, self._incarnation)
+            if provisioned and clone is None
+            else "",
+            provisioned=provisioned,
             guest=status.guest,
             probe=probe,
             addresses=addresses,
-            address_conflict=self._address_conflict(addresses),
-            boot_overdue=self._boot_overdue(status),
-            problems=problems,
-            problem_reason=reason,
+            address_conflict=conflict,
+            boot_overdue=self._overdue(status, Step.BOOT, self._spec.timeouts.boot),
+            clone_overdue=self._overdue(status, Step.CLONE, self._spec.timeouts.clone),
+            power=self._replica.power,
+            delivered=bool(status.ready_time),
+            problems=found.problems,
+            problem_reason=found.reason,
+            warn_only=self._spec.identity.verify == "Warn",
+            scrub_outdated=found.outdated,
+            home=await self._home.situation(status, reachable=known and not conflict and _answers(clone))
+            if clone is not None and status.guest is not None
+            else HomeSituation(),
+        )
+
+    def _frozen_point(self, status: VMCloneReplicaStatus) -> FrozenPointStatus | None:
+        """Return what to clone from: while disks are finished, what they were copied from."""
+        points = VMCloneStatus.model_validate(self._vmclone.get("status") or {}).frozen_points
+        began = status.intent.frozen_point if status.intent is not None and status.intent.finished else ""
+        return point_to_clone_from(points, began)
+
+    @property
+    def _mode(self) -> Mode:
+        """Return the mode in use; status knows it while the source cannot be asked."""
+        status = VMCloneStatus.model_validate(self._vmclone.get("status") or {})
+        return Mode(self._consent.mode or status.mode or Mode.DISK.value)
+
+    @property
+    def _identity(self) -> IdentityPart:
+        return IdentityPart(
+            engine=self._engine,
+            replica=self._replica,
+            session=self._session,
+            spec=self._spec,
+            consent=self._consent,
+            mode=self._mode,
+        )
+
+    @property
+    def _home(self) -> HomePart:
+        return HomePart(
+            engine=self._engine,
+            replica=self._replica,
+            vmclone=self._vmclone,
+            spec=self._spec,
+            consent=self._consent,
         )
 
     @property
     def _incarnation(self) -> str:
         return self._replica.stamp.incarnation
 
-    async def _probe(self, clone: ObservedClone | None, status: VMCloneReplicaStatus) -> guest.GuestProbe | None:
-        """Ask the guest, while its answers still decide something."""
-        if (
-            clone is None
-            or not clone.complete
-            or not clone.agent
-            or clone.power is not Power.ON
-            or status.guest is not None
-        ):
-            return None
-        try:
-            answer = await self._session.guest_exec(self._replica.stamp, guest.PROBE)
-            return guest.parse_probe(answer.stdout)
-        except AgentNotReady:
-            return None
-
     async def _addresses(self, clone: ObservedClone | None, status: VMCloneReplicaStatus) -> tuple[str, ...]:
         if clone is None or not clone.agent or not clone.connected or status.guest is None:
             return ()
-        if status.guest.addresses and is_true(status.conditions, "Ready"):
+        known = status.guest.addresses and is_true(status.conditions, "Ready")
+        if known and self._replica.key not in self._engine.thorough:
             return ()
         try:
             return tuple(await self._session.guest_addresses(self._replica.stamp))
@@ -131,21 +173,6 @@ class ReplicaPass:
         mine = self._replica.key
         found = self._engine.cache.replicas_of(self._replica.stamp.vmclone_uid)
         return [d for d in found if d["metadata"]["name"] != mine.name]
-
-    def _siblings(self) -> Sequence[guest.KnownIdentity]:
-        found = []
-        for document in self._sibling_documents():
-            recorded = (document.get("status") or {}).get("guest") or {}
-            if recorded:
-                found.append(
-                    guest.KnownIdentity(
-                        name=document["metadata"]["name"],
-                        hostname=recorded.get("hostname", ""),
-                        machine_id_hash=recorded.get("machineIDHash", ""),
-                        ssh_host_keys=tuple(recorded.get("sshHostKeys", ())),
-                    )
-                )
-        return found
 
     def _address_conflict(self, addresses: Sequence[str]) -> str:
         source = VMCloneStatus.model_validate(self._vmclone.get("status") or {}).source
@@ -168,13 +195,19 @@ class ReplicaPass:
         everybody = self._engine.cache.unfinished(self._replica.spec.backend)
         return has_turn(me, [_order(d) for d in everybody if d is not self._replica.document], limit)
 
-    def _boot_overdue(self, status: VMCloneReplicaStatus) -> bool:
-        boot = next((s for s in status.steps if s.name == "Boot" and not s.completion_time), None)
-        if boot is None or not boot.start_time:
+    def _overdue(self, status: VMCloneReplicaStatus, step: Step, limit: str) -> bool:
+        """Return whether a step takes longer than it may; what waits for a slot has not begun."""
+        begun = next((s for s in status.steps if s.name == step.value and not s.completion_time), None)
+        if begun is None or not begun.start_time or begun.state == WAITING:
             return False
-        return self._engine.now() - datetime.fromisoformat(boot.start_time) > _BOOT_LIMIT
+        return self._engine.now() - datetime.fromisoformat(begun.start_time) > timedelta(seconds=seconds_of(limit))
+
+    @property
+    def _attempts(self) -> Attempts:
+        return Attempts(engine=self._engine, replica=self._replica, vmclone=self._vmclone, spec=self._spec)
 
     async def _write(self, status: VMCloneReplicaStatus, decision: Decision) -> None:
+        status = status.model_copy(update={"retry": past(status.retry, decision)})
         document = self._engine.newest(Kind.REPLICA, self._replica.document)
         now, generation = self._engine.timestamp(), document["metadata"].get("generation", 1)
         final = reported(status, decision, generation=generation, now=now)
@@ -189,9 +222,14 @@ class ReplicaPass:
         place = {"vmclone": f"{stamp.namespace}/{stamp.vmclone}", "ordinal": stamp.ordinal, "vm": self._replica.vm_name}
         log.info("replica", extra={**place, "step": status.state, "backend": self._replica.spec.backend})
         if status.state == Step.READY.value and status.guest is not None:
-            note = f"{self._replica.vm_name} is ready at {', '.join(status.guest.addresses)}"
+            where = f"at {', '.join(status.guest.addresses)}" if status.guest.addresses else "and switched off"
+            note = f"{self._replica.vm_name} is ready {where}"
             document = self._replica.document
             await self._engine.events.post(Kind.REPLICA, document, reason="Ready", action="Verify", note=note)
+
+
+def _answers(clone: ObservedClone) -> bool:
+    return clone.power is Power.ON and clone.agent
 
 
 def _order(document: Document) -> tuple[str, str]:

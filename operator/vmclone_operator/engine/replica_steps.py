@@ -7,21 +7,26 @@ written by the pass before.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vmclone_operator.api.replica import ClonedFromStatus, GuestStatus, IntentStatus, VMCloneReplicaStatus
+from vmclone_operator.api.replica import ClonedFromStatus, GuestStatus, ScrubStatus, VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
-from vmclone_operator.domain import guest, naming
-from vmclone_operator.domain.backend import BackendSession, OperationState, Power
-from vmclone_operator.domain.conditions import ConditionWriter
+from vmclone_operator.domain import guest
+from vmclone_operator.domain.backend import BackendSession, Mode, OperationState, Power, Seed
+from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneFailed, UserUnknown
-from vmclone_operator.domain.plan import Do, Situation
-from vmclone_operator.engine import consent
+from vmclone_operator.domain.plan import Situation
+from vmclone_operator.domain.steps import Do
+from vmclone_operator.engine import consent, making, seed_secret, user_data
 from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.home_pass import HomePart
+from vmclone_operator.engine.home_steps import HomeSteps
+from vmclone_operator.engine.identity_pass import IdentityPart
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 Act = Callable[["ReplicaSteps", Situation, VMCloneReplicaStatus], Awaitable[VMCloneReplicaStatus]]
+HomeAct = Callable[[HomeSteps, Situation, VMCloneReplicaStatus], Awaitable[VMCloneReplicaStatus]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +38,25 @@ class ReplicaSteps:
     spec: VMCloneSpec
     session: BackendSession
     consent: consent.Consent
+    home: HomePart
+    identity: IdentityPart
 
     async def carry_out(self, do: Do, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Carry out a decision."""
+        if do in _HOME_ACTS:
+            return await _HOME_ACTS[do](await self._home_steps(), situation, status)
         return await _ACTS[do](self, situation, status)
+
+    async def _home_steps(self) -> HomeSteps:
+        source = self.session
+        if self.consent.source_backend not in ("", self.replica.spec.backend):
+            source = await self.engine.session(self.consent.source_backend)
+        return HomeSteps(part=self.home, session=self.session, source_session=source)
 
     async def reserve(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Record names, ids and the attempt; the write that `run` does next makes it durable."""
         await self.engine.ensure_finalizer(Kind.REPLICA, self.replica.document)
-        intent = IntentStatus(
-            op="Clone",
-            token=self.engine.new_token(),
-            vm_name=self.replica.vm_name,
-            uuid=naming.clone_uuid(self.replica.stamp.incarnation),
-            frozen_point=situation.frozen.id if situation.frozen is not None else "",
-            recorded_time=self.engine.timestamp(),
-        )
+        intent = await making.new_attempt(self.engine, self.replica, self.spec, situation)
         return status.model_copy(update={"intent": intent})
 
     async def start_clone(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
@@ -58,19 +66,55 @@ class ReplicaSteps:
         if intent is None or frozen is None or not await self._still_wanted(vmclone, frozen.id):
             return status
         operation = await self.session.start_clone(
-            self.replica.clone_intent(token=intent.token, source_id=frozen.source_id, frozen_token=frozen.id)
+            self.replica.clone_intent(
+                intent,
+                source_id=frozen.source_id,
+                mode=situation.mode,
+                seed=await self._seed(situation.mode),
+                pool=self.replica.disk(self.spec).pool or "",
+            )
         )
-        if (await self.session.poll(operation)).state is OperationState.DONE:
+        progress = await self.session.poll(operation)
+        if progress.state is OperationState.DONE:
             return self._provisioned(status, operation.target, frozen.id, frozen.fingerprint)
-        return status
+        return making.followed(self.engine, status, progress)
+
+    async def _seed(self, mode: Mode) -> Seed:
+        """Return what cloud-init is told; in mode Clean with the clone's keys, which are made before it."""
+        if mode is Mode.DISK:
+            return self.replica.seed()
+        pair = await seed_secret.ensure_host_key(self.engine, self.replica.stamp.incarnation)
+        home = self.consent.source.home if self.consent.source is not None else None
+        return replace(
+            self.replica.seed(),
+            user=home.user if home else "",
+            authorized_keys=self._authorized_keys(),
+            host_key=pair.private,
+            host_public_key=pair.public,
+            extra=await user_data.read(
+                self.engine, self.replica.stamp.namespace, self.replica.cloud_init(self.spec.template)
+            ),
+        )
+
+    def _authorized_keys(self) -> tuple[str, ...]:
+        """Return the keys that may log in; raises UserUnknown when nobody says for whom."""
+        home = self.consent.source.home if self.consent.source is not None else None
+        keys = self.spec.access.authorized_keys or (home.authorized_keys if home else ())
+        if keys and home is None:
+            raise UserUnknown(
+                "spec.access.authorizedKeys are wanted, but the CloneSource names no home.user to give them to (or is"
+                " gone); ask the platform team"
+            )
+        return keys
 
     async def _still_wanted(self, vmclone: Document | None, frozen_id: str) -> bool:
         if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != self.replica.stamp.vmclone_uid:
             return False
         points = VMCloneStatus.model_validate(vmclone.get("status") or {}).frozen_points
-        if VMCloneSpec.model_validate(vmclone["spec"]).paused:
+        wish = VMCloneSpec.model_validate(vmclone["spec"])
+        if wish.paused or wish.plan.mode == "DryRun":
             return False
-        there = any(point.id == frozen_id and point.completion_time for point in points)
+        there = any(p.id == frozen_id and p.completion_time and not p.release_time for p in points)
         return there and (await consent.check(self.engine, vmclone, live=True)).blocker is None
 
     async def record_clone(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
@@ -105,25 +149,26 @@ class ReplicaSteps:
         await self.session.set_power(self.replica.stamp, Power.ON)
         return status
 
+    async def power_off(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+        """Switch the clone off: it is to be delivered so."""
+        await self.session.set_power(self.replica.stamp, Power.OFF)
+        return status
+
     async def release_network_wait(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Tell the boot not to wait for a network that a quarantined guest cannot have."""
         await self.session.guest_exec(self.replica.stamp, guest.RELEASE_NETWORK_WAIT)
         return status
 
-    async def reset_identity(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+    async def reset_identity(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Start the identity reset in the guest; it goes on by itself."""
-        home = self.consent.source.home if self.consent.source is not None else None
-        keys = self.spec.access.authorized_keys or (home.authorized_keys if home else ())
-        if keys and home is None:
-            raise UserUnknown(
-                "spec.access.authorizedKeys are wanted, but the CloneSource names no home.user to give them to (or is"
-                " gone); ask the platform team"
-            )
+        home, keys = self.consent.source.home if self.consent.source is not None else None, self._authorized_keys()
         command = guest.identity_command(
             token=self.replica.stamp.incarnation,
             hostname=self.replica.vm_name,
             user=home.user if home else "",
             authorized_keys=keys if home else (),
+            keep_host_key=situation.mode is Mode.CLEAN,
+            scrub=self.identity.scrub(),
         )
         answer = await self.session.guest_exec(self.replica.stamp, command)
         if answer.exit_code != 0:
@@ -138,14 +183,22 @@ class ReplicaSteps:
         identity = GuestStatus(
             hostname=probe.hostname, machine_id_hash=probe.machine_id_hash, ssh_host_keys=probe.ssh_host_keys
         )
+        proven = not situation.problems
+        told = "machine-id, host key and hostname were read back from the running guest"
         conditions = self._writer().put(
             status.conditions,
             "IdentityReset",
-            status=True,
-            reason="Verified",
-            message="machine-id, host key and hostname were read back from the running guest",
+            status=proven,
+            reason="Verified" if proven else situation.problem_reason,
+            message=told if proven else "; ".join(situation.problems),
         )
-        return status.model_copy(update={"guest": identity, "conditions": conditions})
+        scrub = self._scrubbed(probe) if situation.mode is Mode.DISK else None
+        return status.model_copy(update={"guest": identity, "conditions": conditions, "scrub": scrub})
+
+    def _scrubbed(self, probe: guest.GuestProbe) -> ScrubStatus:
+        report = probe.scrub
+        now = self.engine.timestamp() if not report.left else ""
+        return ScrubStatus(scope=report.scope, files=report.files, units_masked=report.units, verified_time=now)
 
     async def connect(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Set the links up."""
@@ -156,12 +209,15 @@ class ReplicaSteps:
         """Record the addresses; with that the replica is ready."""
         if status.guest is None:
             return status
-        writer = self._writer()
-        conditions = writer.put(
-            status.conditions, "HomeCopied", status=True, reason="FrozenWithDisk", message="the home came with the disk"
-        )
-        identity = status.guest.model_copy(update={"addresses": situation.addresses})
-        return status.model_copy(update={"guest": identity, "conditions": conditions})
+        conditions = status.conditions
+        if not is_true(conditions, "HomeCopied"):
+            reason, message = _WITHOUT_COPY[situation.mode]
+            conditions = self._writer().put(conditions, "HomeCopied", status=True, reason=reason, message=message)
+        if situation.mode is Mode.CLEAN:
+            await seed_secret.forget_host_key(self.engine, self.replica.stamp.incarnation)
+        identity = status.guest.model_copy(update={"addresses": situation.addresses or status.guest.addresses})
+        first = status.ready_time or self.engine.timestamp()
+        return status.model_copy(update={"guest": identity, "conditions": conditions, "ready_time": first})
 
     async def report_missing(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Say that the clone is gone; the VMClone pass removes this replica and makes it again."""
@@ -177,11 +233,23 @@ class ReplicaSteps:
         return ConditionWriter(generation=generation, now=self.engine.timestamp())
 
 
+_WITHOUT_COPY = {
+    Mode.DISK: ("FrozenWithDisk", "the home came with the disk"),
+    Mode.CLEAN: ("Skipped", "spec.homeCopy.policy is Skip"),
+}
+_HOME_ACTS: dict[Do, HomeAct] = {
+    Do.RESERVE_COPY: HomeSteps.reserve_copy,
+    Do.START_COPY: HomeSteps.start_copy,
+    Do.RECORD_COPY: HomeSteps.record_copy,
+    Do.STOP_COPY: HomeSteps.stop_copy,
+    Do.CLEAN_COPY: HomeSteps.clean_copy,
+}
 _ACTS: dict[Do, Act] = {
     Do.RESERVE: ReplicaSteps.reserve,
     Do.START_CLONE: ReplicaSteps.start_clone,
     Do.RECORD_CLONE: ReplicaSteps.record_clone,
     Do.POWER_ON: ReplicaSteps.power_on,
+    Do.POWER_OFF: ReplicaSteps.power_off,
     Do.RELEASE_NETWORK_WAIT: ReplicaSteps.release_network_wait,
     Do.RESET_IDENTITY: ReplicaSteps.reset_identity,
     Do.RECORD_IDENTITY: ReplicaSteps.record_identity,

@@ -6,26 +6,36 @@ that the informers keep are dropped by a live list.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from vmclone_operator.domain.backend import ObservedClone, Owner, Power
+from vmclone_operator.domain.daily import is_due
 from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.drifting import differs
 from vmclone_operator.engine.queue import Priority
+from vmclone_operator.engine.sweep import look_for_jobs, look_for_orphans
 from vmclone_operator.kube.cluster import ClusterError, Document, Kind, key_of
 
 log = logging.getLogger(__name__)
 
+LEAST_SECONDS = 10.0
+"""The shortest interval between two comparisons with a backend."""
+
 
 async def resync(engine: Engine) -> None:
-    """Enqueue what is unfinished and what differs from the backends' own lists."""
-    by_backend: defaultdict[str, list[Document]] = defaultdict(list)
-    for replica in engine.cache.all(Kind.REPLICA):
-        by_backend[replica["spec"].get("backend", "")].append(replica)
-    for name, replicas in by_backend.items():
-        await _compare(engine, name, replicas)
+    """Enqueue what is unfinished, what differs from the backends' own lists, and whose daily look is due."""
+    due = [name for name, interval in _intervals(engine).items() if interval is None]
+    await compare(engine, due)
+    try:
+        await look_for_jobs(engine)
+    except ClusterError as error:
+        log.warning("home copies not listed", extra={"error": str(error)})
+    _look_closer(engine)
     for kind in (Kind.BACKEND, Kind.SOURCE):
         for document in engine.cache.all(kind):
             engine.queue.add(key_of(kind, document), Priority.LOW)
@@ -50,10 +60,50 @@ async def relist(engine: Engine) -> None:
             engine.lost(kind, ghost)
 
 
+async def compare_due(engine: Engine) -> None:
+    """Compare with the backends whose own interval is over; the others wait for `resync`."""
+    now = engine.clock()
+    intervals = {name: interval for name, interval in _intervals(engine).items() if interval is not None}
+    await compare(
+        engine, [name for name, interval in intervals.items() if now - engine.compared.get(name, -interval) >= interval]
+    )
+
+
+async def compare(engine: Engine, backends: Collection[str]) -> None:
+    """Compare with these backends' lists, side by side: one that hangs holds up no other."""
+    if not backends:
+        return
+    replicas: defaultdict[str, list[Document]] = defaultdict(list)
+    for replica in engine.cache.all(Kind.REPLICA):
+        replicas[replica["spec"].get("backend", "")].append(replica)
+    await asyncio.gather(*(_compare(engine, name, replicas[name]) for name in backends))
+
+
+def _intervals(engine: Engine) -> dict[str, float | None]:
+    """Return every backend that is declared or used, with the seconds between comparisons where it has its own."""
+    found: dict[str, float | None] = dict.fromkeys(d["spec"].get("backend", "") for d in engine.cache.all(Kind.REPLICA))
+    for document in engine.cache.all(Kind.BACKEND):
+        interval = (document["spec"].get("drift") or {}).get("interval")
+        found[document["metadata"]["name"]] = None if interval is None else max(seconds_of(interval), LEAST_SECONDS)
+    return found
+
+
+def _look_closer(engine: Engine) -> None:
+    """Wake the replicas whose full look of the day falls between the last call and this one."""
+    since, engine.looked_at = engine.looked_at, engine.now().timestamp()
+    for document in engine.cache.all(Kind.REPLICA):
+        if since and is_due(document["metadata"]["uid"], since, engine.looked_at):
+            key = key_of(Kind.REPLICA, document)
+            engine.thorough.add(key)
+            engine.queue.add(key, Priority.LOW)
+
+
 async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -> None:
+    engine.compared[backend] = engine.clock()
     try:
         session = await engine.session(backend)
         clones = await session.find_clones(Owner(instance=engine.instance))
+        await look_for_orphans(engine, backend, session, clones)
     except (CloneError, ClusterError) as error:
         log.warning("backend not listed", extra={"backend": backend, "error": str(error)})
         return
@@ -65,7 +115,9 @@ async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -
 
 def _as_reported(replica: Document, clone: ObservedClone | None) -> bool:
     """Return whether the VM is as a ready replica's should be."""
-    settled = clone is not None and clone.complete and clone.power is Power.ON and clone.connected
+    delivered_off = ((replica["spec"].get("template") or {}).get("power")) == Power.OFF.value
+    right = clone is not None and (delivered_off or clone.power is Power.ON)
+    settled = clone is not None and clone.complete and right and clone.connected and not differs(replica, clone)
     return settled and _is_ready(replica) and not replica["metadata"].get("deletionTimestamp")
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.plan import Blocker
 from vmclone_operator.domain.rollout import session_conflicts
+from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.kube.cluster import Document
 
 Claim = tuple[str, bool, tuple[str, str]]

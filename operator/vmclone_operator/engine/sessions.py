@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vmclone_operator.api.backend import CloneBackendSpec
-from vmclone_operator.domain.backend import Backend, BackendConfig, BackendSession, Fence, Wake
+from vmclone_operator.domain.backend import Backend, BackendConfig, BackendSession, Capabilities, Fence, Wake
 from vmclone_operator.domain.errors import ActionNeeded, BackendUnreachable, CloneError, CredentialsInvalid
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
 
@@ -32,6 +32,7 @@ class _Open:
     version: tuple[str, ...]
     session: BackendSession
     checked_at: float
+    able: Capabilities | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +69,14 @@ class Sessions:
             except CloneError as error:
                 self._failed[name] = (spec_version, self.clock(), error)
                 raise
+
+    async def capabilities(self, backend: Document | None, name: str) -> Capabilities:
+        """Return what a CloneBackend can do; asked once for each connection. Raises what `get` does."""
+        session = await self.get(backend, name)
+        known = self._open[name]
+        if known.session is not session or known.able is None:
+            known.able = (await session.check()).capabilities
+        return known.able
 
     def _refuse_failed(self, name: str, spec_version: tuple[str, ...]) -> None:
         """Fail at once while the last attempt to connect is fresh: a dead host must not hold up N passes."""

@@ -14,16 +14,22 @@ from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, find
-from vmclone_operator.domain.errors import AgentNotReady, CloneError
+from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse
+from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
+from vmclone_operator.engine import copy_queue, seed_secret, source_power
 from vmclone_operator.engine.cache import owner_uid
 from vmclone_operator.engine.context import Engine, annotation, is_deleting
-from vmclone_operator.engine.replica import Replica
+from vmclone_operator.engine.replica import LEFT_BEHIND, Replica
+from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
+from vmclone_operator.homecopy.job_manifest import copy_name_of
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 _POLL_SECONDS = 1.0
 _REPLICAS_SECONDS = 10.0
+_BEING_REMOVED = "the clone is being removed"
+_WAITS_FOR_POD = "waits for the pod of Job "
 _WAY_OUT = "or set the annotation vmclone.dev/orphan-on-delete=true to leave it behind"
 
 
@@ -32,20 +38,88 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
     document = replica.document
     if FINALIZER not in document["metadata"].get("finalizers", []):
         return None
+    if find(replica.status.conditions, "Deleting") is None:
+        await _say(engine, Kind.REPLICA, document, "Removing", _BEING_REMOVED)
+    if not await _end_copies(engine, replica):
+        return _POLL_SECONDS
+    told = find(replica.status.conditions, "Deleting")
+    if told is not None and told.message.startswith(_WAITS_FOR_POD):
+        await _say(engine, Kind.REPLICA, document, "Removing", _BEING_REMOVED)
     if await _orphaned(engine, replica):
         return None
-    if find(replica.status.conditions, "Deleting") is None:
-        await _say(engine, Kind.REPLICA, document, "Removing", "the clone is being removed")
     try:
         session = await _session(engine, replica.spec.backend)
+        if await _left_behind(engine, replica, session):
+            await seed_secret.forget_host_key(engine, replica.stamp.incarnation)
+            await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
+            return None
         gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
     except CloneError as error:
         await _say(engine, Kind.REPLICA, document, error.reason, f"{error}; {_WAY_OUT}")
         raise
     if not gone:
         return _POLL_SECONDS
+    await seed_secret.forget_host_key(engine, replica.stamp.incarnation)
     await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
     return None
+
+
+async def _left_behind(engine: Engine, replica: Replica, session: BackendSession) -> bool:
+    """Make the VM nobody's if the wish says that it stays, and tell so; return whether it stands there now.
+
+    One that never was delivered is removed all the same: its disk may not be scrubbed yet.
+    """
+    if not await _stays(engine, replica):
+        return False
+    owner = Owner(instance=replica.stamp.instance, incarnation=replica.stamp.incarnation)
+    if any(not (clone.complete and clone.connected) for clone in await session.find_clones(owner)):
+        return False
+    await _let_no_copy_in(engine, replica)
+    if not await session.disown(replica.stamp):
+        return False
+    note = f"VM {replica.vm_name} stays at backend {replica.spec.backend} with its disks, and is nobody's from now on"
+    await engine.events.post(Kind.REPLICA, replica.document, reason="Orphaned", action="Delete", note=note)
+    return True
+
+
+async def _stays(engine: Engine, replica: Replica) -> bool:
+    """Return whether the VM outlives its replica: `onScaleDown` is marked on it, `onDelete` is asked of the wish."""
+    if (replica.document["metadata"].get("labels") or {}).get(LEFT_BEHIND) == "true":
+        return True
+    namespace = replica.stamp.namespace
+    owner = engine.cache.get(Key(Kind.VMCLONE, namespace, replica.stamp.vmclone))
+    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid:
+        return False
+    if VMCloneSpec.model_validate(owner["spec"]).deletion.on_delete != "Orphan":
+        return False
+    if is_deleting(owner):
+        return True
+    home = await engine.live(Key(Kind.NAMESPACE, "", namespace))  # it may remove replicas before their VMClone
+    return home is not None and is_deleting(home)
+
+
+async def _end_copies(engine: Engine, replica: Replica) -> bool:
+    """Remove what home copies of the clone made in the operator's namespace; true once nothing is left."""
+    incarnation, operation = replica.stamp.incarnation, replica.status.operation
+    names = await engine.copies.names_of(incarnation)
+    if operation is not None:
+        names.add(copy_name_of(incarnation, operation.token))
+    left = [name for name in sorted(names) if not await engine.copies.remove(name, incarnation)]
+    if left:
+        await _say(engine, Kind.REPLICA, replica.document, "Removing", f"{_WAITS_FOR_POD}{', '.join(left)}")
+        return False
+    copy_queue.give_back(engine, incarnation)
+    return True
+
+
+async def _let_no_copy_in(engine: Engine, replica: Replica) -> None:
+    """Take the key of a copy out of a VM that stays, if its guest answers; its private half is gone either way."""
+    operation = replica.status.operation
+    if operation is None or not operation.user:
+        return
+    with suppress(CloneError):  # whoever leaves a VM behind may do so because nothing answers any more
+        session = await _session(engine, replica.spec.backend)
+        await session.guest_exec(replica.stamp, end_copies(user=operation.user))
 
 
 async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
@@ -63,7 +137,7 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         await _say(engine, Kind.VMCLONE, vmclone, "WaitingForReplica", f"{len(replicas)} replicas are being removed")
         return _REPLICAS_SECONDS  # each one that goes wakes us before
     try:
-        if not await _release_frozen_points(engine, vmclone):
+        if not await _release_frozen_points(engine, vmclone) or not await source_power.put_back(engine, vmclone):
             return _POLL_SECONDS
     except CloneError as error:
         if annotation(vmclone, "orphan-on-delete") != "true":
@@ -88,14 +162,26 @@ async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:
             await session.thaw(point.source_id)
     for _ in range(2):
         for token in await session.find_frozen(owner):
-            if not await session.release_frozen(owner, token):
-                return False
+            try:
+                if not await session.release_frozen(owner, token):
+                    return False
+            except FrozenPointInUse as error:
+                await _leave_frozen_point(engine, vmclone, backend, error)
     return True
+
+
+async def _leave_frozen_point(engine: Engine, vmclone: Document, backend: str, error: FrozenPointInUse) -> None:
+    """Leave a frozen point to the orphans that stand on it; raises the error where there can be none."""
+    deletion = VMCloneSpec.model_validate(vmclone["spec"]).deletion
+    if "Orphan" not in (deletion.on_delete, deletion.on_scale_down):
+        raise error
+    note = f"a frozen point stays at backend {backend}, below VMs that were left there: {error}"
+    await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note)
 
 
 def _backend_by_source(engine: Engine, vmclone: Document) -> str:
     """Return the backend of the CloneSource, for a VMClone whose status was wiped."""
-    name = VMCloneSpec.model_validate(vmclone["spec"]).source.name
+    name = root_of(engine.cache, vmclone)
     source = engine.cache.get(Key(Kind.SOURCE, "", name))
     return "" if source is None else CloneSourceSpec.model_validate(source["spec"]).backend.name
 
@@ -111,6 +197,8 @@ async def _orphaned(engine: Engine, replica: Replica) -> bool:
     asked = [replica.document, *([owner] if owner is not None else [])]
     if not any(annotation(document, "orphan-on-delete") == "true" for document in asked):
         return False
+    await _let_no_copy_in(engine, replica)
+    await seed_secret.forget_host_key(engine, replica.stamp.incarnation)
     note = f"VM {replica.vm_name} is left at backend {replica.spec.backend}, with its disks and our stamp"
     await engine.events.post(
         Kind.REPLICA, replica.document, reason="Orphaned", action="Delete", note=note, warning=True

@@ -44,7 +44,8 @@ def concerned(cache: Cache, kind: Kind, document: Document) -> Iterator[Key]:
         yield from (key_of(Kind.REPLICA, replica) for replica in cache.replicas_of(document["metadata"]["uid"]))
     name = document["metadata"]["name"]
     for vmclone in cache.all(Kind.VMCLONE):
-        source = (vmclone["spec"].get("source") or {}).get("name", "")
+        told = (vmclone.get("status") or {}).get("source") or {}
+        source = (vmclone["spec"].get("source") or {}).get("name") or told.get("cloneSource", "")
         if kind is Kind.SOURCE and source == name:
             yield key_of(Kind.VMCLONE, vmclone)
         if kind is Kind.BACKEND and _backend_of(cache, source) == name:

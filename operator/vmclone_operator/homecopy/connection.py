@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from vmclone_operator.homecopy.bundle import REMOTE_COMMAND
 from vmclone_operator.homecopy.job import CopyJob, Transfer
-from vmclone_operator.homecopy.source.send import SSH_CONFIG
+from vmclone_operator.homecopy.source.send import SSH_CONFIG, cheapest_ciphers
 
 SOURCE = "vmclone-source"
 _AGENT_SECONDS = 10.0
@@ -39,7 +39,8 @@ def write_source_config(folder: Path, job: CopyJob, key: Path) -> None:
     shutil.copyfile(key, private)
     private.chmod(0o600)
     host = job.source
-    base = SSH_CONFIG.format(alias=SOURCE, folder=folder, address=host.address, port=host.port, user=host.user)
+    place = {"address": host.address, "port": host.port, "user": host.user}
+    base = SSH_CONFIG.format(alias=SOURCE, folder=folder, ciphers=cheapest_ciphers(), **place)
     dropped = (
         "IdentityFile",
         "ForwardAgent",

@@ -15,6 +15,8 @@ from typing import Any
 from vmclone_operator.homecopy.job import CopyJob, Transfer
 
 COMPONENT = "home-copy"
+INCARNATION_LABEL = "vmclone.dev/incarnation"
+SOURCE_LABEL = "vmclone.dev/source"
 TERMINATION_LOG = "/dev/termination-log"
 _GRACE_SECONDS = 30
 _MODULE = "vmclone_operator.homecopy.relay"
@@ -31,6 +33,8 @@ class CopyOwner:
     incarnation: str
     """The VMCloneReplica's uid."""
     attempt: int
+    source: str = ""
+    """Names the source VM over all CloneSources: copies of one source queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +47,19 @@ class PodSettings:
     memory_request: str = "64Mi"
     memory_limit: str = "512Mi"
     staging_size: str = "50Gi"
-    """The most that a staged copy may hold on its volume."""
+    """The most that a staged copy may hold on its volume, which dies with the pod: the next attempt begins anew."""
     keep_seconds: int = 3600
     """How long a finished Job stays to be read."""
 
 
 def copy_name(owner: CopyOwner) -> str:
     """Return the name of the Job and its Secret."""
-    return f"vmclone-home-{owner.incarnation.replace('-', '')[:20]}-{owner.attempt}"
+    return copy_name_of(owner.incarnation, str(owner.attempt))
+
+
+def copy_name_of(incarnation: str, attempt: str) -> str:
+    """Return the name of an attempt's Job and Secret."""
+    return f"vmclone-home-{incarnation.replace('-', '')[:20]}-{attempt}"
 
 
 def labels(owner: CopyOwner) -> dict[str, str]:
@@ -63,6 +72,8 @@ def labels(owner: CopyOwner) -> dict[str, str]:
         "vmclone.dev/vmclone": owner.vmclone[:63].rstrip("-."),
         "vmclone.dev/vmclone-uid": owner.vmclone_uid,
         "vmclone.dev/ordinal": str(owner.ordinal),
+        INCARNATION_LABEL: owner.incarnation,
+        **({SOURCE_LABEL: owner.source} if owner.source else {}),
     }
 
 

@@ -71,7 +71,10 @@ def refusal(job: CopyJob, counts: Mapping[str, Any]) -> Outcome | None:
         return Outcome(ended=Ended.TOO_LARGE, message=message, counts=counts)
     hits = counts["excluded"].get("content", 0)
     if job.on_secret is OnSecret.FAIL and hits:
-        message = f"{hits} ordinary files hold secrets (see leftOut in the Job's log)"
+        message = (
+            f"{hits} ordinary files hold secrets; move these out of the copied paths, name them in excludes, or set"
+            " onSecretFound: Skip, with which they stay behind"
+        )
         return Outcome(ended=Ended.SECRET_FOUND, message=message, counts=counts)
     return None
 
@@ -104,14 +107,14 @@ def outcome_of_ssh(code: int, stderr: str) -> Outcome:
     return Outcome(ended=ended, message=f"the connection to the source ended ({code}): {_last_line(stderr)}")
 
 
-def receipt(outcome: Outcome, job: CopyJob) -> str:
-    """Return the receipt as JSON of at most 4 KiB; names give way first, counts never."""
+def receipt(outcome: Outcome, job: CopyJob | None) -> str:
+    """Return the receipt as JSON of at most 4 KiB; names give way first, counts never. No job: it was refused."""
     counts = outcome.counts
     document: dict[str, Any] = {
         "reason": outcome.ended.value,
         "message": printable(outcome.message)[:_MESSAGE_LETTERS],
         "filter": {"version": floor().version, "digest": floor().digest},
-        "transfer": job.transfer.value,
+        **({"transfer": job.transfer.value} if job else {}),
         "sentBytes": outcome.sent_bytes,
     }
     plain = ("files", "directories", "symlinks", "bytes", "special", "unreadable", "excluded", "allowedCount")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -36,6 +37,7 @@ from vmclone_operator.homecopy.outcome import (
     receipt,
     refusal,
 )
+from vmclone_operator.homecopy.progress import Progress
 from vmclone_operator.homecopy.source.program import MARK
 from vmclone_operator.homecopy.source.send import installed_rsync
 from vmclone_operator.homecopy.staged import pull_and_push
@@ -44,6 +46,8 @@ LEAST_RSYNC = (3, 4, 3)
 RSYNC_TIMEOUT_SECONDS = 120
 _PORT_SECONDS = 10.0
 _LONGEST_ANSWER = 1 << 20
+# What a description, an answer or this machine can be wrong by: the pod must say so, or the operator cannot.
+_FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, subprocess.SubprocessError)
 
 
 class Interruption:
@@ -66,7 +70,7 @@ class Interruption:
             action()
 
 
-def relay(job: CopyJob, keys: Keys, *, interruption: Interruption, staging: Path) -> Outcome:
+def relay(job: CopyJob, keys: Keys, *, interruption: Interruption, staging: Path, progress: Progress) -> Outcome:
     """Carry the home over once and return how it ended."""
     version = installed_rsync()
     if version is None or version < LEAST_RSYNC:
@@ -77,7 +81,7 @@ def relay(job: CopyJob, keys: Keys, *, interruption: Interruption, staging: Path
         write_source_config(folder, job, keys.source)
         agent = start_agent(folder, keys.clone, lifetime_seconds=job.timeout_seconds)
         try:
-            outcome = _Copy(job, folder, interruption, staging).run()
+            outcome = _Copy(job, folder, interruption, staging, progress).run()
         finally:
             agent.terminate()
             agent.wait()
@@ -89,8 +93,10 @@ def relay(job: CopyJob, keys: Keys, *, interruption: Interruption, staging: Path
 class _Copy:
     """One conversation with the source, from the scan to the outcome."""
 
-    def __init__(self, job: CopyJob, folder: Path, interruption: Interruption, staging: Path) -> None:
-        self._job, self._folder, self._staging = job, folder, staging
+    def __init__(
+        self, job: CopyJob, folder: Path, interruption: Interruption, staging: Path, progress: Progress
+    ) -> None:
+        self._job, self._folder, self._staging, self._progress = job, folder, staging, progress
         self._interruption = interruption
         self._connection = SourceConnection(folder, source_program())
         self._counts: dict[str, Any] = {}
@@ -98,7 +104,7 @@ class _Copy:
     def run(self) -> Outcome:
         self._interruption.on(self._connection.end)
         self._connection.tell(json.dumps(self._scan_parameters()).encode())
-        tell({"phase": "Scanning"})
+        self._progress.tell({"phase": "Scanning"})
         outcome = None
         for answer in _answers(self._connection.answers):
             outcome = self._react(answer)
@@ -118,15 +124,19 @@ class _Copy:
                 return Outcome(ended=Ended.COPY_FAILED, message=printable(str(answer["message"])))
             case "scanned":
                 return self._scanned(answer)
+            case "scanning":
+                self._progress.tell({"phase": "Scanning", "files": int(answer["files"]), "bytes": int(answer["bytes"])})
             case "progress":
-                self._tell_progress(answer)
+                self._progress.copying(answer, self._counts)
             case "sent":
                 return self._sent(answer)
         return None
 
     def _scanned(self, answer: Mapping[str, Any]) -> Outcome | None:
         self._counts = {key: value for key, value in answer.items() if key not in {"event", "folder"}}
-        tell({"phase": "Scanned", **{key: self._counts[key] for key in ("files", "bytes", "excluded", "leftOut")}})
+        # Counts only: whoever may read the pod's log must not learn which files hold secrets.
+        told = {key: self._counts[key] for key in ("files", "bytes", "excluded")}
+        self._progress.tell({"phase": "Scanned", **told})
         refused = refusal(self._job, self._counts)
         if refused:
             return refused
@@ -136,17 +146,21 @@ class _Copy:
         if not port:
             return Outcome(ended=Ended.COPY_FAILED, message="the source gave no port to forward", counts=self._counts)
         order = {"action": "send", "clone": clone_at(self._job, "127.0.0.1", port), **self._rsync_options()}
+        self._progress.copying({}, self._counts)
         self._connection.tell(json.dumps(order).encode())
         return None
 
     def _staged(self, source_folder: str) -> Outcome:
         options = self._rsync_options()
         cut = self._interruption.on
-        told = self._tell_progress
+        told = self._tell_copied
         ended = pull_and_push(
             self._job, self._folder, source_folder, self._staging, options=options, tell=told, cut=cut
         )
         return self._sent(ended)
+
+    def _tell_copied(self, answer: Mapping[str, Any]) -> None:
+        self._progress.copying(answer, self._counts)
 
     def _sent(self, ended: Mapping[str, Any]) -> Outcome:
         code, stderr, sent = int(ended["code"]), str(ended["stderr"]), int(ended["sentBytes"])
@@ -160,30 +174,14 @@ class _Copy:
     def _rsync_options(self) -> dict[str, Any]:
         job = self._job
         limits = {"bandwidthKiB": job.bandwidth_kib, "timeoutSeconds": RSYNC_TIMEOUT_SECONDS}
-        return {"refresh": job.refresh, **limits}
-
-    def _tell_progress(self, answer: Mapping[str, Any]) -> None:
-        done, total = int(answer["doneBytes"]), int(self._counts["bytes"])
-        entries = int(answer.get("entries", 0))
-        by_entries = 100 * int(answer.get("checked", 0)) // entries if entries else 0
-        by_bytes = 100 * done // total if total else 0
-        # A resumed copy skips what is there: then the entries tell more than the bytes of this attempt.
-        percent = min(99, max(by_bytes, min(by_entries, 99) if not done else 0))
-        files = {"files": int(answer.get("sentFiles", 0)), "totalFiles": int(self._counts["files"])}
-        tell({"phase": "Copying", "percent": percent, "doneBytes": done, "totalBytes": total, **files})
-
-
-def tell(document: Mapping[str, Any]) -> None:
-    """Write one line of progress."""
-    sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
-    sys.stdout.flush()
+        return {"refresh": job.refresh, "sparse": bool(self._counts["sparse"]), **limits}
 
 
 def _answers(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
     """Yield the marked lines; whatever a login shell prints besides is passed over."""
     mark = MARK.encode()
     for line in iter(lambda: stream.readline(_LONGEST_ANSWER), b""):
-        if line.startswith(mark):
+        if line.startswith(mark) and line.endswith(b"\n"):  # a last line may be cut with the connection
             document = json.loads(line[len(mark) :])
             if isinstance(document, dict) and "event" in document:
                 yield document
@@ -192,19 +190,43 @@ def _answers(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
 def main(arguments: list[str]) -> int:
     """Run the copy that the job file describes; return the pod's exit code."""
     job_file, source_key, clone_key, termination_log = (Path(argument) for argument in arguments)
-    job = parse_job(json.loads(job_file.read_text(encoding="utf-8")))
+    progress = Progress()
+    job: CopyJob | None = None
+    try:
+        job = parse_job(json.loads(job_file.read_text(encoding="utf-8")))
+        outcome = _carried(job, Keys(source_key, clone_key), progress)
+    except _FAILURES as error:
+        what = "the copy failed" if job else "the copy's description is refused"
+        outcome = Outcome(ended=Ended.COPY_FAILED, message=f"{what}: {_sentence(error)}")
+    text = receipt(outcome, job)
+    progress.tell({"phase": "Ended", "receipt": json.loads(text)})
+    termination_log.write_text(text, encoding="utf-8")
+    return outcome.exit_code
+
+
+def _carried(job: CopyJob, keys: Keys, progress: Progress) -> Outcome:
+    """Run the copy until it ends, its time is up, or the pod is stopped."""
     interruption = Interruption()
     signal.signal(signal.SIGTERM, lambda *_: interruption.interrupt("the Job was stopped"))
     timer = threading.Timer(job.timeout_seconds, interruption.interrupt, ["the copy took longer than its timeout"])
     timer.daemon = True
     timer.start()
+    progress.start()
     staging = Path(os.environ.get("VMCLONE_STAGING", "/staging"))
-    outcome = relay(job, Keys(source_key, clone_key), interruption=interruption, staging=staging)
-    timer.cancel()
-    text = receipt(outcome, job)
-    tell({"phase": "Ended", "receipt": json.loads(text)})
-    termination_log.write_text(text, encoding="utf-8")
-    return outcome.exit_code
+    try:
+        return relay(job, keys, interruption=interruption, staging=staging, progress=progress)
+    except _FAILURES:
+        if not interruption.message:
+            raise
+        return Outcome(ended=Ended.INTERRUPTED, message=interruption.message)
+    finally:
+        timer.cancel()
+        progress.end()
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says; a KeyError says no more than the key."""
+    return str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -41,8 +41,15 @@ def pull_and_push(
         ([*pushing, *listed, f"{tree}/", f"{CLONE}:."], agent_environment(folder)),
     ]
     ended: dict[str, Any] = {}
-    for command, environment in legs:
-        ended = run_rsync(command, tell, cut, environment)
+    for leg, (command, environment) in enumerate(legs):
+        ended = run_rsync(command, _told_as(leg, len(legs), tell), cut, environment)
         if ended["code"]:
             break
     return ended
+
+
+def _told_as(leg: int, legs: int, tell: Tell) -> Tell:
+    """Return what tells progress as a share of all legs; the list is the first and counts for nothing."""
+    if not leg:
+        return lambda _: None
+    return lambda answer: tell(answer | {"leg": leg - 1, "legs": legs - 1})

@@ -15,22 +15,26 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio import client, config
 
+from vmclone_operator.domain.backend import Fence
+from vmclone_operator.domain.errors import LeadershipLost
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
 
 _CHUNK = 500
 _TIMEOUT_SECONDS = 30.0
+_LOG_BYTES = 64 * 1024
 _JSON_PATCH = "application/json-patch+json"
+_LEASES = f"/apis/{Kind.LEASE.group}/"
 
 
-async def connect() -> KubeClient:
-    """Connect with KUBECONFIG where it is set, else with the pod's service account."""
+async def connect(identity: str = "") -> KubeClient:
+    """Connect with KUBECONFIG where it is set, else with the pod's service account; `identity` is for audit logs."""
     configuration = client.Configuration()
     if os.environ.get("KUBECONFIG"):
         await config.load_kube_config(client_configuration=configuration)
     else:
         config.load_incluster_config(client_configuration=configuration)
     api = client.ApiClient(configuration)
-    api.user_agent = "vmclone-operator"
+    api.user_agent = "/".join(filter(None, ("vmclone-operator", identity)))
     return KubeClient(api)
 
 
@@ -39,6 +43,8 @@ class KubeClient:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
+        self.fence: Fence = _no_fence
+        """Called before each write but those of the Lease; raises LeadershipLost when they may not go on."""
 
     async def close(self) -> None:
         """End all connections."""
@@ -78,8 +84,9 @@ class KubeClient:
         return await self._request("PUT", _path_of(kind, document), body=document)
 
     async def delete(self, kind: Kind, document: Document) -> None:
-        """Ask for deletion of exactly this object (same uid); no effect when it is gone."""
-        body = {"preconditions": {"uid": document["metadata"]["uid"]}, "propagationPolicy": "Background"}
+        """Ask for deletion of exactly this object (same uid); no effect when it is gone. A Job goes after its pods."""
+        policy = "Foreground" if kind is Kind.JOB else "Background"
+        body = {"preconditions": {"uid": document["metadata"]["uid"]}, "propagationPolicy": policy}
         try:
             await self._request("DELETE", _path_of(kind, document), body=body)
         except (Gone, Conflict):
@@ -94,6 +101,15 @@ class KubeClient:
         """Replace the list of finalizers and nothing else; raises Conflict and Gone."""
         change = {"op": "add", "path": "/metadata/finalizers", "value": [*finalizers]}
         return await self._patch(_path_of(kind, document), document, change)
+
+    async def pod_log(self, namespace: str, name: str, *, lines: int) -> str:
+        """Return the last lines of a pod's log; empty when there is none (yet)."""
+        query = [("tailLines", str(lines)), ("limitBytes", str(_LOG_BYTES))]
+        path = _path(Kind.POD, namespace, name) + "/log"
+        try:
+            return (await self._send("GET", path, query=query)).decode("utf-8", "replace")
+        except (Gone, Refused):  # a container that has not started is answered with 400
+            return ""
 
     async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
         """Replace the labels and nothing else; raises Conflict and Gone."""
@@ -117,19 +133,43 @@ class KubeClient:
         body: object = None,
         content_type: str = "application/json",
     ) -> Document:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        text = await self._send(method, path, query=query, body=body, content_type=content_type)
+        answer: Document = json.loads(text)
+        return answer
+
+    def _check_fence(self) -> None:
+        try:
+            self.fence()
+        except LeadershipLost as error:
+            raise Unavailable(str(error)) from error
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        if method != "GET" and not path.startswith(_LEASES):
+            self._check_fence()
+        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
         try:
             request = await self._api.param_serialize(
                 method, path, query_params=[*query], header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             response = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
-            text = await response.read()
+            text: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the API server does not answer: {error!r}") from error
         if response.status >= 300:  # noqa: PLR2004  - HTTP
             raise _refusal(response.status, text)
-        answer: Document = json.loads(text)
-        return answer
+        return text
+
+
+def _no_fence() -> None:
+    """Let every write through."""
 
 
 def _path(kind: Kind, namespace: str, name: str = "") -> str:

@@ -31,6 +31,8 @@ class Kind(Enum):
     LEASE = ("coordination.k8s.io", "v1", "leases", "Lease", True)
     EVENT = ("events.k8s.io", "v1", "events", "Event", True)
     SECRET = ("", "v1", "secrets", "Secret", True)
+    JOB = ("batch", "v1", "jobs", "Job", True)
+    POD = ("", "v1", "pods", "Pod", True)
     NAMESPACE = ("", "v1", "namespaces", "Namespace", False)
     CRD = ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 
@@ -100,13 +102,16 @@ class Cluster(Protocol):
         """Replace an object; raises Conflict when its resourceVersion is not the newest."""
 
     async def delete(self, kind: Kind, document: Document) -> None:
-        """Ask for deletion of exactly this object (same uid); no effect when it is gone."""
+        """Ask for deletion of exactly this object (same uid); no effect when it is gone. A Job goes after its pods."""
 
     async def write_status(self, kind: Kind, document: Document, status: Mapping[str, Any]) -> Document:
         """Replace the status; raises Conflict when the document is not the newest, Gone when it was deleted."""
 
     async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
         """Replace the labels and nothing else; raises Conflict and Gone."""
+
+    async def pod_log(self, namespace: str, name: str, *, lines: int) -> str:
+        """Return the last lines of a pod's log; empty when there is none (yet)."""
 
     async def write_finalizers(self, kind: Kind, document: Document, finalizers: Sequence[str]) -> Document:
         """Replace the list of finalizers and nothing else; raises Conflict and Gone."""

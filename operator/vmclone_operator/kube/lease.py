@@ -73,7 +73,16 @@ class LeaseKeeper:
                 async with asyncio.timeout(self._times.retry):
                     if await self._try():
                         return
-            await asyncio.sleep(random.uniform(0.8, 1.2) * self._times.retry)  # noqa: S311  - jitter
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Return the seconds until the next look: four times as often as it is renewed, and when it may have ended.
+
+        A renewal counts from when it is seen, so looking rarely would make every takeover late.
+        """
+        usual = random.uniform(0.8, 1.2) * self._times.retry / 4  # noqa: S311  - jitter
+        left = self._seen_at + self._times.duration - self._clock()
+        return min(usual, left + usual / 20) if left > 0 else usual
 
     async def hold(self) -> None:
         """Renew until the lease is lost; then return."""

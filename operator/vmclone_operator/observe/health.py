@@ -2,7 +2,7 @@
 
 Ready means: our kinds are served as this operator knows them, and the API server answers. Who leads is a metric:
 a standby must be Ready, or no rollout of two replicas would ever end. Alive means: the event loop turns, and a
-leader that lost the Lease has ended.
+leader that lost the Lease has ended, and a leader hears of its objects.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from vmclone_operator.kube.cluster import Kind
     from vmclone_operator.kube.lease import LeaseKeeper
 
 _BEAT_SECONDS = 0.5
@@ -21,6 +22,8 @@ _REMEMBERED_BEATS = 120
 _LAG_LIMIT_SECONDS = 20.0
 _ANSWER_LIMIT_SECONDS = 30.0
 _LEASE_LIMIT_SECONDS = 60.0
+_LISTS_MISSED = 2
+_LEAST_SILENCE_SECONDS = 60.0
 
 
 class LoopLag:
@@ -52,6 +55,20 @@ class LoopLag:
         return max(self._late, default=0.0)
 
 
+class News:
+    """How long a leader has heard nothing at all: neither an event nor a list, of any kind."""
+
+    def __init__(self, heard: Mapping[Kind, float], *, clock: Callable[[], float], relist_seconds: float) -> None:
+        self._heard, self._clock, self._since = heard, clock, clock()
+        self.limit_seconds = max(_LISTS_MISSED * relist_seconds, _LEAST_SILENCE_SECONDS)
+        """A longer silence means that two lists in a row did not come."""
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the last news of any kind; before the first, since this process leads."""
+        return self._clock() - max(self._heard.values(), default=self._since)
+
+
 class Health:
     """Answers the probes with an empty string, or with what is wrong."""
 
@@ -61,6 +78,8 @@ class Health:
         """Set when our kinds were found served as we know them."""
         self.leads = False
         """Whether this process was given the Lease; it never goes on without it."""
+        self.news: News | None = None
+        """Set while this process leads: a standby watches nothing."""
 
     def not_ready(self) -> str:
         """Return why this process cannot work, or an empty string."""
@@ -76,4 +95,6 @@ class Health:
             return f"the event loop stood still for {self.lag.last_seconds:.0f} s"
         if self.leads and self.keeper is not None and self.keeper.age_seconds > _LEASE_LIMIT_SECONDS:
             return "the lease is lost and the process has not ended"
+        if self.news is not None and self.news.age_seconds > self.news.limit_seconds:
+            return f"no event and no list of any kind has come for {self.news.age_seconds:.0f} s"
         return ""

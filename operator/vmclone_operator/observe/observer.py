@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from vmclone_operator.observe.calls import CallMeter
-from vmclone_operator.observe.health import Health, LoopLag
+from vmclone_operator.observe.health import Health, LoopLag, News
 from vmclone_operator.observe.passes import PassMeter
 from vmclone_operator.observe.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vmclone_operator.engine.context import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,11 @@ class Observer:
     passes: PassMeter
     calls: CallMeter
     state: State
+
+    def follow(self, engine: Engine, *, relist_seconds: float) -> None:
+        """Show the objects of the engine with which this process leads."""
+        self.state.engine = engine
+        self.health.news = News(engine.heard, clock=engine.clock, relist_seconds=relist_seconds)
 
 
 def observer(*, clock: Callable[[], float], workers: int) -> Observer:

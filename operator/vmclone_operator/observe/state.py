@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from vmclone_operator import __version__
 from vmclone_operator.kube.cluster import Kind
+from vmclone_operator.observe import copies
 from vmclone_operator.observe.passes import name_of
 
 if TYPE_CHECKING:
@@ -61,8 +62,24 @@ class State(Collector):
         yield _family("vmclone_replicas", "Replicas by backend and state.", ("backend", "state"), replicas.items())
         wishes = Count(_ready(d) for d in self._all(Kind.VMCLONE))
         yield _family("vmclone_vmclones", "VMClones by their Ready condition.", ("ready", "reason"), wishes.items())
+        orphans = {} if engine is None else {(name,): len(found) for name, found in engine.orphans.items()}
+        yield _family(
+            "vmclone_orphans", "VMs of ours that belong to nobody, by backend.", ("backend",), orphans.items()
+        )
+        leftovers = [] if engine is None else [((), len(engine.leftover_jobs))]
+        yield _family("vmclone_leftover_jobs", "Jobs of home copies that belong to nobody.", (), leftovers)
+        yield from self._copies()
         up = {(str(d["metadata"]["name"]),): _ready(d)[0] == "True" for d in self._all(Kind.BACKEND)}
         yield _family("vmclone_backend_up", "1 while a CloneBackend is Ready.", ("backend",), up.items())
+
+    def _copies(self) -> Iterator[GaugeMetricFamily]:
+        cache = None if self.engine is None else self.engine.cache
+        found = [] if cache is None else [((), copies.active(cache))]
+        yield _family("vmclone_homecopy_active", "Home copies that have their turn at a source.", (), found)
+        found = [] if cache is None else [((), copies.queued(cache))]
+        yield _family("vmclone_homecopy_queued", "Home copies that wait for their turn.", (), found)
+        found = [] if cache is None else [((), copies.failed(cache.all(Kind.REPLICA)))]
+        yield _family("vmclone_homecopy_failed", "Replicas whose last home copy failed.", (), found)
 
     def _all(self, kind: Kind) -> Iterable[Document]:
         return () if self.engine is None else self.engine.cache.all(kind)

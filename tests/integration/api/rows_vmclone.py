@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.integration.api.rows import ABSENT, Row, keys, number
 
+ONE_SOURCE = "source needs exactly one of name and session: the name of a CloneSource, or the session of a clone"
 VMCLONE = {
     "source is needed": Row(kind="VMClone", refused={"spec.source": ABSENT}, at="spec.source", says="Required value"),
     "source without a name": Row(
@@ -71,10 +72,10 @@ VMCLONE = {
     ),
     "an unknown way to copy": Row(
         kind="VMClone",
-        accepted={"spec.disk.copy": "Linked"},
+        accepted={"spec.disk.copy": "Full"},
         refused={"spec.disk.copy": "linked"},
         at="spec.disk.copy",
-        says='supported values: "Auto", "Linked"',
+        says='supported values: "Auto", "Linked", "Full"',
     ),
     "an unknown consistency": Row(
         kind="VMClone",
@@ -82,6 +83,47 @@ VMCLONE = {
         refused={"spec.disk.consistency": "Perfect"},
         at="spec.disk.consistency",
         says='supported values: "Quiesced", "CrashConsistent", "PoweredOff"',
+    ),
+    "a path as pool of a clone's disks": Row(
+        kind="VMClone",
+        accepted={"spec.disk.pool": "fast-2"},
+        refused={"spec.disk.pool": "../images"},
+        at="spec.disk.pool",
+        says="should match",
+    ),
+    "an unknown way to switch the source": Row(
+        kind="VMClone",
+        accepted={"spec.sourcePower": "StopForClone"},
+        refused={"spec.sourcePower": "Reboot"},
+        at="spec.sourcePower",
+        says='supported values: "Keep", "StartForCopy", "StopForClone"',
+    ),
+    "an unknown plan mode": Row(
+        kind="VMClone",
+        accepted={"spec.plan.mode": "DryRun"},
+        refused={"spec.plan.mode": "Maybe"},
+        at="spec.plan.mode",
+        says='supported values: "Auto", "Manual", "DryRun"',
+    ),
+    "a source by name and by session": Row(
+        kind="VMClone",
+        accepted={"spec.source": {"session": "dev-2"}},
+        refused={"spec.source": {"name": "golden-dev", "session": "dev-2"}},
+        at="spec.source",
+        says=ONE_SOURCE,
+    ),
+    "a source that is nothing": Row(
+        kind="VMClone",
+        refused={"spec.source": {}},
+        at="spec.source",
+        says=ONE_SOURCE,
+    ),
+    "a session in capitals": Row(
+        kind="VMClone",
+        accepted={"spec.source": {"session": "dev"}},
+        refused={"spec.source": {"session": "Dev"}},
+        at="spec.source.session",
+        says="should match",
     ),
     "paused as a word": Row(
         kind="VMClone",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.integration.api.rows import SMALLEST, Row, changed
+from tests.integration.api.rows_change import CHANGE, labels
 from tests.integration.api.rows_platform import BACKEND, SOURCE
 from tests.integration.api.rows_updates import UPDATES
 from tests.integration.api.rows_vmclone import REPLICA, VMCLONE
@@ -17,7 +18,12 @@ from vmclone_operator.api.schema import rules_in
 
 pytestmark = pytest.mark.apiserver
 
-TABLES = {"VMClone": VMCLONE, "VMCloneReplica": REPLICA, "CloneSource": SOURCE, "CloneBackend": BACKEND}
+TABLES = {
+    "VMClone": {**VMCLONE, **CHANGE},
+    "VMCloneReplica": {**REPLICA, **labels("VMCloneReplica")},
+    "CloneSource": SOURCE,
+    "CloneBackend": BACKEND,
+}
 CREATED = {f"{kind}: {sentence}": row for kind, table in TABLES.items() for sentence, row in table.items()}
 
 

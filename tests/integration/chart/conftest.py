@@ -14,18 +14,18 @@ from tests.integration.chart.release import NAMESPACE, ROOT, USERS, apply, ask, 
 
 
 @pytest.fixture(scope="session")
-def image() -> str:
-    """Return the name of the image of this checkout, which the lab's node has."""
+def images() -> dict[str, str]:
+    """Return the names of the images of this checkout, which the lab's node has."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG is not set: run this as `hack/lab exec -- pytest tests/integration/chart`")
     do(str(ROOT / "hack" / "lab"), "build", "helm")
-    # The lab's network leads nowhere, so the image was made outside before: here it is found in the cache.
-    built = subprocess.run(
-        [str(ROOT / "hack" / "images" / "build"), "--load"], capture_output=True, text=True, check=False
-    )
+    # The lab's network leads nowhere, so the images were made outside before: here they are found in the cache.
+    names = ["operator", "home-copy"]
+    argv = [str(ROOT / "hack" / "images" / "build"), "--load", *names]
+    built = subprocess.run(argv, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         pytest.fail(f"run `hack/images/build` outside of the lab first:\n{built.stderr}")
-    return built.stdout.split()[-1]
+    return dict(zip(names, built.stdout.split(), strict=True))
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def hypervisor() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def installed(image: str, hypervisor: dict[str, str]) -> Iterator[str]:
+def installed(images: dict[str, str], hypervisor: dict[str, str]) -> Iterator[dict[str, str]]:
     """Install the chart where Pod Security `restricted` is enforced; remove what is left of it at the end."""
     leases = [d for d in release.read("leases", "-A")["items"] if d["metadata"]["name"] == "vmclone-operator"]
     holders = [d["spec"].get("holderIdentity") for d in leases]
@@ -44,10 +44,22 @@ def installed(image: str, hypervisor: dict[str, str]) -> Iterator[str]:
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     assert apply(namespace(NAMESPACE, **restricted), namespace(USERS)).status == 0
     assert apply(credentials(Path(hypervisor["clientPKI"]))).status == 0
-    # The API tests may have put the definitions there by hand: Helm takes them over.
-    answer = helm("install", "--take-ownership", "--force-conflicts", image=image)
-    assert answer.status == 0, answer.text
-    yield image
+    try:
+        # The API tests may have put the definitions there by hand: Helm takes them over.
+        answer = helm("install", "--take-ownership", "--force-conflicts", images=images)
+        assert answer.status == 0, f"{answer.text}\n{last_words()}"
+        yield images
+    finally:
+        remove()
+
+
+def last_words() -> str:
+    """Return what the operator's pods said last: Helm only says that they are not ready."""
+    return ask("kubectl", "-n", NAMESPACE, "logs", "-l", "app.kubernetes.io/component=operator", "--tail=5").text
+
+
+def remove() -> None:
+    """Remove what a failed test left."""
     ask("kubectl", "-n", USERS, "delete", "vmclones", "--all", "--timeout=60s")
     ask("kubectl", "delete", "clonebackends,clonesources", "-l", "chart=test", "--timeout=30s")
     ask("helm", "uninstall", release.RELEASE, "--namespace", NAMESPACE, "--no-hooks", "--ignore-not-found")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,11 @@ def wait_ready(*words: str, seconds: int = 60) -> None:
     do("kubectl", "wait", "--for=condition=Ready", f"--timeout={seconds}s", *words)
 
 
-def helm(verb: str, *words: str, image: str) -> Answer:
-    repository, _, tag = image.rpartition(":")
-    settings = {"image.repository": repository, "image.tag": tag, "image.pullPolicy": "Never"}
+def helm(verb: str, *words: str, images: Mapping[str, str]) -> Answer:
+    """Install or upgrade with the images of this checkout, by name."""
+    settings = {"image.pullPolicy": "Never", "networkPolicy.enabled": "true"}
+    for value, name in (("image", "operator"), ("homeCopy.image", "home-copy")):
+        settings[f"{value}.repository"], _, settings[f"{value}.tag"] = images[name].rpartition(":")
     values = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     values += ["--set", "operator.extraArgs={--allow-fake}"]
     place = ["--namespace", NAMESPACE, "--wait", "--timeout", "120s"]

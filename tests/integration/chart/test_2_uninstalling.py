@@ -6,7 +6,10 @@ import pytest
 from tests.integration.chart.release import NAMESPACE, RELEASE, USERS, ask, do, uninstall
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("installed")]
-NAMESPACED = "deployments,pods,jobs,services,serviceaccounts,roles,rolebindings,leases,poddisruptionbudgets,secrets"
+NAMESPACED = (
+    "deployments,pods,jobs,services,serviceaccounts,roles,rolebindings,leases,poddisruptionbudgets,"
+    "networkpolicies,secrets"
+)
 CLUSTER_WIDE = (
     "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,"
     "customresourcedefinitions"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.canaries import PASSES, WORD, secret_files
+
 from vmclone_lab import agent, domainxml, guestimage, layout, sources
 from vmclone_lab.lab import Lab
 from vmclone_lab.progress import wait_for
@@ -26,8 +28,22 @@ ANSWER_SECONDS = 60
 _ACCOUNTS = {
     "/etc/passwd": "dev:x:1000:1000:Developer:/home/dev:/bin/bash\n",
     "/etc/group": "dev:x:1000:\n",
-    "/etc/shadow": "dev:*:19000:0:99999:7:::\n",
+    "/etc/shadow": f"dev:$6${WORD}:19000:0:99999:7:::\n",
 }
+RUNNER = "golden-runner.service"
+_UNIT = f"[Unit]\nDescription={RUNNER}\n[Service]\nExecStart=/bin/sleep infinity\n"
+_SYSTEM_SECRETS = (
+    "/etc/gitlab-runner/config.toml",
+    "/etc/wireguard/wg0.conf",
+    "/var/lib/tailscale/tailscaled.state",
+    "/etc/kubernetes/admin.conf",
+    "/var/lib/kubelet/pki/kubelet-client-current.pem",
+    "/etc/krb5.keytab",
+    "/etc/ssl/private/web.key",
+    "/srv/app/db.env",
+)
+OWNERS_PATHS = ("/srv/app/*.env",)
+ORDINARY_FILES = 1000
 
 
 @dataclass(frozen=True)
@@ -122,6 +138,8 @@ def _plant(image: Path, scratch: Path, target: Path) -> None:
         file.write_text(text)
         commands += [f"mkdir {parent}" for parent in reversed(Path(path).parents) if str(parent) != "/"]
         commands += [f"rm {path}", f"write {file} {path}", f"sif {path} mode 0100600"]
+    commands += _ordinary(scratch)
+    commands += [f"symlink /etc/systemd/system/multi-user.target.wants/{RUNNER} /etc/systemd/system/{RUNNER}"]
     commands += [f"sif {path} mode 0100644" for path in ("/etc/machine-id", "/etc/passwd", "/etc/group")]
     listing.write_text("\n".join(commands) + "\n")
     _call("debugfs", "-w", "-f", str(listing), str(raw))
@@ -143,7 +161,25 @@ def _source_files(scratch: Path, raw: Path) -> dict[str, str]:
         "/var/lib/dhcp/dhclient.leases": "lease of the source\n",
         "/etc/udev/rules.d/70-persistent-net.rules": "# the source's\n",
         "/home/dev/.ssh/authorized_keys": json.dumps("a key that the source let in") + "\n",
+        f"/etc/systemd/system/{RUNNER}": _UNIT,
+        "/etc/vmclone/needs-reboot": "",
+        **_home("/home/dev"),
+        **_home("/root"),
+        **{path: f"{WORD} {path}\n" for path in _SYSTEM_SECRETS},
     }
+
+
+def _home(home: str) -> dict[str, str]:
+    """Return canaries, look-alikes and ordinary files; debugfs takes names without blanks."""
+    canaries = {name: content for name, (_, content) in secret_files().items() if " " not in name}
+    return {f"{home}/{name}": content for name, content in {**canaries, **PASSES}.items()}
+
+
+def _ordinary(scratch: Path) -> list[str]:
+    """Return debugfs's commands for a work tree of many texts."""
+    text = scratch / "ordinary"
+    text.write_text("def answer() -> int:\n    return 42  # said https://example.com/deep?thought\n" * 40)
+    return ["mkdir /home/dev/work", *(f"write {text} /home/dev/work/{name}.py" for name in range(ORDINARY_FILES))]
 
 
 def _read(raw: Path, path: str) -> str:

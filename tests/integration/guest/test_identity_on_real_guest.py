@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from tests.integration.guest import planted
+from tests.support.canaries import PASSES, WORD
 
 from vmclone_lab import guestimage
 from vmclone_lab.lab import Lab
@@ -20,15 +22,21 @@ from vmclone_operator.domain.guest import (
     RELEASE_NETWORK_WAIT,
     GuestProbe,
     IdentityState,
+    ScrubRequest,
     identity_command,
     identity_problems,
     parse_probe,
+    scrub_problem,
 )
+from vmclone_operator.homecopy.scrub import scrub_program
 
 pytestmark = pytest.mark.guest
 TOKEN = "attempt-1"
 BOOT_SECONDS = 400
-IDENTITY_SECONDS = 90
+CANARY = f"LC_ALL=C grep -aF {WORD[:6]}''{WORD[6:]}"
+"""A search that does not find itself: the guest agent logs the commands that it runs."""
+IDENTITY_SECONDS = 240
+SCRUB = ScrubRequest(program=scrub_program(), paths=planted.OWNERS_PATHS, disable_units=(planted.RUNNER,))
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ def _reset(guest: planted.PlantedGuest, hostname: str) -> Reset:
         return probe if probe.booted else None
 
     before = wait_for("the boot", booted, BOOT_SECONDS, pause_seconds=1)
-    command = identity_command(token=TOKEN, hostname=hostname, user="dev", authorized_keys=[_user_key(guest.lab)])
+    command = identity_command(
+        token=TOKEN, hostname=hostname, user="dev", authorized_keys=[_user_key(guest.lab)], scrub=SCRUB
+    )
     started = guest.run(command)
     assert started.exit_code == 0, started.stderr
     after = _wait_until_done(guest, TOKEN)
@@ -126,6 +136,42 @@ def test_only_the_given_keys_let_the_user_in(reset: Reset) -> None:
     assert reset.guest.shell(look).splitlines() == [_user_key(reset.guest.lab), "dev 700", "dev 600"]
 
 
+def test_the_disk_is_scrubbed_before_the_link_goes_up(reset: Reset) -> None:
+    report = reset.after.scrub
+    assert scrub_problem(report, SCRUB) is None
+    assert (report.engine, report.discarded, report.units) == ("python", True, 1)
+    assert report.files >= 2 * 200
+    assert reset.guest.shell(f"{CANARY} -rl /home /root /etc /var /srv /opt") == ""
+
+
+def test_the_raw_disk_holds_no_canary_any_more(reset: Reset) -> None:
+    """Deleting only frees blocks: whoever has the disk could still read them."""
+    reset.guest.shell("sync")
+    disk = reset.guest.lab.paths.pool / f"{reset.guest.name}.qcow2"
+    assert subprocess.run(["grep", "-aqF", WORD, str(disk)], env={"LC_ALL": "C"}, check=False).returncode == 1
+
+
+def test_what_people_work_with_is_as_it_was(reset: Reset) -> None:
+    assert reset.guest.shell("ls /home/dev/work | wc -l") == str(planted.ORDINARY_FILES)
+    names = " ".join(PASSES)
+    missing = f"cd /home/dev && for name in {names}; do [ -f $name ] || echo $name; done"
+    assert reset.guest.shell(missing) == ""
+
+
+def test_the_owners_units_are_masked_and_stopped_and_passwords_are_gone(reset: Reset) -> None:
+    """A runner's unit lies in /etc itself, where systemctl refuses to mask it."""
+    look = f"systemctl is-enabled {planted.RUNNER}; systemctl is-active {planted.RUNNER}; grep ^dev: /etc/shadow"
+    assert reset.guest.shell(look).splitlines() == ["masked", "inactive", "dev:*:19000:0:99999:7:::"]
+
+
+def test_a_guest_that_must_be_rebooted_says_so_until_it_was(reset: Reset) -> None:
+    assert reset.after.needs_reboot
+    result = "/var/lib/vmclone/identity/result"
+    reset.guest.shell(f"cp {result} {result}.kept; sed -i 's/^reboot_from=.*/reboot_from=an-earlier-boot/' {result}")
+    assert not _probe(reset.guest).needs_reboot
+    reset.guest.shell(f"mv {result}.kept {result}")
+
+
 def test_the_journal_finds_what_is_written_now(reset: Reset) -> None:
     written = "systemd-cat -t vmclone-test echo written; journalctl --sync; journalctl -q -n 1 -o cat -t vmclone-test"
     assert reset.guest.shell(written) == "written"
@@ -158,7 +204,10 @@ def test_once_connected_the_clone_is_itself_on_the_wire(reset: Reset) -> None:
 
 def test_a_reset_that_was_killed_runs_again_from_the_beginning(reset: Reset) -> None:
     """Last in this module: it gives the guest another identity."""
-    again = identity_command(token="attempt-2", hostname="dev-1-again", user="dev", authorized_keys=[])
+    again = identity_command(
+        token="attempt-2", hostname="dev-1-again", user="dev", authorized_keys=[], scrub=SCRUB, needs_reboot=True
+    )
+    reset.guest.shell("for name in 1 2 3; do echo later >/home/dev/work/$name.p12; done")
     kill = f"({again.script})\nsleep 1\nsystemctl kill -s KILL vmclone-identity.service"
     reset.guest.run(replace(again, script=kill))
     assert _probe(reset.guest).state_of("attempt-2") is IdentityState.NONE
@@ -166,3 +215,5 @@ def test_a_reset_that_was_killed_runs_again_from_the_beginning(reset: Reset) -> 
     probe = _wait_until_done(reset.guest, "attempt-2")
     assert identity_problems(probe, token="attempt-2", hostname="dev-1-again", siblings=()) == ()
     assert probe.previous_ssh_host_keys == reset.after.ssh_host_keys
+    assert scrub_problem(probe.scrub, SCRUB) is None
+    assert reset.guest.shell("ls /home/dev/work/*.p12 /home/dev/.ssh") == ""

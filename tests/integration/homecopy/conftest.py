@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.integration.homecopy.copying import Copying
-from tests.integration.homecopy.hosts import SshHost, make_key
+from tests.integration.homecopy.hosts import SshHost, free_port, make_key, remove_users_of_killed_runs, user_name
 
 from vmclone_operator.homecopy.forced_command import authorized_keys_line
 from vmclone_operator.homecopy.job import CopyJob
@@ -18,20 +19,23 @@ MARK = "vmclone-home-copy-00000001"
 
 
 @pytest.fixture(scope="session")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SshHost, SshHost]]:
+def hosts() -> Iterator[tuple[SshHost, SshHost]]:
     if os.geteuid() != 0:
         pytest.skip("makes users and runs sshd: needs root")
-    base = tmp_path_factory.mktemp("hosts")
-    # Everything above the homes must be passable for the two users.
-    for folder in [base, *base.parents[:-2]]:
-        folder.chmod(0o755)
-    source = SshHost(base / "source", "vmclone-t-src", "127.0.1.1", 22922)
-    clone = SshHost(base / "clone", "vmclone-t-cln", "127.0.1.2", 22923)
-    for host in (source, clone):
-        host.create()
-    yield source, clone
-    for host in (source, clone):
-        host.remove()
+    remove_users_of_killed_runs()
+    # Not below pytest's own folder: another run of pytest closes that to the two users.
+    with tempfile.TemporaryDirectory(prefix="vmclone-hosts-") as name:
+        base = Path(name)
+        base.chmod(0o755)
+        source, clone = (
+            SshHost(base / role, user_name(role), address, free_port(address))
+            for role, address in (("source", "127.0.1.1"), ("clone", "127.0.1.2"))
+        )
+        for host in (source, clone):
+            host.create()
+        yield source, clone
+        for host in (source, clone):
+            host.remove()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +38,18 @@ class Copying:
     job: CopyJob
     folder: Path
 
+    @property
+    def private(self) -> Path:
+        """Where the relay works: a short path, since control sockets may have 108 letters."""
+        return self.source.folder.parent
+
     def start(self) -> subprocess.Popen[str]:
         document, staging = self.folder / "job.json", self.folder / "staging"
         document.write_text(json.dumps(self.job.document()))
         staging.mkdir(exist_ok=True)
         files = [str(self.folder / name) for name in ("job.json", "source_key", "clone_key", "termination")]
         command = [sys.executable, "-m", "vmclone_operator.homecopy.relay", *files]
-        environment = {**os.environ, "VMCLONE_STAGING": str(staging)}
+        environment = {**os.environ, "VMCLONE_STAGING": str(staging), "TMPDIR": str(self.private)}
         pipe = subprocess.PIPE
         return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
 
@@ -53,7 +57,7 @@ class Copying:
         """Kill it as a kubelet kills a pod: every process at once."""
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        for folder in Path(tempfile.gettempdir()).glob("vmclone-relay-*"):
+        for folder in self.private.glob("vmclone-relay-*"):
             shutil.rmtree(folder)  # in a pod it is gone with the pod
 
     def finish(self, process: subprocess.Popen[str]) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 
 ODD = [
@@ -48,23 +49,47 @@ def ordinary_home(home: Path, *, files: int) -> None:
 
 
 def picture(home: Path) -> dict[str, tuple[object, ...]]:
-    """Return what every file, folder and symlink below a home is; fifos and sockets are never copied.
-
-    Without the times of folders and symlinks: they arrived in some runs and not in others (docs/limits.md).
-    """
+    """Return what every file, folder and symlink below a home is; fifos and sockets are never copied."""
     entries = {}
     groups: dict[int, str] = {}
     for path in sorted(home.rglob("*")):
         info = path.lstat()
         name = str(path.relative_to(home))
-        what: tuple[object, ...] = (oct(info.st_mode),)
+        what: tuple[object, ...] = (oct(info.st_mode), info.st_mtime_ns)
         if stat.S_ISREG(info.st_mode):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             group, sparse = groups.setdefault(info.st_ino, name), info.st_blocks * 512 < info.st_size
-            what = (*what, info.st_mtime_ns, digest, group, sparse)
+            what = (*what, digest, group, sparse)
         elif stat.S_ISLNK(info.st_mode):
-            what = (str(path.readlink()),)
+            what = (*what, str(path.readlink()))
         elif not stat.S_ISDIR(info.st_mode):
             continue
         entries[name] = what
     return entries
+
+
+def wait_for_bytes(home: Path, enough: int) -> None:
+    deadline = time.monotonic() + 60
+    while bytes_in(home) < enough:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def settled_bytes(home: Path) -> int:
+    """Return what a cut copy left, once its receiver has ended."""
+    before, now = -1, bytes_in(home)
+    while before != now:
+        time.sleep(0.5)
+        before, now = now, bytes_in(home)
+    return now
+
+
+def bytes_in(home: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(home):
+        for name in names:
+            try:
+                total += (Path(folder) / name).lstat().st_size
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,17 +1,20 @@
 """Two hosts for a copy: real sshd processes on addresses of their own, each with a real user and home.
 
-The users are made and removed here; the daemons run as root in the foreground, with their own keys and logs.
+The users are made and removed here; the daemons run as root in the foreground, with their own keys and logs. Users
+and ports are this process's own: a second run of these tests on the same machine must not meet the first.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from vmclone_operator.homecopy.job import Host
 
 SSHD = "/usr/sbin/sshd"
 START_SECONDS = 10.0
+_OURS = re.compile(r"vmclone-t(?P<pid>[0-9]+)-[a-z]+")
 
 
 def run(*command: str, **options: object) -> str:
@@ -26,11 +30,35 @@ def run(*command: str, **options: object) -> str:
     return str(done.stdout)
 
 
+def user_name(role: str) -> str:
+    return f"vmclone-t{os.getpid()}-{role}"
+
+
+def free_port(address: str) -> int:
+    with socket.create_server((address, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def remove_users_of_killed_runs() -> None:
+    for entry in pwd.getpwall():
+        found = _OURS.fullmatch(entry.pw_name)
+        if found and not Path(f"/proc/{found['pid']}").exists():
+            run("userdel", entry.pw_name)
+
+
 def make_key(path: Path) -> str:
     """Make an ed25519 key and return its public half without comment."""
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path))
     kind, key, *_ = path.with_suffix(".pub").read_text().split()
     return f"{kind} {key}"
+
+
+def _parent(entry: Path) -> tuple[int, str]:
+    try:
+        name, _, rest = (entry / "stat").read_text().rpartition(")")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, ""
+    return int(rest.split()[1]), name.partition("(")[2]
 
 
 @dataclass
@@ -42,6 +70,8 @@ class SshHost:
     address: str
     port: int
     options: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+    """What starts the daemon, for a host behind a network of its own."""
     host_key: str = ""
     _daemon: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -52,7 +82,7 @@ class SshHost:
     def create(self) -> None:
         self.folder.mkdir()
         self.folder.chmod(0o755)
-        self._remove_user()  # a killed run leaves its own
+        self._remove_user()
         run("useradd", "-M", "-d", str(self.home), "-s", "/bin/bash", "-p", "*", self.user)
         self.empty_home()
         self.new_host_key()
@@ -87,7 +117,7 @@ class SshHost:
             *self.options,
         ]
         (self.folder / "sshd_config").write_text("\n".join([*lines, ""]))
-        command = [SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.folder / "log")]
+        command = [*self.prefix, SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.folder / "log")]
         self._daemon = subprocess.Popen(command)
         self._wait_until_it_listens()
 
@@ -109,15 +139,35 @@ class SshHost:
             self._daemon.wait()
             self._daemon = None
 
-    def end_processes(self) -> None:
-        """End what still runs as the user, by process id."""
+    def folders_in_tmp(self) -> list[Path]:
+        """Return what the user has where the source's program works."""
+        uid = pwd.getpwnam(self.user).pw_uid
+        found = []
+        for path in Path("/tmp").glob("vmclone-home-*"):  # noqa: S108  - where the program looks for its own
+            with suppress(FileNotFoundError):
+                found += [path] if path.lstat().st_uid == uid else []
+        return found
+
+    def kill(self) -> None:
+        """Kill the daemon and every session at once, as when the machine's network goes away under them."""
+        assert self._daemon
+        parents = {int(entry.name): _parent(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+        ours = {self._daemon.pid}
+        while more := {pid for pid, (parent, name) in parents.items() if parent in ours and name == "sshd"} - ours:
+            ours |= more
+        for pid in ours:
+            with suppress(ProcessLookupError):  # a session may end by itself meanwhile
+                os.kill(pid, signal.SIGKILL)
+        self._daemon.wait()
+        self._daemon = None
+
+    def end_processes(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Signal what still runs as the user, by process id."""
         uid = pwd.getpwnam(self.user).pw_uid
         for entry in Path("/proc").iterdir():
-            try:
+            with suppress(FileNotFoundError, ProcessLookupError):
                 if entry.name.isdigit() and entry.stat().st_uid == uid:
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+                    os.kill(int(entry.name), how)
 
     def remove(self) -> None:
         self.stop()

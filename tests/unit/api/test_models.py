@@ -32,7 +32,7 @@ def test_the_smallest_source_is_granted_to_nobody() -> None:
 def test_the_smallest_libvirt_backend_uses_the_standard_port_and_pool() -> None:
     spec = CloneBackendSpec.model_validate({"libvirt": {"transport": "local"}})
     assert spec.libvirt is not None
-    assert (spec.kind, spec.libvirt.port, spec.libvirt.pool, spec.limits.max_in_flight) == (
+    assert (spec.kind, spec.libvirt.service_port, spec.libvirt.pool, spec.limits.max_in_flight) == (
         "libvirt",
         16514,
         "default",

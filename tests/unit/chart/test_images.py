@@ -1,12 +1,16 @@
-"""The image holds what the lock says and nothing of the development tools; its name follows its contents."""
+"""The images hold what they need and nothing of the development tools; their names follow their contents."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
-from vmclone_images import recipe
+import pytest
+
+from vmclone_images import build, recipe
 from vmclone_operator import __version__
 
 ROOT = Path(__file__).parents[3]
@@ -37,14 +41,39 @@ def test_one_version_everywhere() -> None:
     assert set(re.findall(r"^(?:version|appVersion): (\S+)$", chart, re.MULTILINE)) == {__version__}
 
 
-def test_an_image_is_named_by_what_it_is_made_of() -> None:
-    assert recipe.image() == recipe.image()
-    assert re.fullmatch(r"vmclone\.local/vmclone-operator:[0-9a-f]{12}", recipe.image())
-    assert ROOT / "operator/vmclone_operator/main.py" in recipe.sources()
+@pytest.mark.parametrize("name", recipe.ALL)
+def test_an_image_is_named_by_what_it_is_made_of(name: str) -> None:
+    made = recipe.ALL[name]
+    assert made.image == made.image
+    assert re.fullmatch(rf"vmclone\.local/vmclone-{name}:[0-9a-f]{{12}}", made.image)
     assert recipe.digest(b"a", b"b") != recipe.digest(b"ab")
 
 
-def test_the_last_stage_has_no_compiler_and_no_rights() -> None:
-    last = (recipe.OPERATOR / "Containerfile").read_text(encoding="utf-8").rpartition("\nFROM ")[2]
+def test_the_image_of_the_copies_holds_the_relay_and_nothing_of_the_operator() -> None:
+    assert ROOT / "operator/vmclone_operator/main.py" in recipe.OPERATOR.sources()
+    held = {path.relative_to(recipe.PACKAGE).parts[0] for path in recipe.HOME_COPY.sources()}
+    assert held == {"__init__.py", "homecopy"}
+
+
+def test_the_relay_starts_with_what_its_image_holds(tmp_path: Path) -> None:
+    build.write_context(tmp_path / "context", recipe.HOME_COPY, cache=tmp_path)
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import vmclone_operator.homecopy.relay as r; print(r.__file__)"
+    argv = [sys.executable, "-I", "-S", "-c", code, str(tmp_path / "context")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", recipe.ALL)
+def test_the_last_stage_has_no_compiler_and_no_rights(name: str) -> None:
+    last = recipe.ALL[name].containerfile.read_text(encoding="utf-8").rpartition("\nFROM ")[2]
     assert "gcc" not in last
     assert "USER 65532:65532" in last
+
+
+@pytest.mark.parametrize("name", recipe.ALL)
+def test_a_public_base_gets_the_same_packages(name: str) -> None:
+    last = recipe.ALL[name].containerfile.read_text(encoding="utf-8").rpartition("\nFROM ")[2]
+    installed = set(re.findall(r'ARG PACKAGES="([^"]+)"', last)[0].split())
+    # What only the first stage needs is in our own base, too: both stages are built on it.
+    assert set(recipe.ALL[name].packages) - installed <= {"python3-venv"}

@@ -11,7 +11,8 @@ from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import ObservedClone, Power, Stamp
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.guest import GuestProbe, IdentityState
-from vmclone_operator.domain.plan import Blocker, Decision, Do, Situation, Step, decide
+from vmclone_operator.domain.plan import Situation, decide
+from vmclone_operator.domain.steps import Blocker, Decision, Do, Step
 
 ME = "4f1d0000-0000-4000-8000-000000000001"
 STAMP = Stamp(instance="i", namespace="team-a", vmclone="dev", vmclone_uid="u", ordinal=1, incarnation=ME)

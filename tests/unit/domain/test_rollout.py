@@ -13,6 +13,7 @@ from vmclone_operator.domain.rollout import (
     has_turn,
     newest_complete,
     plan_replicas,
+    point_to_clone_from,
     releasable,
     session_conflicts,
     waits_for_clone,
@@ -44,7 +45,7 @@ def test_replicas_become_what_is_wanted(
     existing: Sequence[ReplicaView], wanted: int, create: tuple[int, ...], delete: tuple[int, ...]
 ) -> None:
     changes = plan_replicas(existing, wanted=wanted, may_make=True)
-    assert (changes.create, tuple(r.ordinal for r in changes.delete)) == (create, delete)
+    assert (changes.create, tuple(r.ordinal for r in (*changes.delete, *changes.remake))) == (create, delete)
 
 
 def test_without_leave_to_make_only_what_is_too_much_goes() -> None:
@@ -132,3 +133,31 @@ def test_a_session_belongs_to_one_vmclone(
 def test_a_recorded_session_is_never_taken_away() -> None:
     others = {"dev": ("other", True, ("t0", "u0"))}
     assert session_conflicts({1: "dev"}, {1: "dev"}, others, ("t1", "u1")) is None
+
+
+FULL_ROWS = {
+    "while one is still copied it stays": ([view(1, independent=True), view(2, frozen_point="a")], ()),
+    "when all stand alone it goes": ([view(1, frozen_point="a", independent=True)], ("a",)),
+    "beside linked ones it stays": ([view(1, independent=True), view(2, provisioned=True)], ()),
+    "for one to come it stays": ([view(1, independent=True), ReplicaView(name="", ordinal=0, uid="")], ()),
+}
+
+
+@pytest.mark.parametrize(("replicas", "gone"), FULL_ROWS.values(), ids=FULL_ROWS.keys())
+def test_the_point_of_full_copies_stays_until_the_last_is_done(
+    replicas: Sequence[ReplicaView], gone: tuple[str, ...]
+) -> None:
+    assert tuple(p.id for p in releasable([point("a")], replicas)) == gone
+
+
+def test_a_point_on_its_way_out_is_nothing_to_clone_from() -> None:
+    going = point("a").model_copy(update={"release_time": "t2"})
+    assert newest_complete([going]) is None
+    assert point_to_clone_from([going, point("b", frozen="t0")], "a") == point("b", frozen="t0")
+    assert releasable([going], [view(1, frozen_point="a")]) == (going,)
+
+
+def test_copies_go_on_from_the_point_that_they_were_begun_from() -> None:
+    old, new = point("a", frozen="t1"), point("b", frozen="t2")
+    assert point_to_clone_from([old, new], "a") == old
+    assert point_to_clone_from([old, new]) == new

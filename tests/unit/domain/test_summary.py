@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from vmclone_operator.api.replica import GuestStatus, IntentStatus, VMCloneReplicaStatus
+from vmclone_operator.api.replica import GuestStatus, IntentStatus, StepStatus, VMCloneReplicaStatus
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness
-from vmclone_operator.domain.plan import Blocker
+from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.domain.summary import ReplicaReport, overall_percent, readiness, summary_line
 
 UID = "4f1d0000-0000-4000-8000-000000000001"
@@ -22,8 +22,25 @@ def report(ordinal: int, state: str, reason: str = "", *, deleting: bool = False
     ready, failed = state == "Ready", state == "Failed"
     progress = SETTLED if ready else STALLED if failed else WORKING
     row = Readiness(ready=ready, reason=reason or state, message=f"{reason} told", progress=progress, step=state)
-    status = VMCloneReplicaStatus(state=state, percent=percent, conditions=WRITER.put_readiness((), row))
+    step = StepStatus(name="Clone" if failed else state, state="Failed" if failed else "Running")
+    status = VMCloneReplicaStatus(state=state, percent=percent, steps=(step,), conditions=WRITER.put_readiness((), row))
     return ReplicaReport(ordinal=ordinal, session=f"dev-{ordinal}", uid=UID, deleting=deleting, status=status)
+
+
+def retrying(ordinal: int) -> ReplicaReport:
+    """Return a replica whose last attempt failed and that tries again by itself."""
+    row = Readiness(ready=False, reason="CopyFailed", message="cut", progress=WORKING, step="HomeCopy")
+    steps = (StepStatus(name="HomeCopy", state="Failed", attempt=2),)
+    status = VMCloneReplicaStatus(state="HomeCopy", steps=steps, conditions=WRITER.put_readiness((), row))
+    return ReplicaReport(ordinal=ordinal, session=f"dev-{ordinal}", uid=UID, deleting=False, status=status)
+
+
+def copying(ordinal: int, *, percent: int = 0, position: int = 0, state: str = "Running") -> ReplicaReport:
+    """Return a replica in the step HomeCopy."""
+    made = report(ordinal, "HomeCopy")
+    step = StepStatus(name="HomeCopy", state=state, percent=percent, queue_position=position)
+    status = made.status.model_copy(update={"steps": (step,)})
+    return ReplicaReport(ordinal=ordinal, session=made.session, uid=UID, deleting=False, status=status)
 
 
 def new(ordinal: int) -> ReplicaReport:
@@ -69,6 +86,21 @@ TABLE = {
         None,
         (False, "PartialFailure", WORKING, "Retrying"),
     ),
+    "one ready, the other fails and tries again": (
+        [report(1, "Ready"), retrying(2)],
+        2,
+        False,
+        None,
+        (False, "PartialFailure", WORKING, "Retrying"),
+    ),
+    "all fail and try again": ([retrying(1), retrying(2)], 2, False, None, (False, "AllFailed", WORKING, "Retrying")),
+    "one needs a person, the other tries again": (
+        [report(1, "Failed", "CloneFailed"), retrying(2)],
+        2,
+        False,
+        None,
+        (False, "AllFailed", WORKING, "Retrying"),
+    ),
     "some ready, one needs a person": (MIXED, 2, False, None, (False, "GuestAgentMissing", STALLED, "")),
     "all need a person for one reason": (FAILED, 2, False, None, (False, "GuestAgentMissing", STALLED, "")),
     "all failed, each differently": (DIFFERENTLY, 2, False, None, (False, "AllFailed", STALLED, "")),
@@ -104,12 +136,12 @@ TABLE = {
     "paused, nothing to do": (READY, 2, True, None, (True, "AllReady", SETTLED, "")),
     "paused, work pending": ([report(1, "Ready")], 2, True, None, (False, "Paused", STALLED, "")),
     "paused, failed ones": (MIXED, 2, True, None, (False, "Paused", STALLED, "")),
-    "paused, the ready one is not the wanted one": (
+    "one wanted, one ready, whichever number it has": (
         [report(2, "Ready")],
         1,
         True,
         None,
-        (False, "Paused", STALLED, ""),
+        (True, "AllReady", SETTLED, ""),
     ),
     "paused with work pending and no consent": ([], 2, True, NOT_GRANTED, (False, "Paused", STALLED, "")),
     "none wanted, none there": ([], 0, False, None, (True, "ScaledToZero", SETTLED, "")),
@@ -168,11 +200,36 @@ def test_the_line_for_people_counts_what_is_not_ready() -> None:
     assert summary_line(READY, wanted=2) == "2/2 ready"
 
 
+COPIES = {
+    "one copies": ([copying(1, percent=61)], "0/1 ready, 1 copying 61%"),
+    "several copy: their mean": (
+        [report(1, "Ready"), copying(2, percent=40), copying(3, percent=61)],
+        "1/3 ready, 2 copying 50%",
+    ),
+    "one that waits does not pull the mean down": (
+        [copying(1, percent=80), copying(2, position=1)],
+        "0/2 ready, 2 copying 80%",
+    ),
+    "all wait for their turn": ([copying(1, position=1), copying(2, position=2)], "0/2 ready, 2 waiting to copy"),
+    "one just begun": ([copying(1)], "0/1 ready, 1 copying 0%"),
+    "one that failed waits for its next attempt": (
+        [copying(1, state="Failed", percent=30)],
+        "0/1 ready, 1 waiting to copy",
+    ),
+    "a copy beside another step": ([copying(1, percent=7), report(2, "Boot")], "0/2 ready, 1 copying 7%, 1 Boot"),
+}
+
+
+@pytest.mark.parametrize(("reports", "line"), COPIES.values(), ids=COPIES.keys())
+def test_the_line_for_people_says_how_far_the_copies_are(reports: Sequence[ReplicaReport], line: str) -> None:
+    assert summary_line(reports, wanted=len(reports)) == line
+
+
 PERCENT = {
     "the mean over all wanted": ([report(1, "Ready", percent=100), report(2, "Boot", percent=25)], 2, 62),
     "one not made yet counts as nothing": ([report(1, "Ready", percent=100)], 4, 25),
     "one that goes counts for nothing": ([report(1, "Ready", percent=100, deleting=True)], 1, 0),
-    "a surplus one counts for nothing": ([report(2, "Ready", percent=100)], 1, 0),
+    "a surplus one counts for nothing": ([report(n, "Ready", percent=100) for n in (1, 2)], 1, 100),
     "nothing wanted is done": ([], 0, 100),
 }
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from vmclone_operator.api import API_VERSION
-from vmclone_operator.api.replica import StepStatus, VMCloneReplicaStatus
+from vmclone_operator.api.replica import IntentStatus, StepStatus, VMCloneReplicaStatus
+from vmclone_operator.domain.backend import Mode
 from vmclone_operator.domain.conditions import Progress, is_true
-from vmclone_operator.domain.plan import Decision, Do, Step
+from vmclone_operator.domain.steps import Decision, Do, Step
 from vmclone_operator.engine.replica import Replica, advanced, new_replica, read_replica, reported
 from vmclone_operator.kube.cluster import Document
 
@@ -91,8 +92,12 @@ def test_nothing_of_the_vmclones_own_labels_or_annotations_is_copied() -> None:
 def test_the_status_is_not_asked_for_names_and_ids() -> None:
     lying = document()
     lying["status"] = {"intent": {"vmName": "golden-dev", "uuid": "someone-elses", "token": "t"}}
-    intent = read(lying).clone_intent(token="t", source_id="s", frozen_token="p")
-    honest = read(document()).clone_intent(token="t", source_id="s", frozen_token="p")
+    ledger = IntentStatus(token="t", frozen_point="p", vm_name="golden-dev", uuid="someone-elses")
+    seed = read(document()).seed()
+    intent = read(lying).clone_intent(ledger, source_id="s", mode=Mode.DISK, seed=seed)
+    honest = read(document()).clone_intent(
+        IntentStatus(token="t", frozen_point="p"), source_id="s", mode=Mode.DISK, seed=seed
+    )
     assert intent == honest
     assert (intent.vm_name, intent.seed.instance_id) == ("dev-2-4f1d2b", f"vmclone-{ME}")
 

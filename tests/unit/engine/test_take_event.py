@@ -19,6 +19,7 @@ from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.replica import new_replica
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import take_event
+from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Document, Key, Kind
 from vmclone_operator.kube.events import EventRecorder
 
@@ -38,6 +39,9 @@ class Woken:
 
     def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:
         self.keys[key] = priority
+
+    def forget(self, key: Key) -> None:
+        self.keys.pop(key, None)
 
     def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:
         raise AssertionError(f"an event waits for nothing: {key} {seconds} {priority}")
@@ -71,6 +75,7 @@ class Operator:
             clock=lambda: 0.0,
             now=lambda: NOW,
             new_token=lambda: "t",
+            pods=PodSettings(namespace="vmclone-system", image="home-copy"),
         )
         self.cluster.apply(Kind.BACKEND, manifests.backend())
         self.cluster.apply(Kind.SOURCE, manifests.source())

@@ -23,6 +23,8 @@ def filled(schema: dict[str, Any]) -> Any:
     """Return a document with every field of the schema set to something that is not its default."""
     match schema["type"]:
         case "object":
+            if "additionalProperties" in schema:
+                return {"key": filled(schema["additionalProperties"])}
             return {name: filled(child) for name, child in schema["properties"].items()}
         case "array":
             return [filled(schema["items"])]
@@ -36,6 +38,8 @@ def filled(schema: dict[str, Any]) -> Any:
 
 def stored(schema: dict[str, Any], value: Any) -> Any:
     """Return the value as the API server keeps it: unknown fields pruned, arrived as JSON."""
+    if isinstance(value, dict) and "additionalProperties" in schema:
+        return {name: stored(schema["additionalProperties"], child) for name, child in value.items()}
     if isinstance(value, dict):
         known = schema["properties"]
         return {name: stored(known[name], child) for name, child in value.items() if name in known}

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.support.canaries import CONTENTS, NAMES, PASSES, secret_files
 
 from vmclone_operator.homecopy.bundle import source_program
 from vmclone_operator.homecopy.filters import PatternRefused, checked_allow, checked_patterns, floor
-from vmclone_operator.homecopy.source import git_index, judge, patterns, program, scan, send
+from vmclone_operator.homecopy.source import git_index, judge, patterns, program, scan, send, signatures
 from vmclone_operator.homecopy.source.judge import Judge
 from vmclone_operator.homecopy.source.patterns import Patterns
 from vmclone_operator.homecopy.source.scan import PathRefused, Scan
@@ -53,6 +54,23 @@ def test_every_canary_stays_and_every_look_alike_passes(tmp_path: Path) -> None:
 
 def test_every_family_has_canaries() -> None:
     assert set(NAMES) == set(floor().rules["families"])
+
+
+@pytest.mark.parametrize("document", floor().rules["signatures"], ids=lambda document: document["name"])
+def test_every_key_shape_has_a_canary_and_an_anchor_in_it(document: dict[str, Any]) -> None:
+    found = [match for text in CONTENTS.values() for match in re.finditer(document["pattern"], text)]
+    assert found
+    for match in found:
+        assert any(anchor in match[0] for anchor in document["anchors"])
+
+
+def test_names_of_several_families_are_the_same_by_one_look_or_by_all() -> None:
+    patterns = ["id_rsa*", ".netrc", "a\\*b", "*.pem", "Ünï", ".vscode/**", "[ab]c", "/top"]
+    names = (".NETRC", "x/id_rsa.old", "a*b", "axb", "a.PEM", "Ünï", "ünï", "q/.vscode/x/y", "bc", "top", "sub/top")
+    for name in names:
+        one_by_one = any(Patterns([pattern]).match(name.encode()) for pattern in patterns)
+        assert Patterns(patterns).match(name.encode()) is one_by_one
+        assert Patterns(patterns).may_match(name.encode()) >= one_by_one
 
 
 @pytest.mark.parametrize("what", CONTENTS)
@@ -181,7 +199,7 @@ def test_digest_names_the_rules_whatever_their_layout() -> None:
 
 
 def test_what_runs_on_the_source_is_python_3_6() -> None:
-    for module in (git_index, judge, patterns, program, scan, send):
+    for module in (git_index, judge, patterns, program, scan, send, signatures):
         text = Path(str(module.__file__)).read_text(encoding="utf-8")
         ast.parse(text, feature_version=(3, 6))
         assert "from __future__" not in text

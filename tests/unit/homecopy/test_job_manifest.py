@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from vmclone_operator.homecopy.job import CopyJob, Host, Transfer, parse_job
-from vmclone_operator.homecopy.job_manifest import CopyOwner, PodSettings, copy_name, job_manifest, secret_manifest
+from vmclone_operator.homecopy.job_manifest import (
+    CopyOwner,
+    PodSettings,
+    copy_name,
+    job_manifest,
+    secret_manifest,
+)
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA"
 OWNER = CopyOwner(

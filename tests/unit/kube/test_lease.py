@@ -267,3 +267,13 @@ def test_a_lost_race_to_renew_is_tried_again() -> None:
 
     assert asyncio.run(scenario())
     assert (conflicts, two.a.age_seconds) == (["replace Lease"], 0)
+
+
+def test_a_standby_looks_at_least_each_second_or_so_and_just_when_the_lease_ends() -> None:
+    """A renewal counts from when it is seen: looking as rarely as it is renewed could take 38 s to follow a kill."""
+    two = Two()
+    standby = LeaseKeeper(two.cluster, namespace=LEASE.namespace, identity="b", clock=two.clock)
+    standby._seen_at = two.clock()
+    assert max(standby._pause() for _ in range(50)) <= 1.2
+    two.clock.seconds += LeaseTimes().duration - 0.1
+    assert 0.1 <= standby._pause() <= 0.2

@@ -11,8 +11,9 @@ import pytest
 from tests.support.memory_cluster import MemoryCluster
 from tests.unit.observe.scrape import Clock, watched
 
+from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.kube.lease import LeaseKeeper
-from vmclone_operator.observe.health import Health, LoopLag
+from vmclone_operator.observe.health import Health, LoopLag, News
 from vmclone_operator.observe.server import serving
 
 
@@ -64,6 +65,28 @@ def test_a_loop_that_stands_still_is_not_alive(late: float, says: str) -> None:
     lag.note(late)
     assert says in Health(lag).not_alive()
     assert bool(Health(lag).not_alive()) == bool(says)
+
+
+SILENCES = {
+    "before the first list": ({}, 600.0, 1201.0),
+    "after news of one kind": ({Kind.VMCLONE: 1000.0}, 600.0, 1201.0),
+    "with lists every second": ({}, 1.0, 61.0),
+}
+
+
+@pytest.mark.parametrize(("heard", "relist", "limit"), SILENCES.values(), ids=SILENCES.keys())
+def test_a_leader_that_hears_nothing_for_two_lists_is_not_alive(
+    heard: dict[Kind, float], relist: float, limit: float
+) -> None:
+    clock = Clock()
+    health = Health(LoopLag(clock))
+    health.news = News(heard, clock=clock, relist_seconds=relist)
+    clock.seconds += limit - 1
+    assert health.not_alive() == ""
+    clock.seconds += 1
+    assert f"for {limit:.0f} s" in health.not_alive()
+    heard[Kind.REPLICA] = clock.seconds
+    assert health.not_alive() == ""
 
 
 def free_port() -> int:

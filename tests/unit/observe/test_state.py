@@ -17,6 +17,7 @@ from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import WorkQueue
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import take_event
+from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.kube.events import EventRecorder
 from vmclone_operator.kube.lease import LeaseKeeper
@@ -46,6 +47,7 @@ def engine(clock: Clock) -> Engine:
         clock=clock,
         now=lambda: datetime.now(UTC),
         new_token=lambda: "t",
+        pods=PodSettings(namespace="vmclone-system", image="home-copy"),
     )
 
 
@@ -83,6 +85,54 @@ def test_objects_are_counted_by_state_and_reason() -> None:
     assert samples(registry, "vmclone_backend_up") == {("lab",): 1}
     assert samples(registry, "vmclone_watch_age_seconds")["vmclone",] == 7
     assert "dev-1" not in generate_latest(registry).decode()
+
+
+def test_what_belongs_to_nobody_is_counted_once_somebody_looked() -> None:
+    clock = Clock()
+    watching = watched(clock)
+    assert samples(watching.registry, "vmclone_orphans") == {}
+
+    async def scenario() -> None:
+        watching.state.engine = engine(clock)
+        watching.state.engine.orphans["lab"] = ()
+        watching.state.engine.leftover_jobs = ("one", "two")
+
+    asyncio.run(scenario())
+    assert samples(watching.registry, "vmclone_orphans") == {("lab",): 0}
+    assert samples(watching.registry, "vmclone_leftover_jobs") == {(): 2}
+
+
+COPIES: dict[str, dict[str, Any]] = {
+    "runs": {"operation": {"kind": "HomeCopy"}},
+    "is cleaned up": {"operation": {"kind": "HomeCopyEnded"}},
+    "waits for its turn": {"steps": [{"name": "HomeCopy", "state": "Running", "queuePosition": 2}]},
+    "waits for its next attempt": {
+        "operation": {"kind": "HomeCopyRetry"},
+        "steps": [{"name": "HomeCopy", "state": "Waiting"}],
+        "conditions": [{"type": "HomeCopied", "status": "False", "reason": "CopyFailed"}],
+    },
+    "may not begin": {
+        "steps": [{"name": "HomeCopy", "state": "Waiting"}],
+        "conditions": [{"type": "HomeCopied", "status": "False", "reason": "Copying"}],
+    },
+    "is done": {"conditions": [{"type": "HomeCopied", "status": "True", "reason": "Copied"}]},
+}
+
+
+def test_home_copies_are_counted_in_all_and_by_nobody() -> None:
+    clock = Clock()
+    watching = watched(clock)
+    assert samples(watching.registry, "vmclone_homecopy_queued") == {}
+
+    async def scenario() -> None:
+        watching.follow(engine(clock), relist_seconds=600)
+        for number, status in enumerate(COPIES.values()):
+            seen(watching, Kind.REPLICA, f"dev-{number}", spec={"backend": "lab", "ordinal": number}, status=status)
+
+    asyncio.run(scenario())
+    names = ("active", "queued", "failed")
+    found = {name: samples(watching.registry, f"vmclone_homecopy_{name}") for name in names}
+    assert found == {"active": {(): 2}, "queued": {(): 1}, "failed": {(): 1}}
 
 
 def test_who_leads_is_a_metric_of_its_own() -> None:

@@ -104,7 +104,9 @@ def test_a_test_folder_that_no_part_runs_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "names", "rest"),
     [
-        pytest.param([], ["unit", "contract", "integration", "e2e", "lab_down"], (), id="all without a choice"),
+        pytest.param(
+            [], ["unit", "crash", "contract", "integration", "e2e", "lab_down"], (), id="all without a choice"
+        ),
         pytest.param(["e2e", "unit"], ["unit", "e2e"], (), id="cheap parts first, whatever the order"),
         pytest.param(["unit", "-k", "unit"], ["unit"], ("-k", "unit"), id="the rest goes to pytest"),
     ],

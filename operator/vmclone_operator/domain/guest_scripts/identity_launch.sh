@@ -10,10 +10,11 @@ refuse() {
   exit 64
 }
 
-token='' complete='' parameters=''
+token='' complete='' parameters='' scrub=''
 while IFS= read -r line; do
   case $line in
     token=*) token=${line#*=} ;;
+    scrub=*) scrub=${line#*=} ;;
     end=1) complete=yes ;;
   esac
   parameters="$parameters$line
@@ -25,14 +26,15 @@ fi
 [ -d /run/systemd/system ] || refuse "this guest does not run systemd"
 
 if [ -r "$lib/result" ]; then
-  recorded='' state=''
+  recorded='' state='' scrubbed=''
   while IFS= read -r line; do
     case $line in
       identity_token=*) recorded=${line#*=} ;;
       identity_state=*) state=${line#*=} ;;
+      scrub_request=*) scrubbed=${line#*=} ;;
     esac
   done <"$lib/result"
-  [ "$recorded/$state" != "$token/done" ] || exit 0
+  [ "$recorded/$state/$scrubbed" != "$token/done/${scrub:-$scrubbed}" ] || exit 0
 fi
 if [ -d /sys/fs/cgroup/system.slice/vmclone-identity.service ] ||
   [ -d /sys/fs/cgroup/systemd/system.slice/vmclone-identity.service ]; then
@@ -44,9 +46,10 @@ if [ -d /sys/fs/cgroup/system.slice/vmclone-identity.service ] ||
 fi
 
 mkdir -p "$run" "$lib"
-rm -f "$lib/result"
+rm -f "$lib/result" "$run/scrub_posix"
 printf '%s' "$parameters" >"$run/parameters"
 printf '%s\n' "$token" >"$run/token"
 write_worker
+[ -z "$scrub" ] || write_scrub_posix
 exec systemd-run --quiet --collect --unit=vmclone-identity --description="Give this clone its own identity" \
   /bin/sh "$run/worker" </dev/null

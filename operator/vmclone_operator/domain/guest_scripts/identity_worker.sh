@@ -5,7 +5,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=
 umask 022
 run=/run/vmclone/identity
 lib=/var/lib/vmclone/identity
-token='' hostname='' user='' keys='' before='' made='' finished=''
+token='' hostname='' user='' keys='' before='' made='' finished='' scrub='' scope='' stops='' masks='' reboot='' keep=''
 
 # --- records -------------------------------------------------------------------------------------------
 record() {
@@ -17,6 +17,11 @@ record() {
       case $line in token=*) ;; *) echo "$line" ;; esac
     done <"$lib/previous"
     [ -z "$made" ] || echo "made_ssh_host_key=$made"
+    [ -z "$scrub" ] || scrub_answers
+    if [ -n "$reboot" ] || [ -e /etc/vmclone/needs-reboot ]; then
+      first_line /proc/sys/kernel/random/boot_id
+      echo "reboot_from=$value"
+    fi
   } >"$lib/result.new"
   sync
   mv -f "$lib/result.new" "$lib/result"
@@ -49,6 +54,12 @@ read_parameters() {
       user=*) user=${line#*=} ;;
       key=*) keys="$keys${line#*=}
 " ;;
+      scrub=*) scrub=${line#*=} ;;
+      scrub_scope=*) scope=${line#*=} ;;
+      scrub_stop=*) stops="$stops ${line#*=}" ;;
+      scrub_mask=*) masks="$masks ${line#*=}" ;;
+      needs_reboot=1) reboot=yes ;;
+      keep_host_key=1) keep=yes ;;
     esac
   done <"$run/parameters"
 }
@@ -65,7 +76,7 @@ save_previous() {
     # A source with an empty machine-id: this boot already took the VM's own.
     [ "$before" = "$own" ] || echo "previous_machine_id=$before"
     for file in /etc/ssh/ssh_host_*_key.pub; do
-      [ -r "$file" ] && read -r kind key _ <"$file" && echo "previous_ssh_host_key=$kind $key"
+      [ -z "$keep" ] && [ -r "$file" ] && read -r kind key _ <"$file" && echo "previous_ssh_host_key=$kind $key"
     done
   } >"$lib/previous.new"
   mv -f "$lib/previous.new" "$lib/previous"
@@ -80,6 +91,107 @@ vm_own_id() {
     own=$own${rest%%-*}
     rest=${rest#*-}
   done
+}
+
+# --- the scrub -----------------------------------------------------------------------------------------
+# What it could tell so far; without a result it did not end.
+scrub_answers() {
+  echo "scrub_request=$scrub"
+  echo "scrub_scope=$scope"
+  masked=0
+  for unit in $masks; do
+    [ ! -L "/etc/systemd/system/$unit" ] || masked=$((masked + 1))
+  done
+  echo "scrub_units=$masked"
+  [ ! -e "$run/discarded" ] || echo scrub_discarded=yes
+  if [ -s "$run/scrubbed" ]; then
+    while IFS= read -r line; do echo "$line"; done <"$run/scrubbed"
+  else
+    echo scrub_state=failed
+  fi
+}
+
+# Units that would write back what is scrubbed, or go on with it once the link is up. Patterns match loaded units.
+stop_units() {
+  set -f
+  mask_units
+  [ -z "$stops" ] || timeout 60 systemctl stop $stops >/dev/null 2>&1
+  set +f
+  for link in /sys/class/net/*; do
+    ! grep -q '^DEVTYPE=wireguard' "$link/uevent" || ip link delete dev "${link##*/}"
+  done 2>/dev/null
+}
+
+# systemctl refuses to mask a unit whose file lies in /etc itself, as a CI runner's does.
+mask_units() {
+  [ -n "$masks" ] || return 0
+  mkdir -p "$lib/masked"
+  for unit in $masks; do
+    file=/etc/systemd/system/$unit
+    [ -L "$file" ] || [ ! -e "$file" ] || mv -f "$file" "$lib/masked/$unit"
+    ln -sfn /dev/null "$file" || fail "$unit cannot be masked"
+  done
+  timeout 60 systemctl stop $masks >/dev/null 2>&1 || systemctl kill -s KILL $masks >/dev/null 2>&1
+}
+
+# The program travels in one line of the parameters and reads the others; 90 says that it cannot run here.
+scrub_disk() {
+  [ -n "$scrub" ] || return 0
+  rm -f "$run/scrubbed" "$run/discarded"
+  stop_units
+  code=90
+  if command -v python3 >/dev/null; then
+    python3 -I -S -c "
+import sys
+try:
+    import base64, zlib
+    lines = [line.rstrip('\n') for line in sys.stdin]
+    packed = [line for line in lines if line.startswith('scrub_program=')][0]
+    exec(zlib.decompress(base64.b64decode(packed.partition('=')[2])))
+except ImportError:
+    sys.exit(90)
+" <"$run/parameters" >"$run/scrubbed.new" 2>"$run/scrub.log"
+    code=$?
+  fi
+  if [ "$code" = 90 ]; then
+    /bin/sh "$run/scrub_posix" <"$run/parameters" >"$run/scrubbed.new" 2>"$run/scrub.log"
+    code=$?
+  fi
+  if [ "$code" != 0 ]; then
+    while IFS= read -r line; do last=$line; done <"$run/scrub.log"
+    fail "the scrub ended with $code: $last"
+  fi
+  mv -f "$run/scrubbed.new" "$run/scrubbed"
+  grep -q '^scrub_state=done$' "$run/scrubbed" || fail "the scrub failed: $(grep '^scrub_error=' "$run/scrubbed")"
+  # Made from what is secret now; services refuse to start without it.
+  if [ -e /etc/ssl/certs/ssl-cert-snakeoil.pem ] && [ ! -e /etc/ssl/private/ssl-cert-snakeoil.key ]; then
+    ! command -v make-ssl-cert >/dev/null || make-ssl-cert generate-default-snakeoil --force-overwrite >/dev/null 2>&1
+  fi
+}
+
+# Those that answer for accounts and files run on without what was their machine's; nobody waits for them.
+start_again() {
+  [ -n "$scrub" ] || return 0
+  set --
+  for unit in sssd.service winbind.service smbd.service; do
+    [ ! -e "/etc/systemd/system/multi-user.target.wants/$unit" ] || set -- "$@" "$unit"
+  done
+  [ $# = 0 ] || systemctl start --no-block "$@"
+}
+
+# Last: the identity unlinks things, too. Without discards in the disk nothing is printed.
+discard_freed() {
+  [ -n "$scrub" ] || return 0
+  while read -r swap _ _ _ priority; do
+    case $swap in
+      Filename | /dev/zram*) continue ;;
+    esac
+    case $priority in -*) priority= ;; esac
+    ! swapoff "$swap" || swapon --discard=once ${priority:+-p "$priority"} "$swap" || swapon "$swap"
+  done </proc/swaps 2>/dev/null
+  sync
+  trimmed=$(timeout 300 fstrim -av 2>/dev/null) || :
+  [ -z "$trimmed" ] || : >"$run/discarded"
 }
 
 # --- the values ----------------------------------------------------------------------------------------
@@ -130,6 +242,10 @@ fresh_randomness() {
 # where it looks for it, else sshd would start without any.
 new_host_key() {
   [ -x /usr/sbin/sshd ] || return 0
+  if [ -n "$keep" ]; then
+    keep_host_key
+    return 0
+  fi
   named='' target=''
   for file in /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; do
     [ -r "$file" ] || continue
@@ -148,6 +264,17 @@ new_host_key() {
   ssh-keygen -q -t ed25519 -N '' -C "root@$hostname" -f "$target" </dev/null || fail "ssh-keygen failed"
   read -r kind key _ <"$target.pub"
   made="$kind $key"
+}
+
+# cloud-init put ours there; what the image brought beside it would be every clone's.
+keep_host_key() {
+  for file in /etc/ssh/ssh_host_*; do
+    case $file in */ssh_host_ed25519_key | */ssh_host_ed25519_key.pub) ;; *) rm -f "$file" ;; esac
+  done
+  if [ -r /etc/ssh/ssh_host_ed25519_key.pub ]; then
+    read -r kind key _ </etc/ssh/ssh_host_ed25519_key.pub
+    made="$kind $key"
+  fi
 }
 
 forget_network() {
@@ -229,16 +356,24 @@ forgive_network_waits() {
   systemctl reset-failed '*-wait-online.service' '*-wait-online@*.service' 2>/dev/null || :
 }
 
-# PID 1 remembers the id once it was asked for it; only a new image of itself forgets.
+# PID 1 remembers the id once it was asked for it; only a new image of itself forgets. Masks take effect with either.
 refresh_system_manager() {
   answer=$(busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.DBus.Peer GetMachineId 2>/dev/null)
-  [ "$answer" = "s \"$machine_id\"" ] || systemctl daemon-reexec
+  if [ "$answer" != "s \"$machine_id\"" ]; then
+    systemctl daemon-reexec
+  elif [ -n "$masks" ]; then
+    systemctl daemon-reload
+  fi
+  for unit in $masks; do
+    ! active "$unit" || fail "$unit does not stop"
+  done
 }
 
 trap unexpected_end EXIT
 trap 'exit 1' TERM INT HUP
 read_parameters
 save_previous
+scrub_disk
 fresh_randomness
 new_machine_id
 new_hostname
@@ -251,5 +386,7 @@ restart_daemons
 forget_journal
 forgive_network_waits
 refresh_system_manager
+start_again
+discard_freed
 echo "this clone has its own identity"
 record 'done' ''

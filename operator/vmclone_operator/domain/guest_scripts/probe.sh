@@ -51,10 +51,16 @@ identity_phase() {
     echo "identity_token=$value"
     identity_state=running
     echo "identity_state=running"
+    [ ! -e "$run/scrub_posix" ] || echo scrub_state=running
   elif [ -r "$lib/result" ]; then
     while IFS= read -r line; do
       case $line in
         identity_state=*) identity_state=${line#*=} ;;
+        reboot_from=*)
+          first_line /proc/sys/kernel/random/boot_id
+          [ "$value" != "${line#*=}" ] || echo needs_reboot=yes
+          continue
+          ;;
       esac
       printf '%s\n' "$line"
     done <"$lib/result"

@@ -4,13 +4,13 @@
 # ruff: noqa: UP006, UP035, UP045
 
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from vmclone_operator.homecopy.source.patterns import Patterns
+from vmclone_operator.homecopy.source.signatures import Signatures
 
 _BLOCK = re.compile(rb"-----? ?BEGIN ([A-Z0-9 ]{1,40}?) ?-----?")
 _DER_CERTIFICATE = re.compile(rb"0[\x81-\x83].{1,3}?0[\x81-\x83].{1,3}?\xa0\x03\x02\x01[\x00-\x02]", re.DOTALL)
-_SNIFF_BYTES = 8192
 
 Read = Callable[[], Optional[bytes]]
 """Gives a file's bytes, or nothing when it is larger than what is looked into."""
@@ -46,13 +46,17 @@ class Judge:
             Family(name, *(Patterns(families[name].get(key, ())) for key in ("never", "except", "byContent")))
             for name in sorted(families)
         ]
+        self._any_never = Patterns(pattern for family in families.values() for pattern in family.get("never", ()))
+        self._any_doubtful = Patterns(
+            pattern for family in families.values() for pattern in family.get("byContent", ())
+        )
         self._extra = Patterns(excludes)
         self._allow = Patterns(allow)
         self._git_store = Patterns(rules["gitStore"])
         self._package_inside = Patterns(rules["packageTrees"]["inside"])
         self._package_code = Patterns(rules["packageTrees"]["code"])
         self._public = {label.encode() for label in rules["publicBlocks"]}
-        self._signatures = [_signature(document) for document in rules["signatures"]]
+        self._signatures = Signatures(rules["signatures"])
         self._tracked = tracked
 
     def allows(self, path: bytes, *, is_directory: bool = False) -> bool:
@@ -63,6 +67,8 @@ class Judge:
         """Return the family whose names alone keep this path back."""
         if self._extra.match(path, is_directory=is_directory):
             return "extra"
+        if not self._any_never.may_match(path):
+            return None
         for family in self._families:
             if family.never.match(path, is_directory=is_directory) and not family.spared.match(path):
                 return None if self._git_store.match(path, is_directory=is_directory) else family.name
@@ -78,7 +84,7 @@ class Judge:
 
     def _by_content(self, path: bytes, read: Read) -> Optional[str]:
         data = read()
-        doubtful = next((family.name for family in self._families if family.by_content.match(path)), None)
+        doubtful = self._doubtful(path)
         if doubtful is None or self._git_store.match(path):
             return "content" if data is not None and self.secret_in(data) else None
         if data is None:
@@ -88,6 +94,12 @@ class Judge:
         if (self._is_package_code(path) or self._tracked(path)) and not self.secret_in(data):
             return None
         return doubtful
+
+    def _doubtful(self, path: bytes) -> Optional[str]:
+        """Return the family whose names may be secrets and may be none."""
+        if not self._any_doubtful.may_match(path):
+            return None
+        return next((family.name for family in self._families if family.by_content.match(path)), None)
 
     def _is_package_code(self, path: bytes) -> bool:
         return self._package_code.match(path) and self._package_inside.match(path)
@@ -101,20 +113,4 @@ class Judge:
 
     def secret_in(self, data: bytes) -> Optional[str]:
         """Return the name of the first key shape in a text; binary files have none that could be told apart."""
-        text = _text(data)
-        for name, anchors, pattern in self._signatures:
-            if any(anchor in text for anchor in anchors) and pattern.search(text):
-                return name
-        return None
-
-
-def _signature(document: Dict[str, Any]) -> Tuple[str, List[bytes], Pattern[bytes]]:
-    anchors = [anchor.encode() for anchor in document["anchors"]]
-    return document["name"], anchors, re.compile(document["pattern"].encode())
-
-
-def _text(data: bytes) -> bytes:
-    """Return the text of a file, or nothing when it is binary; 16-bit texts are known by their mark."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace").encode("utf-8", "replace")
-    return b"" if b"\0" in data[:_SNIFF_BYTES] else data
+        return self._signatures.found_in(data)

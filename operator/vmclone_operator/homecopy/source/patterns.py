@@ -5,12 +5,13 @@ include, merge or clear rule to reach, whatever a pattern begins with.
 """
 
 # Runs on the source, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
-# ruff: noqa: UP006, UP035, UP045
+# ruff: noqa: UP006, UP035
 
 import re
-from typing import Iterable, List, Optional, Pattern, Tuple
+from typing import Iterable, List, Pattern, Tuple
 
 _FLAGS = re.DOTALL | re.IGNORECASE
+_PLAIN = re.compile(rb"(?:[A-Za-z0-9_]|\\[^A-Za-z0-9])*\Z", re.DOTALL)
 
 
 class Patterns:
@@ -23,18 +24,26 @@ class Patterns:
             last, full = _compile(pattern.encode("utf-8", "surrogateescape"))
             lasts.append(last)
             self._full.append(re.compile(full, _FLAGS))
-        self._quick = self._expression(lasts)
+        # Most patterns end in a plain name: looking it up is cheaper than trying them one by one.
+        self._names = frozenset(_unescaped(last).lower() for last in lasts if _PLAIN.match(last))
+        shapes = [last for last in lasts if not _PLAIN.match(last)]
+        self._shapes = re.compile(rb"(?:%s)\Z" % b"|".join(shapes), _FLAGS).match if shapes else None
 
-    @staticmethod
-    def _expression(lasts: List[bytes]) -> Optional[Pattern[bytes]]:
-        return re.compile(rb"(?:%s)\Z" % b"|".join(lasts), _FLAGS) if lasts else None
+    def may_match(self, path: bytes) -> bool:
+        """Return whether the last name alone leaves it open that a pattern means this path."""
+        last = path[path.rfind(b"/") + 1 :]
+        return last.lower() in self._names or (self._shapes is not None and self._shapes(last) is not None)
 
     def match(self, path: bytes, *, is_directory: bool = False) -> bool:
         """Return whether the path (relative to the home) or the directory itself is meant by a pattern."""
-        if self._quick is None or not self._quick.match(path[path.rfind(b"/") + 1 :]):
+        if not self.may_match(path):
             return False
         subject = b"/" + path + (b"/" if is_directory else b"")
         return any(full.match(subject) for full in self._full)
+
+
+def _unescaped(plain: bytes) -> bytes:
+    return re.sub(rb"\\(.)", rb"\1", plain, flags=re.DOTALL)
 
 
 def _compile(pattern: bytes) -> Tuple[bytes, bytes]:

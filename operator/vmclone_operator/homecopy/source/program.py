@@ -36,6 +36,7 @@ class Conversation:
         self._on_end: List[Callable[[], None]] = []
         self._ended = False
         self._last_told = 0.0
+        self._speaking = threading.Lock()
 
     def start(self) -> None:
         """Begin to read."""
@@ -54,8 +55,9 @@ class Conversation:
     def say(self, event: str, document: Dict[str, Any]) -> None:
         """Answer with one line."""
         line = MARK + json.dumps(dict(document, event=event), sort_keys=True)
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        with self._speaking:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
     def say_progress(self, document: Dict[str, Any]) -> None:
         """Answer with progress, at most every few seconds."""
@@ -133,13 +135,33 @@ def _converse(conversation: Conversation, folder: str) -> None:
     os.symlink(os.path.realpath(home), os.path.join(folder, "home"))
     with open(os.path.join(folder, "list"), "wb") as output:
         scan = Scan(os.fsencode(home), parameters, output)
-        scan.run(parameters["paths"])
+        _run(scan, parameters["paths"], conversation)
     conversation.say("scanned", dict(scan.summary(), folder=folder))
     order = conversation.next()
     if order.get("action") == "send":
         _send(conversation, folder, order)
     while order:
         order = conversation.next()
+
+
+def _run(scan: Scan, paths: List[str], conversation: Conversation) -> None:
+    """Scan, and tell beside it how far it is."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(_TELL_SECONDS):
+            try:
+                conversation.say("scanning", scan.so_far())
+            except BrokenPipeError:
+                return  # the relay went away; the conversation's end says so
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        scan.run(paths)
+    finally:
+        over.set()
+        teller.join()
 
 
 def _send(conversation: Conversation, folder: str, order: Dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Walks the home and writes the list of what is sent: what is not on this list is never read by rsync."""
 
 # Runs on the source, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
-# ruff: noqa: UP006, UP035, UP045, PTH118, PTH123
+# ruff: noqa: UP006, UP035, UP045, PTH118
 
 import os
 import stat
@@ -9,9 +9,11 @@ from typing import IO, Any, Dict, List, Optional, Set, Tuple
 
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
 from vmclone_operator.homecopy.source.judge import Judge
+from vmclone_operator.homecopy.source.signatures import is_binary
 
 _NAMED_AT_MOST = 200
 _SNIFF_BYTES = 8192
+_BLOCK_BYTES = 512
 Inode = Tuple[int, int]
 
 
@@ -37,12 +39,17 @@ class Scan:
         self._allowed: List[str] = []
         self._mounts: List[str] = []
         self._seen: Set[bytes] = set()
+        self._sparse = False
 
     def run(self, paths: List[str]) -> None:
         """Walk the paths (relative to the home) and write the list, each name ended by a NUL."""
         for path in paths:
             self._walk(self._inside(path))
         self._write_linked()
+
+    def so_far(self) -> Dict[str, int]:
+        """Return how many files and bytes were found to be sent up to now; may be asked from another thread."""
+        return {key: self._counts[key] for key in ("files", "bytes")}
 
     def summary(self) -> Dict[str, Any]:
         """Return the counts, and the names of what stayed behind (the first 200)."""
@@ -53,6 +60,7 @@ class Scan:
             allowed=self._allowed[:_NAMED_AT_MOST],
             allowedCount=len(self._allowed),
             otherFileSystems=self._mounts[:_NAMED_AT_MOST],
+            sparse=self._sparse,
         )
         return document
 
@@ -132,8 +140,9 @@ class Scan:
         kept_back = family
         if family is None or (family != "extra" and self._judge.allows(path)):
             try:
-                self._open(path).close()
                 verdict = self._judge.file(path, lambda: self._read(path, info.st_size))
+                if verdict.allowed:
+                    self._read(path, 0)
             except OSError:
                 self._counts["unreadable"] += 1
                 return
@@ -146,6 +155,7 @@ class Scan:
             return
         if allowed:
             self._allowed.append(_name(path))
+        self._sparse = self._sparse or info.st_blocks * _BLOCK_BYTES < info.st_size
         if info.st_nlink > 1:
             self._linked.setdefault(inode, []).append((path, info.st_size, allowed))
             return
@@ -159,16 +169,18 @@ class Scan:
             self._take(path, "symlinks")
 
     def _read(self, path: bytes, size: int) -> Optional[bytes]:
-        if size > self._text_limit:
-            return None
-        with self._open(path) as file:
-            head = file.read(_SNIFF_BYTES)
-            binary = b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
-            return head if binary else head + file.read(self._text_limit)
-
-    def _open(self, path: bytes) -> IO[bytes]:
-        handle = os.open(os.path.join(self._home, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        return open(handle, "rb", buffering=0)
+        """Return what can be judged of a file; opened even when that is nothing, since rsync will have to."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        handle = os.open(self._home + b"/" + path, flags)
+        try:
+            if size > self._text_limit:
+                return None
+            head = os.read(handle, _SNIFF_BYTES)
+            if is_binary(head) or len(head) < _SNIFF_BYTES:
+                return head
+            return os.pread(handle, size + _SNIFF_BYTES, 0)
+        finally:
+            os.close(handle)
 
     def _write_linked(self) -> None:
         """Take files with several names; one that is secret under any of its names stays behind under all."""

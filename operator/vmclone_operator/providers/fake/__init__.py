@@ -9,6 +9,7 @@ from vmclone_operator.domain.errors import CredentialsInvalid
 from vmclone_operator.providers.fake.faults import (
     ERRORS,
     KILLS,
+    RUNNING,
     Fault,
     FaultKind,
     FaultSchedule,
@@ -20,7 +21,7 @@ from vmclone_operator.providers.fake.faults import (
     seeded,
 )
 from vmclone_operator.providers.fake.inventory import Inventory
-from vmclone_operator.providers.fake.session import FakeSession
+from vmclone_operator.providers.fake.session import FakeSession, Pause, at_once
 from vmclone_operator.providers.fake.world import World
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def shared_world() -> World:
 class FakeBackend:
     """Opens sessions onto a World; without one, onto that of this process."""
 
-    def __init__(self, world: World | None = None) -> None:
+    def __init__(self, world: World | None = None, *, pause: Pause = at_once) -> None:
         self._world = world or shared_world()
+        self._pause = pause
 
     async def open(self, config: BackendConfig, *, wake: Wake, fence: Fence) -> FakeSession:
         """Connect, if no fault prevents it."""
@@ -47,12 +49,13 @@ class FakeBackend:
         process = self._world.faults.process
         self._world.faults.check_alive(process)
         self._world.faults.run("open", "connect", config.name, lambda: None, advance=self._world.advance, writes=False)
-        return FakeSession(self._world, wake=wake, fence=fence, boot_seconds=float(seconds))
+        return FakeSession(self._world, wake=wake, fence=fence, boot_seconds=float(seconds), pause=self._pause)
 
 
 __all__ = [
     "ERRORS",
     "KILLS",
+    "RUNNING",
     "FakeBackend",
     "FakeSession",
     "Fault",

@@ -1,14 +1,15 @@
-"""Clones of the fake: overlays, a seed, and the definition last, which is the moment from which the clone exists."""
+"""Clones of the fake: overlays or copies, a seed, and the definition last: from then on the clone exists."""
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
     CloneIntent,
+    DiskCopy,
+    Mode,
     ObservedClone,
     Operation,
     OperationState,
@@ -17,7 +18,15 @@ from vmclone_operator.domain.backend import (
     Progress,
     Stamp,
 )
-from vmclone_operator.domain.errors import CloneFailed, OwnershipMismatch, RetryLater, TargetConflict
+from vmclone_operator.domain.errors import (
+    CloneFailed,
+    OwnershipMismatch,
+    RetryLater,
+    SourceNotFound,
+    TargetConflict,
+)
+from vmclone_operator.providers.fake.full_copies import FullCopies
+from vmclone_operator.providers.fake.machines import clone_volumes, new_clone, seed_volume
 from vmclone_operator.providers.fake.state import Image, Machine, Volume
 
 if TYPE_CHECKING:
@@ -34,6 +43,7 @@ class Clones:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._full = FullCopies(world)
 
     def start(self, calls: Calls, intent: CloneIntent) -> Operation:
         """Make the clone, or adopt the one that this incarnation has, whichever attempt made it."""
@@ -41,17 +51,39 @@ class Clones:
         if existing is not None:
             return Operation(kind=KIND, token=existing.token, target=intent.uuid)
         image = calls.read("look up frozen point", intent.frozen_token, lambda: self._image(intent))
-        self._remove_files(calls, intent.stamp.incarnation)
-        volumes = self._volumes(intent, image)
-        for volume in volumes:
-            what = "create seed" if volume.role == "seed" else "create overlay"
-            calls.write(what, volume.name, partial(self._world.pool.create_volume, volume))
-        calls.write("define", intent.vm_name, lambda: self._world.pool.define(self._machine(intent, image, volumes)))
-        return Operation(kind=KIND, token=intent.token, target=intent.uuid)
+        source = calls.read("look up source", intent.source_id, lambda: self._source(intent))
+        self._world.require_pool(intent.pool)
+        disks = clone_volumes(self._world.state, intent, image, source)
+        operation = Operation(kind=KIND, token=intent.token, target=intent.uuid)
+        if intent.copy is DiskCopy.FULL and not self._full.go_on(calls, intent, disks):
+            return operation
+        if intent.copy is DiskCopy.LINKED:
+            self._overlay(calls, intent, disks)
+        self._define(calls, intent, new_clone(intent, image, source, disks))
+        return operation
+
+    def _overlay(self, calls: Calls, intent: CloneIntent, disks: list[Volume]) -> None:
+        self._full.forget(intent.stamp.incarnation)
+        self._full.remove_files(calls, disks[0].group)
+        for disk in disks:
+            calls.write("create overlay", disk.name, partial(self._world.pool.create_volume, disk))
+
+    def _define(self, calls: Calls, intent: CloneIntent, machine: Machine) -> None:
+        """Make the seed and the VM: from here on the clone exists."""
+        seed = seed_volume(intent)
+        calls.write("create seed", seed.name, partial(self._world.pool.create_volume, seed))
+        machine.defined_at = machine.linked_at = machine.complete_at = self._world.now()
+        if intent.copy is DiskCopy.LINKED:
+            machine.complete_at += self._world.clone_seconds
+        calls.write("define", intent.vm_name, partial(self._world.pool.define, machine))
+        self._full.forget(intent.stamp.incarnation)
 
     def poll(self, calls: Calls, operation: Operation) -> Progress:
         """Return how the making of the clone stands."""
-        return calls.read("look up VM", operation.target, lambda: self._progress(operation))
+        progress = calls.read("look up VM", operation.target, lambda: self._progress(operation))
+        if progress.state is OperationState.LOST:
+            return self._full.poll(calls, operation.token)
+        return progress
 
     def find(self, calls: Calls, owner: Owner) -> Sequence[ObservedClone]:
         """Return what carries a stamp of this owner."""
@@ -61,8 +93,22 @@ class Clones:
         """Remove everything of this incarnation; hands off what carries another stamp under its ids."""
         for machine in calls.read("look up VM", stamp.incarnation, lambda: self._removable(stamp)):
             self._remove_machine(calls, machine)
-        self._remove_files(calls, stamp.incarnation)
+        self._full.forget(stamp.incarnation)
+        for volume in calls.read("list files", stamp.incarnation, lambda: self._files(stamp.incarnation)):
+            if not self._full.busy(volume):
+                calls.write("delete volume", volume.name, partial(self._world.pool.delete_volume, volume.name))
         return not calls.read("list files", stamp.incarnation, lambda: self._files(stamp.incarnation))
+
+    def disown(self, calls: Calls, stamp: Stamp) -> bool:
+        """Take our mark off a clone; return whether a VM stands there without it."""
+        uuid = naming.clone_uuid(stamp.incarnation)
+        machine = calls.read("look up VM", stamp.incarnation, lambda: self._world.state.machines.get(uuid))
+        if machine is None or machine.stamp is None:
+            return machine is not None
+        if machine.stamp != stamp:
+            raise OwnershipMismatch(f"the VM {machine.name} does not carry exactly our stamp; it is left alone")
+        calls.write("remove metadata", machine.name, partial(self._world.pool.disown, machine))
+        return True
 
     def stamped(self, stamp: Stamp) -> Machine:
         """Return the VM that carries exactly this stamp, compared live before each change."""
@@ -90,34 +136,18 @@ class Clones:
         )
         if image is None or not whole or image.vmclone_uid != intent.stamp.vmclone_uid:
             raise CloneFailed(f"the frozen point {intent.frozen_token} does not exist (any more)")
+        if bool(image.golden) is not (intent.mode is Mode.CLEAN):
+            kind = "a golden image" if image.golden else "the source"
+            raise CloneFailed(f"the frozen point {intent.frozen_token} is one of {kind}, not for mode {intent.mode}")
         if image.running(self._world.now()):
             raise RetryLater(f"the frozen point {intent.frozen_token} is still being copied")
         return image
 
-    def _volumes(self, intent: CloneIntent, image: Image) -> list[Volume]:
-        group = naming.volume_prefix(intent.stamp.incarnation)
-        bases = [self._world.state.volumes[name] for name in image.volumes]
-        backings = [*((base.role, base.name) for base in bases), ("seed", "")]
-        return [
-            Volume(name=f"{group}{intent.token}-{role}", group=group, role=role, token=intent.token, backing=backing)
-            for role, backing in backings
-        ]
-
-    def _machine(self, intent: CloneIntent, image: Image, volumes: list[Volume]) -> Machine:
-        now = self._world.now()
-        source = self._world.state.machines.get(image.source_id)
-        return Machine(
-            uuid=intent.uuid,
-            name=intent.vm_name,
-            guest=copy.deepcopy(image.guest),
-            stamp=intent.stamp,
-            token=intent.token,
-            volumes=[volume.name for volume in volumes],
-            macs=[naming.mac_address(intent.stamp.incarnation, 0)],
-            has_agent=source is None or source.has_agent,
-            defined_at=now,
-            complete_at=now + self._world.clone_seconds,
-        )
+    def _source(self, intent: CloneIntent) -> Machine:
+        source = self._world.state.machines.get(intent.source_id)
+        if source is None:
+            raise SourceNotFound(f"the source VM {intent.source_id} is gone; it gives the clone its shape")
+        return source
 
     def _progress(self, operation: Operation) -> Progress:
         machine = self._world.state.machines.get(operation.target)
@@ -142,6 +172,7 @@ class Clones:
                 power=machine.power,
                 connected=machine.connected,
                 agent=machine.agent(now),
+                shape=machine.shape,
             )
             for machine in self._world.pool.machines_of(owner)
             if machine.stamp is not None
@@ -163,10 +194,6 @@ class Clones:
         if machine.power is Power.ON:
             calls.write("destroy", machine.name, partial(self._world.set_power_by_hand, machine, Power.OFF))
         calls.write("undefine", machine.name, partial(self._world.pool.undefine, machine))
-
-    def _remove_files(self, calls: Calls, incarnation: str) -> None:
-        for volume in calls.read("list files", incarnation, lambda: self._files(incarnation)):
-            calls.write("delete volume", volume.name, partial(self._world.pool.delete_volume, volume.name))
 
     def _files(self, incarnation: str) -> list[Volume]:
         return self._world.pool.volumes_of(naming.volume_prefix(incarnation))

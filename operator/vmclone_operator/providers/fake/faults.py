@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
 
 from vmclone_operator.domain.errors import BackendUnreachable, CloneError, CloneFailed, RetryLater
+
+RUNNING: ContextVar[int] = ContextVar("running", default=0)
+"""Which of several operator processes calls now; 0: the main one."""
 
 Answer = TypeVar("Answer")
 Advance = Callable[[float], None]
@@ -156,15 +160,42 @@ class FaultSchedule:
         """Every point of the run, when recording."""
         self.calls = 0
         self.struck: list[tuple[Point, Fault]] = []
-        self.killed = False
-        self.process = 1
-        """The operator process that lives; sessions of an earlier one are dead."""
         self._record = record
+        self._main = self._started = 1
+        self._living = {1}
+
+    @property
+    def process(self) -> int:
+        """The operator process that calls now; sessions of one that has ended are dead."""
+        return RUNNING.get() or self._main
+
+    @property
+    def killed(self) -> bool:
+        """Whether the process that calls now was killed."""
+        return not self.lives(self.process)
+
+    def kill(self) -> None:
+        """End the process that calls now."""
+        self._living.discard(self.process)
+
+    def lives(self, process: int) -> bool:
+        """Return whether a process can still do anything."""
+        return process in self._living
 
     def restart(self) -> None:
         """Start a new operator process: what the old one held can do nothing any more."""
-        self.killed = False
-        self.process += 1
+        self._living.discard(self._main)
+        self._main = self.begin_process()
+
+    def begin_process(self) -> int:
+        """Start another operator process beside the main one."""
+        self._started += 1
+        self._living.add(self._started)
+        return self._started
+
+    def end_process(self, process: int) -> None:
+        """End an operator process."""
+        self._living.discard(process)
 
     def run(
         self, verb: str, call: str, target: str, effect: Callable[[], Answer], *, advance: Advance, writes: bool
@@ -183,11 +214,11 @@ class FaultSchedule:
             answer = effect()
             fault.strike_after(point, advance)
         except Killed:
-            self.killed = True
+            self.kill()
             raise
         return answer
 
     def check_alive(self, process: int) -> None:
         """Stop a process that was killed from doing anything more."""
-        if self.killed or process != self.process:
+        if not self.lives(process):
             raise Killed("this operator process was killed")

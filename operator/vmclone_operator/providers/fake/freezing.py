@@ -26,6 +26,7 @@ from vmclone_operator.domain.errors import (
     BackendUnreachable,
     CloneError,
     CloneFailed,
+    FrozenPointInUse,
     OwnershipMismatch,
     QuiesceFailed,
     RetryLater,
@@ -33,6 +34,7 @@ from vmclone_operator.domain.errors import (
     SourceLocked,
     SourceUnhealthy,
 )
+from vmclone_operator.providers.fake.image_copies import copy_image
 from vmclone_operator.providers.fake.state import Image, Machine, Volume
 
 if TYPE_CHECKING:
@@ -46,6 +48,11 @@ _OVERHEAD_BYTES = 196_608
 """What an empty qcow2 file holds."""
 
 
+def _frozen(image: Image) -> Frozen:
+    operation = Operation(kind=KIND, token=image.token, target=image.source_id)
+    return Frozen(operation=operation, consistency=image.consistency, fingerprint=image.fingerprint)
+
+
 class FrozenPoints:
     """The verbs about frozen points."""
 
@@ -54,6 +61,8 @@ class FrozenPoints:
 
     def freeze(self, calls: Calls, intent: FreezeIntent) -> Frozen:
         """Take the point in time, or adopt the copy that this token has running."""
+        if intent.image:
+            return self._freeze_image(calls, intent)
         source = calls.read("look up source", intent.source_id, partial(self._world.find, intent.source_id))
         image = calls.read("look up files", intent.token, partial(self._adoptable, intent))
         if image is None:
@@ -62,8 +71,12 @@ class FrozenPoints:
         if not image.consistency.satisfies(intent.consistency):
             self._discard(calls, image)
             raise RetryLater(f"the guest of {source.name} was thawed before the point in time was taken")
-        operation = Operation(kind=KIND, token=image.token, target=image.source_id)
-        return Frozen(operation=operation, consistency=image.consistency, fingerprint=image.fingerprint)
+        return _frozen(image)
+
+    def _freeze_image(self, calls: Calls, intent: FreezeIntent) -> Frozen:
+        golden = calls.read("look up image", intent.image, partial(self._world.find_image, intent.image))
+        image = calls.read("look up files", intent.token, partial(self._adoptable, intent))
+        return _frozen(image or copy_image(self._world, calls, intent, golden))
 
     def thaw(self, calls: Calls, source_id: str) -> bool:
         """Thaw the source if it is frozen; a source that is gone is not."""
@@ -86,14 +99,18 @@ class FrozenPoints:
         if not owner.vmclone_uid:
             raise OwnershipMismatch("a frozen point is removed for one VMClone only, and none was named")
         files = calls.read("list files", token, lambda: self._files(owner.vmclone_uid, token))
-        used = [volume.name for volume in files if self._world.pool.backed_by(volume.name)]
+        used = [volume.name for volume in files if self._in_use(volume)]
         if used:
-            raise RetryLater(f"the frozen point {token} is still the base of clones ({used[0]})")
+            raise FrozenPointInUse(f"the frozen point {token} is still the base of clones ({used[0]})")
         image = self._world.state.images.get(token)
         if image is not None and image.vmclone_uid == owner.vmclone_uid:
             self._discard(calls, image)
         self._delete_files(calls, owner.vmclone_uid, token)
         return not calls.read("list files", token, lambda: self._files(owner.vmclone_uid, token))
+
+    def _in_use(self, base: Volume) -> bool:
+        pool, now = self._world.pool, self._world.now()
+        return bool(pool.backed_by(base.name)) or any(copy.busy_until > now for copy in pool.copies_of(base.name))
 
     def _discard(self, calls: Calls, image: Image) -> None:
         """End the copy if it runs and remove its files; the job is forgotten with the last one."""
@@ -190,6 +207,7 @@ class FrozenPoints:
                 role=disk.target,
                 token=intent.token,
                 allocated_bytes=disk.allocated_bytes + _OVERHEAD_BYTES,
+                capacity_bytes=disk.capacity_bytes,
             )
             for disk in source.own_disks
         ]
@@ -211,6 +229,7 @@ class FrozenPoints:
             volumes=[base.name for base in self._bases(source, intent)],
             started_at=world.now(),
             copy_seconds=world.copy_seconds,
+            has_agent=source.has_agent,
         )
         world.state.images[image.token] = image
         world.state.jobs[source.uuid] = image.token
@@ -220,6 +239,9 @@ class FrozenPoints:
 
     def _progress(self, token: str) -> Progress:
         image = self._world.state.images.get(token)
+        if image is not None and image.why_lost:
+            told, image.why_lost = image.why_lost, ""
+            raise SourceChanged(told)
         if image is None or image.lost or any(name not in self._world.state.volumes for name in image.volumes):
             return Progress(state=OperationState.LOST)
         percent = image.percent(self._world.now())

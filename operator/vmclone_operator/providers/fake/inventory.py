@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmclone_operator.providers.fake.state import Image, Machine, State
+    from vmclone_operator.providers.fake.state import Image, Machine, State, Volume
 
 NOBODY = "nobody"
 
@@ -21,11 +21,11 @@ class Inventory:
     """What is at the hypervisor, sorted."""
 
     clones: tuple[str, ...]
-    """Each clone: whose, power, links, completeness, whether its identity is its own."""
+    """Each clone: whose, power, links, completeness, whether its identity is its own, and its shape."""
     files: tuple[str, ...]
-    """Each file: of which clone (or of nobody: a leak), in which role, how often."""
+    """Each file: of which clone (or of nobody: a leak), in which role, what kind, where, how often."""
     frozen_points: tuple[str, ...]
-    """Each frozen point: of which source, whole or half-made."""
+    """Each frozen point: of which source or image, whole or half-made."""
     foreign: tuple[str, ...]
     """Everything that is not ours, exactly."""
 
@@ -35,11 +35,12 @@ def take_inventory(state: State, now: float) -> Inventory:
     clones = [machine for machine in state.machines.values() if not machine.foreign]
     foreign = [machine for machine in state.machines.values() if machine.foreign]
     strange_files = [f"file {volume.name}" for volume in state.volumes.values() if not volume.group]
+    goldens = [f"golden image {image.name} {image.fingerprint}" for image in state.golden_images.values()]
     return Inventory(
         clones=tuple(sorted(_clone_line(machine, now) for machine in clones)),
         files=tuple(sorted(_file_lines(state, clones))),
         frozen_points=tuple(sorted(_image_line(image, state, now) for image in state.images.values())),
-        foreign=tuple(sorted([*(_foreign_line(machine, now) for machine in foreign), *strange_files])),
+        foreign=tuple(sorted([*(_foreign_line(machine, now) for machine in foreign), *strange_files, *goldens])),
     )
 
 
@@ -53,6 +54,7 @@ def _clone_line(machine: Machine, now: float) -> str:
     return (
         f"{_label(machine)} power={machine.power} connected={machine.connected}"
         f" complete={now >= machine.complete_at} own_identity={own}"
+        f" cpus={machine.cpus} memory={machine.memory_bytes} networks={','.join(machine.networks)}"
     )
 
 
@@ -62,11 +64,16 @@ def _file_lines(state: State, clones: list[Machine]) -> list[str]:
         name: f"frozen point of {_source(image, state)}" for image in state.images.values() for name in image.volumes
     }
     lines = Counter(
-        f"{users.get(volume.name) or bases.get(volume.name) or NOBODY} {volume.role}"
+        f"{users.get(volume.name) or bases.get(volume.name) or NOBODY} {_kind(volume)}"
         for volume in state.volumes.values()
         if volume.group
     )
     return [f"{line} x{count}" for line, count in lines.items()]
+
+
+def _kind(volume: Volume) -> str:
+    copied = " copy" if volume.copied_from else ""
+    return f"{volume.role}{copied}{f' in {volume.pool}' if volume.pool else ''}"
 
 
 def _image_line(image: Image, state: State, now: float) -> str:
@@ -75,6 +82,8 @@ def _image_line(image: Image, state: State, now: float) -> str:
 
 
 def _source(image: Image, state: State) -> str:
+    if image.golden:
+        return f"image {image.golden}"
     source = state.machines.get(image.source_id)
     return source.name if source else image.source_id
 

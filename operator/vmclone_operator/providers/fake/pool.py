@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.backend import Owner, Power
-from vmclone_operator.domain.errors import CloneFailed, InsufficientSpace, RetryLater, TargetConflict
+from vmclone_operator.domain.errors import CloneFailed, FrozenPointInUse, InsufficientSpace, TargetConflict
 
 if TYPE_CHECKING:
     from vmclone_operator.providers.fake.state import Image, Machine, State, Volume
@@ -25,6 +25,7 @@ class Pool:
         self._owned: dict[Owner, dict[str, None]] = {}
         self._groups: dict[str, dict[str, None]] = {}
         self._on_top: dict[str, set[str]] = {}
+        self._copies: dict[str, set[str]] = {}
         for machine in state.machines.values():
             self._index_machine(machine)
         for volume in state.volumes.values():
@@ -48,13 +49,25 @@ class Pool:
         """Return how many files lie on top of this one."""
         return len(self._on_top.get(name, ()))
 
+    def copies_of(self, name: str) -> list[Volume]:
+        """Return the files that this one's content goes or went into."""
+        return [self.state.volumes[copy] for copy in sorted(self._copies.get(name, ()))]
+
     def create_volume(self, volume: Volume) -> None:
         """Make a file; refuses a name that exists."""
         if volume.name in self.state.volumes:
             raise CloneFailed(f"the file {volume.name} already exists")
         self.check_space(volume.allocated_bytes)
+        self.state.files_made += 1
+        volume.serial = self.state.files_made
         self.state.volumes[volume.name] = volume
         self._index_volume(volume)
+
+    def insert_volume(self, volume: Volume) -> None:
+        """Put a file here, whoever made it; one of that name stays."""
+        if volume.name not in self.state.volumes:
+            self.state.volumes[volume.name] = volume
+            self._index_volume(volume)
 
     def check_space(self, wanted_bytes: int) -> None:
         """Raise InsufficientSpace when that much more does not fit."""
@@ -72,13 +85,21 @@ class Pool:
         if volume is None:
             return
         if self.backed_by(name):
-            raise RetryLater(f"the file {name} is the base of {self.backed_by(name)} clone disks")
+            raise FrozenPointInUse(f"the file {name} is the base of {self.backed_by(name)} clone disks")
         if not volume.group:
             self.state.effects.foreign_touched.append(name)
-        del self.state.volumes[name]
+        self.lose_volume(name)
+
+    def lose_volume(self, name: str) -> None:
+        """Take a file away, whoever did it; no effect when it is gone."""
+        volume = self.state.volumes.pop(name, None)
+        if volume is None:
+            return
         self._groups[volume.group].pop(name)
         if volume.backing:
             self._on_top[volume.backing].discard(name)
+        if volume.copied_from:
+            self._copies[volume.copied_from].discard(name)
 
     def define(self, machine: Machine) -> None:
         """Make a VM known; refuses a name or UUID that is taken."""
@@ -113,6 +134,16 @@ class Pool:
         for owner in _owners(machine):
             self._owned[owner].pop(machine.uuid, None)
 
+    def disown(self, machine: Machine) -> None:
+        """Make a VM and its files nobody's: whoever touches them from now on makes a mistake."""
+        for owner in _owners(machine):
+            self._owned[owner].pop(machine.uuid, None)
+        machine.stamp, machine.foreign = None, True
+        for volume in (self.state.volumes[name] for name in machine.volumes):
+            self._groups[volume.group].pop(volume.name)
+            volume.group = ""
+            self._groups.setdefault("", {})[volume.name] = None
+
     def touch(self, machine: Machine) -> None:
         """Note a change of a machine that is not ours."""
         if machine.foreign:
@@ -133,6 +164,8 @@ class Pool:
         self._groups.setdefault(volume.group, {})[volume.name] = None
         if volume.backing:
             self._on_top.setdefault(volume.backing, set()).add(volume.name)
+        if volume.copied_from:
+            self._copies.setdefault(volume.copied_from, set()).add(volume.name)
 
 
 def _owners(machine: Machine) -> list[Owner]:

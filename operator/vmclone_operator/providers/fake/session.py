@@ -7,17 +7,19 @@ the fault schedule's doing, never a cancelled task's.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.backend import (
     BackendInfo,
-    Capabilities,
     CloneIntent,
+    DiskCopy,
     DiskInfo,
     FreezeIntent,
     Frozen,
     GuestCommand,
     GuestResult,
+    ImageInfo,
     ObservedClone,
     Operation,
     Owner,
@@ -27,7 +29,7 @@ from vmclone_operator.domain.backend import (
     Stamp,
 )
 from vmclone_operator.domain.errors import AgentNotReady, RetryLater
-from vmclone_operator.providers.fake import clones, freezing
+from vmclone_operator.providers.fake import clones, freezing, wishes
 from vmclone_operator.providers.fake.calls import Calls
 
 if TYPE_CHECKING:
@@ -37,13 +39,21 @@ if TYPE_CHECKING:
     from vmclone_operator.providers.fake.state import Machine
     from vmclone_operator.providers.fake.world import World
 
-_MARGIN = 1.15
+
+Pause = Callable[[], Awaitable[None]]
+"""What a verb does before it begins, so that other tasks run."""
+
+
+async def at_once() -> None:
+    """Let other tasks run, and go on."""
+    await asyncio.sleep(0)
 
 
 class FakeSession:
     """One operator process's connection to a World."""
 
-    def __init__(self, world: World, *, wake: Wake, fence: Fence, boot_seconds: float) -> None:
+    def __init__(self, world: World, *, wake: Wake, fence: Fence, boot_seconds: float, pause: Pause = at_once) -> None:
+        self._pause = pause
         self._world, self._wake, self._fence, self._boot_seconds = world, wake, fence, boot_seconds
         self._process = world.faults.process
         self._open = True
@@ -54,7 +64,7 @@ class FakeSession:
     async def check(self) -> BackendInfo:
         """Prove that the backend answers and accepts us."""
         calls = await self._begin("check")
-        info = BackendInfo(version="fake 1", capabilities=Capabilities())
+        info = BackendInfo(version="fake 1", capabilities=self._world.capabilities)
         return calls.read("version", "", lambda: info)
 
     async def describe_source(self, name: str) -> SourceInfo:
@@ -62,10 +72,31 @@ class FakeSession:
         calls = await self._begin("describe_source")
         return calls.read("look up source", name, lambda: self._described(self._world.find(name)))
 
-    async def preflight(self, source: SourceInfo, *, replicas: int) -> Sequence[str]:
+    async def describe_image(self, name: str) -> ImageInfo:
+        """Find a golden image by name; raises ImageNotFound."""
+        calls = await self._begin("describe_image")
+        image = calls.read("look up image", name, lambda: self._world.find_image(name))
+        return ImageInfo(
+            name=image.name,
+            fingerprint=image.fingerprint,
+            capacity_bytes=image.capacity_bytes,
+            allocated_bytes=image.allocated_bytes,
+        )
+
+    async def preflight(
+        self,
+        source: SourceInfo,
+        *,
+        replicas: int,
+        pool: str = "",
+        full: bool = False,
+        image: str = "",
+        agent: bool = False,
+    ) -> Sequence[str]:
         """Return every reason why this source cannot be cloned that often."""
         calls = await self._begin("preflight")
-        return calls.read("look at source", source.name, lambda: self._blockers(source, replicas))
+        wish = wishes.Wish(replicas=replicas, pool=pool, full=full, image=image, agent=agent)
+        return calls.read("look at source", source.name, lambda: wishes.blockers(self._world, source, wish))
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:
         """Take the point in time and start copying it; a repeat with the same token adopts the running copy."""
@@ -88,8 +119,11 @@ class FakeSession:
         return self._clones.find(await self._begin("find_clones"), owner)
 
     async def start_clone(self, intent: CloneIntent) -> Operation:
-        """Make the clone, powered off and with its links down; a repeat adopts the clone it made."""
-        return self._clones.start(await self._begin("start_clone"), intent)
+        """Make the clone, powered off and (mode Disk) with its links down; a repeat adopts the clone it made."""
+        operation = self._clones.start(await self._begin("start_clone"), intent)
+        if intent.copy is DiskCopy.FULL and self._world.clone_seconds:
+            self._wake_after(self._world.clone_seconds, intent.stamp.incarnation)
+        return operation
 
     async def poll(self, operation: Operation) -> Progress:
         """Ask how a long task stands."""
@@ -111,7 +145,17 @@ class FakeSession:
             raise RetryLater(f"{machine.name} is still being made")
         calls.write("create", machine.name, lambda: self._boot(machine, stamp.incarnation))
         if self._boot_seconds:
-            asyncio.get_running_loop().call_later(self._boot_seconds, self._world.changed, stamp.incarnation)
+            self._wake_after(self._boot_seconds, stamp.incarnation)
+
+    async def set_source_power(self, source_id: str, power: Power) -> bool:
+        """Switch a source on, or shut it down; return whether this call changed anything."""
+        calls = await self._begin("set_source_power")
+        machine = calls.read("look up source", source_id, lambda: self._world.find(source_id))
+        if machine.power is power:
+            return False
+        call = "create" if power is Power.ON else "shutdown"
+        calls.write(call, machine.name, lambda: self._world.set_power_by_hand(machine, power))
+        return True
 
     async def connect_network(self, stamp: Stamp) -> None:
         """Set the clone's links up, now and for every later boot."""
@@ -139,6 +183,10 @@ class FakeSession:
         """Remove the VM, its disks and seed; return true once all of them are gone."""
         return self._clones.delete(await self._begin("delete_clone"), stamp)
 
+    async def disown(self, stamp: Stamp) -> bool:
+        """Take our mark off a clone; return whether a VM stands there without it."""
+        return self._clones.disown(await self._begin("disown"), stamp)
+
     async def close(self) -> None:
         """End the connection; running provider tasks go on."""
         self._open = False
@@ -146,8 +194,11 @@ class FakeSession:
 
     async def _begin(self, verb: str) -> Calls:
         """Let other tasks run, as a call to an executor does, then return the way to the hypervisor."""
-        await asyncio.sleep(0)
+        await self._pause()
         return Calls(self._world, self._fence, process=self._process, verb=verb, is_open=lambda: self._open)
+
+    def _wake_after(self, seconds: float, incarnation: str) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._world.changed, incarnation)
 
     def _described(self, machine: Machine) -> SourceInfo:
         disks = (
@@ -168,15 +219,8 @@ class FakeSession:
             macs=tuple(machine.macs),
             fingerprint=machine.fingerprint,
             addresses=tuple(filter(None, (self._world.address(machine),))) if machine.has_agent else (),
+            shape=machine.shape,
         )
-
-    def _blockers(self, source: SourceInfo, replicas: int) -> list[str]:
-        own = [disk for disk in source.disks if not disk.shared]
-        wanted = int(_MARGIN * sum(disk.allocated_bytes for disk in own))
-        blockers = [] if own else [f"{source.name} has no disk that can be copied"]
-        if self._world.pool.capacity_bytes is not None and wanted > (free := self._world.pool.free_bytes()):
-            blockers.append(f"{replicas} clones of {source.name} need {wanted} bytes, the pool has {free}")
-        return blockers
 
     def _boot(self, machine: Machine, incarnation: str) -> None:
         machine.boot_seconds = self._boot_seconds
@@ -190,12 +234,13 @@ class FakeSession:
     def _execute(self, machine: Machine, command: GuestCommand) -> GuestResult:
         now = self._world.now()
         self._check_agent(machine)
+        settled = self._world.booted(machine)
         return machine.guest.execute(
             command,
             now=now,
             machine_id=machine.machine_id,
             connected=machine.connected,
-            settled=now >= machine.powered_at + machine.boot_seconds + self._world.settle_seconds,
+            settled=settled,
         )
 
     def _addresses(self, machine: Machine) -> tuple[str, ...]:

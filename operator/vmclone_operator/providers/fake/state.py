@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from vmclone_operator.domain.backend import Consistency, Power, Stamp
+from vmclone_operator.domain.backend import Consistency, Power, Shape, Stamp
 from vmclone_operator.providers.fake.guest import Guest
 
+GIB = 1024**3
 WATCHDOG_SECONDS = 4.0
 """What the in-guest watchdog allows, as the libvirt adapter's does."""
 
@@ -27,11 +28,57 @@ class Volume:
     token: str = ""
     backing: str = ""
     allocated_bytes: int = 0
+    capacity_bytes: int = 0
+    """What a guest sees; known of clone disks only."""
+    pool: str = ""
+    """Empty: the backend's own pool."""
+    copied_from: str = ""
+    """Full: the base whose content goes into it."""
+    busy_until: float = 0
+    """Until then a copy writes to it; it goes on when the operator is killed, as one in libvirtd does."""
+    recorded: bool = False
+    """Full: true once a start_clone call named it as finished."""
+    serial: int = 0
+    """The how many-th file of all it is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class GoldenImage:
+    """An image that mode Clean may start from."""
+
+    name: str
+    capacity_bytes: int
+    allocated_bytes: int
+    has_agent: bool = True
+    replaced: int = 0
+    """How often another one was put in its place."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what changes when it is replaced."""
+        text = f"{self.name}/{self.capacity_bytes}/{self.allocated_bytes}/{self.replaced}"
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(slots=True, kw_only=True)
+class FirstBoot:
+    """What a fresh guest's cloud-init takes from the seed, once."""
+
+    hostname: str
+    host_key: str
+    user: str
+    authorized_keys: list[str]
+
+    def apply(self, guest: Guest) -> None:
+        """Make the guest what the seed says."""
+        guest.hostname, guest.host_key = self.hostname, self.host_key
+        if self.user:
+            guest.authorized_keys[self.user] = list(self.authorized_keys)
 
 
 @dataclass(slots=True, kw_only=True)
 class Disk:
-    """A disk of a source."""
+    """A disk of a VM."""
 
     target: str
     capacity_bytes: int
@@ -54,6 +101,11 @@ class Machine:
     disks: list[Disk] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
     macs: list[str] = field(default_factory=list)
+    cpus: int = 1
+    memory_bytes: int = GIB
+    networks: list[str] = field(default_factory=lambda: ["default"])
+    first_boot: FirstBoot | None = None
+    """Mode Clean: what cloud-init has yet to do."""
     power: Power = Power.OFF
     connected: bool = False
     has_agent: bool = True
@@ -69,6 +121,11 @@ class Machine:
     def machine_id(self) -> str:
         """Return what systemd makes of this VM's UUID."""
         return self.uuid.replace("-", "")
+
+    @property
+    def shape(self) -> Shape:
+        """Return what it has beside its disks."""
+        return Shape(cpus=self.cpus, memory_bytes=self.memory_bytes, networks=tuple(self.networks))
 
     @property
     def fingerprint(self) -> str:
@@ -120,6 +177,12 @@ class Image:
     copy_seconds: float
     lost: bool = False
     """True when the job died before it was done."""
+    golden: str = ""
+    """Mode Clean: the golden image that is copied; the source has no part in it."""
+    why_lost: str = ""
+    """What the operator process that copies is told, once."""
+    has_agent: bool = True
+    """Whether a guest with this disk answers."""
 
     def running(self, now: float) -> bool:
         """Return whether the copy still runs."""
@@ -142,7 +205,11 @@ class Effects:
     deletes: dict[str, int] = field(default_factory=dict)
     """Clones undefined, by incarnation."""
     copies: dict[str, int] = field(default_factory=dict)
-    """Copies of a source's disks begun, by VMClone uid."""
+    """Copies of a source's disks or of an image begun, by VMClone uid."""
+    disk_copies: dict[str, int] = field(default_factory=dict)
+    """Full: copies of one clone's disk begun, by its file's name without the attempt."""
+    finished_copied_again: list[str] = field(default_factory=list)
+    """Full: disks that start_clone was told are finished and that a later attempt removed: must stay empty."""
     foreign_touched: list[str] = field(default_factory=list)
     """Objects that are not ours and were changed all the same: must stay empty."""
 
@@ -162,6 +229,11 @@ class State:
     """By name."""
     images: dict[str, Image] = field(default_factory=dict)
     """Begun copies by the attempt's token."""
+    golden_images: dict[str, GoldenImage] = field(default_factory=dict)
+    """By name."""
+    pools: list[str] = field(default_factory=list)
+    """Names of the places for disks beside the backend's own."""
+    files_made: int = 0
     jobs: dict[str, str] = field(default_factory=dict)
     """By source UUID: the token of the latest copy."""
     leases: dict[str, str] = field(default_factory=dict)

@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from vmclone_operator.domain.backend import Power, Stamp
-from vmclone_operator.domain.errors import SourceNotFound
+from vmclone_operator.domain.backend import Capabilities, Power, Stamp
+from vmclone_operator.domain.errors import CloneFailed, ImageNotFound, SourceNotFound
 from vmclone_operator.providers.fake.faults import FaultSchedule
 from vmclone_operator.providers.fake.guest import Guest, host_key
 from vmclone_operator.providers.fake.inventory import Inventory, take_inventory
 from vmclone_operator.providers.fake.pool import Pool
-from vmclone_operator.providers.fake.state import WATCHDOG_SECONDS, Disk, Effects, Machine, State, Volume
+from vmclone_operator.providers.fake.state import (
+    GIB,
+    WATCHDOG_SECONDS,
+    Disk,
+    Effects,
+    GoldenImage,
+    Machine,
+    State,
+    Volume,
+)
 
 if TYPE_CHECKING:
     from vmclone_operator.domain.backend import Wake
 
 _NAMES = uuid.UUID("0b5a6f0e-51f4-5a52-9a35-5a4e3f3c2d11")
 _STATE = TypeAdapter(State)
-GIB = 1024**3
 
 
 class World:
@@ -46,9 +54,11 @@ class World:
         self.copy_seconds = 0.0
         """How long the copy of a frozen point takes."""
         self.clone_seconds = 0.0
-        """How long a clone stays incomplete."""
+        """How long a linked clone stays incomplete; how long a full one's disks take to copy, all together."""
         self.dhcp_seconds = 0.0
         """From link up to an address."""
+        self.capabilities = Capabilities()
+        """What it can do; a session tells once."""
         self._clock, self._path, self._on_demand = clock, path, on_demand
         self._listeners: list[tuple[int, Wake]] = []
         state = _STATE.validate_json(path.read_bytes()) if path is not None and path.exists() else State()
@@ -91,7 +101,7 @@ class World:
     def restart_operator(self) -> None:
         """End the operator process without a word, as SIGKILL does, and let a new one begin."""
         self.faults.restart()
-        self._listeners.clear()
+        self._listeners = [entry for entry in self._listeners if self.faults.lives(entry[0])]
 
     def listen(self, wake: Wake) -> None:
         """Tell this session when a VM changes."""
@@ -104,7 +114,7 @@ class World:
     def changed(self, incarnation: str) -> None:
         """Wake the replica of a VM that changed, at every living operator."""
         for process, wake in tuple(self._listeners):
-            if process == self.faults.process and not self.faults.killed:
+            if self.faults.lives(process):
                 wake(incarnation)
 
     # What other people do.
@@ -123,7 +133,7 @@ class World:
         machine.disks = [Disk(target=target, capacity_bytes=10 * GIB, allocated_bytes=GIB) for target in disks]
         machine.volumes = [f"{machine.uuid}-{target}" for target in disks]
         for target, volume in zip(disks, machine.volumes, strict=True):
-            self.state.volumes.setdefault(volume, Volume(name=volume, group="", role=target))
+            self.pool.insert_volume(Volume(name=volume, group="", role=target))
         machine.has_agent = agent
         self.set_power_by_hand(machine, power)
         return machine
@@ -132,23 +142,77 @@ class World:
         """Put somebody else's VM here; with a stamp, one that another operator or incarnation made."""
         return self._stranger(name, 0, machine_uuid=machine_uuid, stamp=stamp)
 
+    def add_image(
+        self, name: str, *, capacity_bytes: int = 4 * GIB, allocated_bytes: int = GIB, agent: bool = True
+    ) -> GoldenImage:
+        """Put a golden image here that mode Clean may start from."""
+        image = GoldenImage(name=name, capacity_bytes=capacity_bytes, allocated_bytes=allocated_bytes, has_agent=agent)
+        return self.state.golden_images.setdefault(name, image)
+
+    def replace_image(self, name: str) -> None:
+        """Put another image in its place; a copy that is being made of it is worth nothing."""
+        self.find_image(name).replaced += 1
+        for copy in self.state.images.values():
+            if copy.golden == name and copy.running(self.now()):
+                copy.lost, copy.why_lost = True, f"the golden image {name} was replaced while it was copied"
+
+    def find_image(self, name: str) -> GoldenImage:
+        """Return the golden image of this name; raises ImageNotFound."""
+        found = self.state.golden_images.get(name)
+        if found is None and self._on_demand:
+            return self.add_image(name)
+        if found is None:
+            raise ImageNotFound(f"there is no golden image {name} here: put it there, or name another one")
+        return found
+
+    def add_pool(self, name: str) -> None:
+        """Make a second place for disks."""
+        if name not in self.state.pools:
+            self.state.pools.append(name)
+
+    def require_pool(self, name: str) -> None:
+        """Raise CloneFailed for a place that does not exist."""
+        if name and name not in self.state.pools and not self._on_demand:
+            raise CloneFailed(f"there is no storage pool {name} here")
+
     def find(self, name: str) -> Machine:
         """Return the one VM of this name or UUID; raises SourceNotFound."""
         found = self.pool.machines_named(name)
-        if not found and self._on_demand:
+        if not found and self._on_demand and not _is_uuid(name):
             return self.add_source(name, disks=("vda", "vdb"))
         if len(found) != 1:
             problem = f"{len(found)} VMs are called {name}; use the UUID" if found else f"no VM is called {name}"
             raise SourceNotFound(problem)
         return found[0]
 
+    def reconfigure_by_hand(
+        self, machine: Machine, *, cpus: int = 0, memory_bytes: int = 0, networks: tuple[str, ...] = ()
+    ) -> None:
+        """Change a VM's shape; 0 and empty leave a value as it is."""
+        machine.cpus = cpus or machine.cpus
+        machine.memory_bytes = memory_bytes or machine.memory_bytes
+        machine.networks = list(networks) or machine.networks
+        self.changed(machine.stamp.incarnation if machine.stamp else "")
+
+    def booted(self, machine: Machine) -> bool:
+        """Return whether its start jobs and cloud-init are done; a fresh guest then is who its seed says."""
+        ready_at = machine.powered_at + machine.boot_seconds + self.settle_seconds
+        done = machine.power is Power.ON and self.now() >= ready_at
+        if done and machine.first_boot is not None:
+            machine.first_boot.apply(machine.guest)
+            machine.first_boot = None
+        return done
+
     def set_power_by_hand(self, machine: Machine, power: Power) -> None:
         """Switch a VM on or off; a copy that runs from it is lost."""
         if machine.power is power:
             return
         machine.thaw(self.now())
+        self.booted(machine)
         machine.power, machine.powered_at = power, self.now()
-        if power is Power.OFF:
+        if power is Power.ON:
+            machine.guest.machine_id = machine.guest.machine_id or machine.machine_id
+        else:
             machine.guest.power_off(self.now(), machine.machine_id)
         self.lose_copies(machine.uuid)
         self.changed(machine.stamp.incarnation if machine.stamp else "")
@@ -157,14 +221,15 @@ class World:
         """Take a VM and its files away."""
         self.pool.remove(machine)
         for name in machine.volumes:
-            self.pool.delete_volume(name)
+            self.pool.lose_volume(name)
         self.lose_copies(machine.uuid)
         self.changed(machine.stamp.incarnation if machine.stamp else "")
 
     def lose_copies(self, source_id: str = "") -> None:
         """Let the running copies (of one source) die half-made, as a restart of the hypervisor does."""
         for image in self.state.images.values():
-            if source_id in ("", image.source_id) and image.running(self.now()):
+            of_source = source_id == image.source_id and not image.golden
+            if (of_source or not source_id) and image.running(self.now()):
                 image.lost = True
 
     def address(self, machine: Machine) -> str:
@@ -178,6 +243,8 @@ class World:
 
     def inventory(self) -> Inventory:
         """Return what is here, free of random tokens and uids: equal after a crash to what it is without one."""
+        for machine in self.state.machines.values():
+            self.booted(machine)
         return take_inventory(self.state, self.now())
 
     def _stranger(self, name: str, number: int, *, machine_uuid: str = "", stamp: Stamp | None = None) -> Machine:
@@ -187,3 +254,11 @@ class World:
         machine = Machine(uuid=identity, name=name, guest=guest, foreign=True, stamp=stamp, macs=macs, connected=True)
         self.pool.insert(machine)
         return machine
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        uuid.UUID(name)
+    except ValueError:
+        return False
+    return True

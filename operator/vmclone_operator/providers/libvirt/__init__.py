@@ -1,4 +1,4 @@
-"""The libvirt backend: Disk clones as overlays on our own frozen points, over a local socket or TLS."""
+"""The libvirt backend: overlays on, or full copies of, our own frozen points of a source or a golden image."""
 
 from vmclone_operator.providers.libvirt.session import LibvirtBackend
 

@@ -1,4 +1,7 @@
-"""Writes the clone's XML from the source's: new names, ids and disks, links down, no tie to the source's host."""
+"""Writes the clone's XML from the source's: new names, ids, disks and shape, no tie to the source's host.
+
+In mode Disk the links are down: what boots is the source's disk, with the source's identity still on it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import Mode
 from vmclone_operator.domain.errors import SourceChanged
 from vmclone_operator.providers.libvirt.domain_xml import disks
+from vmclone_operator.providers.libvirt.firmware_xml import set_variables
+from vmclone_operator.providers.libvirt.shape_xml import apply_shape
 from vmclone_operator.providers.libvirt.stamp import stamp_element
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from vmclone_operator.domain.backend import CloneIntent
+    from vmclone_operator.providers.libvirt.firmware_xml import Variables
 
 _CONSOLES = ("serial", "console", "parallel")
 _OWN_ENDS = frozenset({"pty", "null", "vc", "spicevmc", "spiceport", "qemu-vdagent", "dbus", "unix"})
@@ -26,19 +33,21 @@ _OWN_ENDS = frozenset({"pty", "null", "vc", "spicevmc", "spiceport", "qemu-vdage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
-    """A clone's own disk and the frozen one below it, as paths on the backend."""
+    """A clone's own disk and the frozen one below it, if there is one, as paths on the backend."""
 
     path: str
-    base: str
+    base: str = ""
+    """Empty for a full copy, which has nothing below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneDisks:
-    """What a clone's disks become: overlays by target, targets that are left out, and the seed's path."""
+    """What a clone's disks become: overlays by target, targets that are left out, the seed's path, UEFI variables."""
 
     overlays: Mapping[str, Overlay]
     left_out: frozenset[str]
     seed: str
+    variables: Variables | None = None
 
 
 def clone_xml(source: ET.Element, intent: CloneIntent, new: CloneDisks) -> str:
@@ -49,10 +58,18 @@ def clone_xml(source: ET.Element, intent: CloneIntent, new: CloneDisks) -> str:
     _stamp(domain, intent)
     devices = _child(domain, "devices")
     _disks(domain, devices, new)
+    if new.variables is not None:
+        set_variables(domain, new.variables)
+    apply_shape(domain, intent.shape)
     for index, interface in enumerate(devices.findall("interface")):
         _interface(interface, naming.mac_address(intent.stamp.incarnation, index))
+        if intent.mode is Mode.DISK:
+            ET.SubElement(interface, "link", state="down")
     for device in [*(found for tag in _CONSOLES for found in devices.findall(tag)), *devices.findall("channel")]:
         _character_device(device)
+    for backend in devices.findall("tpm/backend"):
+        _drop(backend, "source")  # a new UUID has a new, empty TPM; a named place would be the source's
+        backend.attrib.pop("persistent_state", None)
     for cid in devices.findall("vsock/cid"):
         cid.attrib = {"auto": "yes"}  # a fixed address can be in use only once on a host
     for graphics in devices.findall("graphics"):
@@ -114,12 +131,18 @@ def _overlay(element: ET.Element, overlay: Overlay) -> None:
     """Point a disk at its overlay; the chain is spelt out so that nobody probes an image's format."""
     element.set("type", "file")
     _drop(element, "source", "backingStore", "mirror", "serial", "wwn", "auth", "encryption")
-    _child(element, "driver").set("type", "qcow2")
+    driver = _child(element, "driver")
+    driver.set("type", "qcow2")
+    # What the guest scrubs and trims must be gone from the file, too; QEMU says it would even without these.
+    driver.set("discard", "unmap")
+    driver.set("detect_zeroes", "unmap")
     ET.SubElement(element, "source", file=overlay.path)
-    below = ET.SubElement(element, "backingStore", type="file")
-    ET.SubElement(below, "format", type="qcow2")
-    ET.SubElement(below, "source", file=overlay.base)
-    ET.SubElement(below, "backingStore")
+    below = ET.SubElement(element, "backingStore")
+    if overlay.base:
+        below.set("type", "file")
+        ET.SubElement(below, "format", type="qcow2")
+        ET.SubElement(below, "source", file=overlay.base)
+        ET.SubElement(below, "backingStore")
 
 
 def _seed(target: str, path: str) -> ET.Element:
@@ -154,7 +177,6 @@ def _interface(interface: ET.Element, mac: str) -> None:
         parameters.attrib.pop("instanceid", None)
     for port in interface.findall("virtualport"):
         _drop_empty(port, "parameters")
-    ET.SubElement(interface, "link", state="down")
 
 
 def _character_device(device: ET.Element) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import threading
-import time
 import xml.etree.ElementTree as ET
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libvirt
@@ -13,6 +14,8 @@ import libvirt
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
     CloneIntent,
+    DiskCopy,
+    Mode,
     ObservedClone,
     Operation,
     OperationState,
@@ -22,29 +25,30 @@ from vmclone_operator.domain.backend import (
     Stamp,
 )
 from vmclone_operator.domain.errors import (
-    CloneFailed,
     OwnershipMismatch,
     RetryLater,
-    SourceChanged,
     TargetConflict,
 )
-from vmclone_operator.providers.libvirt import domain_xml, freeze, translate, volumes
+from vmclone_operator.providers.libvirt import blueprint, domain_xml, translate, volumes
 from vmclone_operator.providers.libvirt import source as sources
+from vmclone_operator.providers.libvirt.clean_xml import blank_variables
 from vmclone_operator.providers.libvirt.clone_xml import CloneDisks, Overlay, clone_xml
-from vmclone_operator.providers.libvirt.frozen_names import parse_name
+from vmclone_operator.providers.libvirt.firmware_xml import Variables, has_uefi
+from vmclone_operator.providers.libvirt.full_copies import FullCopies, Work, volume_name
+from vmclone_operator.providers.libvirt.nvram import VariableFiles
 from vmclone_operator.providers.libvirt.seed import seed_image
+from vmclone_operator.providers.libvirt.shape_xml import shape_of
 from vmclone_operator.providers.libvirt.stamp import read_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vmclone_operator.domain.backend import Fence
+    from vmclone_operator.providers.libvirt.blueprint import Base, Blueprint
+    from vmclone_operator.providers.libvirt.connection import Connection
     from vmclone_operator.providers.libvirt.events import Watch
-    from vmclone_operator.providers.libvirt.source import Source
 
 KIND = "clone"
-SHUTDOWN_SECONDS = 60.0
-"""How long a guest may take to shut down before it is switched off."""
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -56,20 +60,18 @@ _UNDEFINE = (
 class Clones:
     """The clones of one session; every method blocks and is called in a thread of the session."""
 
-    def __init__(self, *, pool: str, watch: Watch, fence: Fence) -> None:
+    def __init__(self, *, pool: str, bulk: Connection, watch: Watch, fence: Fence) -> None:
         self._pool = pool
         self._watch = watch
         self._fence = fence
-        self._shutdowns: dict[str, float] = {}
+        self._variables = VariableFiles(fence)
+        self._full = FullCopies(bulk=bulk, watch=watch, fence=fence)
         self._lock = threading.Lock()
         self._busy: set[str] = set()
 
     def find(self, connection: libvirt.virConnect, owner: Owner) -> Sequence[ObservedClone]:
         """List the clones of an owner."""
-        domains = _candidates(connection, owner)
-        texts = (translate.found(domain.XMLDesc, libvirt.VIR_ERR_NO_DOMAIN) for domain in domains)
-        seen = [clone for text in texts if text and (clone := observed(domain_xml.parsed(text)))]
-        found = [clone for clone in seen if clone.stamp.belongs_to(owner)]
+        found = [clone for domain in _candidates(connection, owner) if (clone := _seen(domain, owner))]
         for clone in found:
             self._watch.know_clone(clone.stamp.incarnation)
         return found
@@ -81,6 +83,8 @@ class Clones:
             token = _existing(connection, intent)
             if token is None:
                 self._make(connection, intent)
+            else:
+                self._full.forget(intent.uuid)
         return Operation(kind=KIND, token=token or intent.token, target=intent.uuid)
 
     @contextmanager
@@ -97,41 +101,77 @@ class Clones:
                 self._busy.discard(incarnation)
 
     def _make(self, connection: libvirt.virConnect, intent: CloneIntent) -> None:
-        source = sources.read(connection, intent.source_id)
-        sources.require_healthy(source)
-        pool = volumes.open_pool(connection, self._pool)
-        bases = _bases(pool, source, intent)
-        self._remove_volumes(connection, pool, intent.stamp.incarnation)
-        overlays = {
-            target: Overlay(path=self._overlay(pool, intent, target, base), base=base.path())
-            for target, base in bases.items()
-        }
-        seed = self._seed(connection, pool, intent)
-        left_out = frozenset(disk.target for disk in source.seeds)
-        xml = clone_xml(source.xml, intent, CloneDisks(overlays=overlays, left_out=left_out, seed=seed))
+        own_pool = volumes.open_pool(connection, self._pool)
+        pool = volumes.open_directory_pool(connection, intent.pool) if intent.pool else own_pool
+        plan = blueprint.draw(connection, own_pool, intent)
+        content = seed_image(intent.seed, intent.mode)
+        made = self._disks(connection, pool, intent, plan)
+        if made is None:
+            return
+        seed = self._seed(connection, pool, intent, content)
+        variables = self._own_variables(connection, pool, intent, plan)
+        disks = CloneDisks(overlays=made, left_out=plan.left_out, seed=seed, variables=variables)
+        xml = clone_xml(plan.machine, intent, disks)
         self._fence()
         connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        self._full.forget(intent.uuid)
 
-    def _overlay(
-        self, pool: libvirt.virStoragePool, intent: CloneIntent, target: str, base: libvirt.virStorageVol
-    ) -> str:
-        name = f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-{target}.qcow2"
-        xml = volumes.volume_xml(name, volumes.describe(base).capacity, backing=base.path())
+    def _disks(
+        self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent, plan: Blueprint
+    ) -> dict[str, Overlay] | None:
+        """Make the clone's own disks; None while they are being copied."""
+        full = intent.copy is DiskCopy.FULL
+        if not full and not self._full.give_up(intent.uuid):
+            raise RetryLater("the clone's disks are still being copied by an earlier attempt")
+        kept = self._full.proven(intent) if full else frozenset()
+        if not self._remove_volumes(connection, intent.stamp.incarnation, kept):
+            raise RetryLater("libvirt has yet to let go of a disk that an earlier attempt began")
+        if not full:
+            return {
+                target: Overlay(path=self._overlay(pool, intent, target, base), base=base.path)
+                for target, base in plan.bases.items()
+            }
+        work = {target: self._work(pool, intent, target, base) for target, base in plan.bases.items()}
+        present = volumes.volume_names(pool, naming.volume_prefix(intent.stamp.incarnation))
+        if not self._full.complete(intent, work, present):
+            return None
+        return {target: Overlay(path=pool.storageVolLookupByName(one.name).path()) for target, one in work.items()}
+
+    def _work(self, pool: libvirt.virStoragePool, intent: CloneIntent, target: str, base: Base) -> Work:
+        return Work(base=base, base_pool=self._pool, pool=pool.name(), name=volume_name(intent, target))
+
+    def _overlay(self, pool: libvirt.virStoragePool, intent: CloneIntent, target: str, base: Base) -> str:
+        xml = volumes.volume_xml(volume_name(intent, target), base.capacity, backing=base.path)
         return str(volumes.create(pool, xml, self._fence).path())
 
-    def _seed(self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent) -> str:
-        content = seed_image(intent.seed)
+    def _seed(
+        self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent, content: bytes
+    ) -> str:
         name = f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-seed.iso"
         volume = volumes.create(pool, volumes.volume_xml(name, len(content), image_format="raw"), self._fence)
         volumes.upload(connection, volume, content, self._fence)
         return str(volume.path())
 
+    def _own_variables(
+        self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent, plan: Blueprint
+    ) -> Variables | None:
+        """Return the clone's UEFI variables, if it has any: the source's, or in mode Clean a place for blank ones.
+
+        libvirt makes blank ones at the first start. Without a place of ours they would outlive the clone.
+        """
+        if not (has_uefi(plan.machine) or domain_xml.variables_path(plan.machine)):
+            return None
+        if intent.mode is Mode.DISK:
+            return self._variables.copy(connection, pool, intent)
+        name = f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-vars"
+        return blank_variables(plan.machine, posixpath.join(volumes.pool_path(pool), name))
+
     def poll(self, connection: libvirt.virConnect, operation: Operation) -> Progress:
-        """Tell whether the clone of this attempt is there: it is defined last."""
+        """Tell whether the clone of this attempt is there (it is defined last), or how far its disks are copied."""
         domain = sources.by_uuid(connection, operation.target)
-        mark = None if domain is None else read_stamp(_configuration(domain))
+        mark = None if domain is None else read_stamp(configuration(domain))
         if mark is None or mark[1] != operation.token or naming.clone_uuid(mark[0].incarnation) != operation.target:
-            return Progress(state=OperationState.LOST)
+            return self._full.poll(connection, operation)
         return Progress(state=OperationState.DONE, percent=100)
 
     def delete(self, connection: libvirt.virConnect, stamp: Stamp) -> bool:
@@ -144,10 +184,14 @@ class Clones:
         if domain is not None:
             _require_stamp(domain, stamp)
             self._undefine(domain)
-        pool = volumes.open_pool(connection, self._pool)
-        volumes.refresh(pool)
-        gone = self._remove_volumes(connection, pool, stamp.incarnation)
-        left = volumes.volume_names(pool, naming.volume_prefix(stamp.incarnation))
+        if not self._full.give_up(naming.clone_uuid(stamp.incarnation)):
+            return False
+        own = volumes.open_pool(connection, self._pool)
+        held = volumes.names_everywhere(connection, naming.volume_prefix(stamp.incarnation))
+        for pool in {pool.name(): pool for pool in (own, *(pool for pool, _ in held))}.values():
+            volumes.refresh(pool)  # firmware variables are made behind a pool's back
+        gone = self._remove_volumes(connection, stamp.incarnation)
+        left = volumes.names_everywhere(connection, naming.volume_prefix(stamp.incarnation))
         if gone and not left:
             self._watch.forget_clone(stamp.incarnation)
         return gone and not left
@@ -158,48 +202,18 @@ class Clones:
         self._fence()
         translate.found(lambda: domain.undefineFlags(_UNDEFINE), libvirt.VIR_ERR_NO_DOMAIN)
 
-    def _remove_volumes(self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, incarnation: str) -> bool:
-        names = volumes.volume_names(pool, naming.volume_prefix(incarnation))
-        if not names:
-            return True
-        found = (volumes.find_volume(pool, name) for name in names)
-        volumes.refuse_foreign_users(connection, {volume.path() for volume in found if volume is not None})
-        return volumes.remove(pool, names, self._fence)
-
-    def set_power(self, connection: libvirt.virConnect, stamp: Stamp, power: Power) -> None:
-        """Switch a clone on or off. A guest with an agent is asked to shut down before it is switched off."""
-        domain = owned(connection, stamp)
-        if power is Power.ON:
-            self._shutdowns.pop(stamp.incarnation, None)
-            if not domain.isActive():
-                self._fence()
-                translate.found(domain.create, libvirt.VIR_ERR_OPERATION_INVALID)
-        elif domain.isActive():
-            self._switch_off(domain, stamp.incarnation)
-
-    def _switch_off(self, domain: libvirt.virDomain, incarnation: str) -> None:
-        asked = self._shutdowns.setdefault(incarnation, time.monotonic())
-        self._fence()
-        polite = domain_xml.agent_connected(domain_xml.parsed(domain.XMLDesc()))
-        if polite and time.monotonic() - asked < SHUTDOWN_SECONDS:
-            translate.found(domain.shutdown, libvirt.VIR_ERR_OPERATION_INVALID)
-        else:
-            translate.found(domain.destroy, libvirt.VIR_ERR_OPERATION_INVALID)
-
-    def connect_network(self, connection: libvirt.virConnect, stamp: Stamp) -> None:
-        """Set the links up: first for later boots, so that a crash in between is seen as not done."""
-        domain = owned(connection, stamp)
-        self._links_up(domain, _configuration(domain), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
-        if domain.isActive():
-            self._links_up(domain, domain_xml.parsed(domain.XMLDesc()), libvirt.VIR_DOMAIN_AFFECT_LIVE)
-
-    def _links_up(self, domain: libvirt.virDomain, xml: ET.Element, where: int) -> None:
-        for interface in xml.findall("devices/interface"):
-            link = interface.find("link")
-            if link is not None and link.get("state") == "down":
-                link.set("state", "up")
-                self._fence()
-                domain.updateDeviceFlags(ET.tostring(interface, encoding="unicode"), where)
+    def _remove_volumes(
+        self, connection: libvirt.virConnect, incarnation: str, kept: frozenset[str] = frozenset()
+    ) -> bool:
+        """Remove an incarnation's volumes, in whichever pool they are; false when one has to wait."""
+        gone = True
+        for pool, names in volumes.names_everywhere(connection, naming.volume_prefix(incarnation)):
+            doomed = [name for name in names if name not in kept]
+            if doomed:
+                found = (volumes.find_volume(pool, name) for name in doomed)
+                volumes.refuse_foreign_users(connection, {volume.path() for volume in found if volume is not None})
+                gone = volumes.remove(pool, doomed, self._fence) and gone
+        return gone
 
 
 def _candidates(connection: libvirt.virConnect, owner: Owner) -> list[libvirt.virDomain]:
@@ -208,6 +222,16 @@ def _candidates(connection: libvirt.virConnect, owner: Owner) -> list[libvirt.vi
         return list(connection.listAllDomains())
     domain = sources.by_uuid(connection, naming.clone_uuid(owner.incarnation))
     return [] if domain is None else [domain]
+
+
+def _seen(domain: libvirt.virDomain, owner: Owner) -> ObservedClone | None:
+    """Return the owner's clone that a domain is, or None; its shape is that of its next boot."""
+    text = translate.found(domain.XMLDesc, libvirt.VIR_ERR_NO_DOMAIN)
+    clone = observed(domain_xml.parsed(text)) if text else None
+    if clone is None or not clone.stamp.belongs_to(owner):
+        return None
+    later = translate.found(lambda: configuration(domain), libvirt.VIR_ERR_NO_DOMAIN)
+    return clone if later is None else replace(clone, shape=shape_of(later))
 
 
 def observed(xml: ET.Element) -> ObservedClone | None:
@@ -236,12 +260,13 @@ def owned(connection: libvirt.virConnect, stamp: Stamp) -> libvirt.virDomain:
     return domain
 
 
-def _configuration(domain: libvirt.virDomain) -> ET.Element:
+def configuration(domain: libvirt.virDomain) -> ET.Element:
+    """Return the XML of a VM's next boot."""
     return domain_xml.parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
 
 
 def _require_stamp(domain: libvirt.virDomain, stamp: Stamp) -> None:
-    mark = read_stamp(_configuration(domain))
+    mark = read_stamp(configuration(domain))
     if mark is None or mark[0] != stamp:
         raise OwnershipMismatch(f"the VM {domain.name()} ({domain.UUIDString()}) does not carry our stamp: left alone")
 
@@ -250,7 +275,7 @@ def _existing(connection: libvirt.virConnect, intent: CloneIntent) -> str | None
     """Return the token of the clone that is there already; TargetConflict when a foreign VM is in the way."""
     domain = sources.by_uuid(connection, intent.uuid)
     if domain is not None:
-        mark = read_stamp(_configuration(domain))
+        mark = read_stamp(configuration(domain))
         if mark is None or mark[0] != intent.stamp:
             raise TargetConflict(f"the VM {domain.name()} has the UUID {intent.uuid} but not our stamp: left alone")
         return mark[1]
@@ -258,17 +283,3 @@ def _existing(connection: libvirt.virConnect, intent: CloneIntent) -> str | None
     if named is not None:
         raise TargetConflict(f"a VM named {intent.vm_name} exists that is not ours ({named.UUIDString()}): left alone")
     return None
-
-
-def _bases(pool: libvirt.virStoragePool, source: Source, intent: CloneIntent) -> dict[str, libvirt.virStorageVol]:
-    """Return the frozen disk of each copied target; all must be there, and no longer written."""
-    names = volumes.volume_names(pool, naming.frozen_prefix(intent.stamp.vmclone_uid))
-    held = [volume for name in names if (volume := parse_name(name)) and volume.token == intent.frozen_token]
-    bases = {volume.target: pool.storageVolLookupByName(volume.name) for volume in held}
-    if not bases:
-        raise CloneFailed(f"the frozen point {intent.frozen_token} is gone")
-    if set(bases) != {disk.target for disk in source.copied}:
-        raise SourceChanged("the source has other disks than its frozen point: freeze it again")
-    if (freeze.running_backup(source.domain) or frozenset()) & {base.path() for base in bases.values()}:
-        raise RetryLater(f"the frozen point {intent.frozen_token} is still being copied")
-    return bases

@@ -1,100 +1,73 @@
 """Connections to libvirtd: opened when first needed, opened again after they broke.
 
-libvirt's Python binding blocks, so every connection brings its own threads. A backend has three, because
-libvirtd serves only five calls of a client at a time: quick calls must never wait behind a hung guest
-agent or behind the copy of a disk.
+libvirt's Python binding blocks, so a backend has threads, of three kinds, so that quick calls never wait behind
+a hung guest agent or behind the copy of a disk. Every wait has an end: a dead host costs its own clones alone.
+
+Each thread has a connection of its own. libvirt 9's client crashes the whole process when one thread waits for
+an answer on a connection that another thread uses or closes (seen with a libvirtd that was stopped).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import socket
-import tempfile
 import threading
-from pathlib import Path
+import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 import libvirt
 
-from vmclone_operator.domain.errors import BackendUnreachable, CredentialsInvalid
+from vmclone_operator.domain.errors import BackendUnreachable, CloneError
 from vmclone_operator.providers.libvirt import translate
 from vmclone_operator.providers.libvirt.events import Watch, ensure_event_loop
 from vmclone_operator.providers.libvirt.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Callable, Sequence
 
-    from vmclone_operator.api.backend import LibvirtSettings
-
-CONNECT_SECONDS = 5.0
+OPEN_SECONDS = 8.0
+"""How long a host that answered the knock may take to let us in."""
+CALL_SECONDS = 60.0
+"""How long anybody waits for one verb; the longest, a freeze, has time limits of its own that add up to less."""
+FAILED_SECONDS = 5.0
+"""How long a host that could not be reached is not tried again."""
 KEEPALIVE_SECONDS = 5
 KEEPALIVE_COUNT = 3
-_PKI_FILES = {"tls.crt": "clientcert.pem", "tls.key": "clientkey.pem", "ca.crt": "cacert.pem"}
 T = TypeVar("T")
 
 
-def uri(settings: LibvirtSettings, pki: str = "") -> str:
-    """Return the connection URI; only the fields of our schema can get into it."""
-    if settings.transport == "local":
-        return "qemu:///system"
-    return f"qemu+tls://{_authority(settings)}/system?pkipath={pki}"
-
-
-def _authority(settings: LibvirtSettings) -> str:
-    host = settings.host or ""
-    with contextlib.suppress(ValueError):  # a name, then, or IPv4
-        host = f"[{ipaddress.IPv6Address(host)}]"
-    return f"{host}:{settings.port}"
-
-
-class PrivateKeys:
-    """The client certificate as files, which is how libvirt wants it: private, and gone with the session."""
-
-    def __init__(self, credentials: Mapping[str, bytes]) -> None:
-        missing = [key for key in _PKI_FILES if not credentials.get(key)]
-        if missing:
-            raise CredentialsInvalid(f"the credentials Secret lacks {', '.join(missing)}: TLS needs all of them")
-        self._folder = tempfile.TemporaryDirectory(prefix="vmclone-pki-")
-        for key, name in _PKI_FILES.items():
-            file = Path(self.path) / name
-            file.touch(mode=0o600)
-            file.write_bytes(credentials[key])
-
-    @property
-    def path(self) -> str:
-        """The directory for `pkipath`."""
-        return self._folder.name
-
-    def remove(self) -> None:
-        """Remove the files."""
-        self._folder.cleanup()
-
-
 class Connection:
-    """One connection with its threads; the calls that go over it are plain blocking functions."""
+    """Threads with a connection each; the calls that go over them are plain blocking functions."""
 
     def __init__(
         self,
         address: str,
         *,
         workers: int,
-        probe: tuple[str, int] | None = None,
+        knock: Callable[[], None] | None = None,
         watch: Watch | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
-        self._probe = probe
+        self._knock = knock
         self._watch = watch
-        self._threads = Threads(workers, name="libvirt")
+        self._now = now
+        self._threads = Threads(workers, name="libvirt", at_end=self._let_go)
         self._lock = threading.Lock()
-        self._open: libvirt.virConnect | None = None
+        self._own = threading.local()
+        self._events = threading.Lock()
+        self._watched: libvirt.virConnect | None = None
+        self._registered: Sequence[int] = ()
+        self._failed: tuple[float, CloneError] | None = None
         self._closed = False
 
     async def run(self, work: Callable[[libvirt.virConnect], T]) -> T:
         """Run blocking work in a thread and return its answer, or raise its failure in our words."""
-        return await asyncio.wrap_future(self.submit(work))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(self.submit(work)), CALL_SECONDS)
+        except TimeoutError as error:
+            raise BackendUnreachable(f"libvirt did not answer within {CALL_SECONDS:.0f} s") from error
 
     def submit(self, work: Callable[[libvirt.virConnect], T]) -> Future[T]:
         """Run blocking work in a thread of its own accord; nobody has to wait for it."""
@@ -103,64 +76,99 @@ class Connection:
         return self._threads.submit(self._attempt, work)
 
     def _attempt(self, work: Callable[[libvirt.virConnect], T]) -> T:
-        connection = None
         try:
-            connection = self._connection()
-            return work(connection)
+            return work(self._connection())
         except libvirt.libvirtError as error:
             if translate.is_connection_loss(error):
-                self._drop(connection)
+                self._let_go()
             raise translate.translated(error) from error
 
     def _connection(self) -> libvirt.virConnect:
-        with self._lock:
-            if self._open is not None and self._open.isAlive():
-                return self._open
-            self._discard()
-            self._open = self._connected()
-            return self._open
+        """Return this thread's connection, a new one when it has none that works."""
+        connection = self._mine()
+        if connection is None or not connection.isAlive():
+            self._let_go()
+            with self._lock:
+                connection = self._own.connection = self._new()
+        self._listen(connection)
+        return connection
+
+    def _new(self) -> libvirt.virConnect:
+        self._refuse_failed()
+        try:
+            return self._connected()
+        except (CloneError, libvirt.libvirtError) as error:
+            told = error if isinstance(error, CloneError) else translate.translated(error)
+            self._failed = (self._now(), told)
+            raise told from error
+
+    def _listen(self, connection: libvirt.virConnect) -> None:
+        """Let one of the connections, whichever works, bring libvirt's events."""
+        if self._watch is None:
+            return
+        with self._events:
+            if self._watched is None or not self._watched.isAlive():
+                self._watched, self._registered = connection, self._watch.register(connection)
+
+    def _let_go(self) -> None:
+        """Close this thread's connection, which may be broken already."""
+        connection, self._own.connection = self._mine(), None
+        if connection is None:
+            return
+        with self._events:  # nobody may ask whether it is alive while it is closed
+            watched = connection is self._watched
+            if watched:
+                self._watched = None
+                registered, self._registered = self._registered, ()
+        if watched and self._watch is not None:
+            self._watch.deregister(connection, registered)
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.close()
+
+    def _mine(self) -> libvirt.virConnect | None:
+        return getattr(self._own, "connection", None)
+
+    def _refuse_failed(self) -> None:
+        """Fail at once while the last attempt is fresh: each attempt may take seconds, and many wait for one."""
+        if self._failed is not None and self._now() - self._failed[0] < FAILED_SECONDS:
+            raise type(self._failed[1])(str(self._failed[1]))
+        self._failed = None
 
     def _connected(self) -> libvirt.virConnect:
         ensure_event_loop()
-        if self._probe is not None:
-            _prove_reachable(self._probe)
-        connection = libvirt.open(self._address)
+        if self._knock is not None:
+            self._knock()
+        connection = _opened(self._address)
         connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
-        if self._watch is not None:
-            self._watch.register(connection)
         return connection
 
-    def _drop(self, broken: libvirt.virConnect | None) -> None:
-        """Let go of a connection, unless another thread has already opened a new one in its place."""
-        with self._lock:
-            if broken is self._open:
-                self._discard()
-
-    def _discard(self) -> None:
-        connection, self._open = self._open, None
-        if connection is None:
-            return
-        if self._watch is not None:
-            self._watch.deregister(connection)
-        with contextlib.suppress(libvirt.libvirtError):  # it may be broken already: that is why it goes
-            connection.close()
-
     def close(self) -> threading.Thread:
-        """End the connection, in a thread that is returned: a host that hangs answers no goodbye."""
+        """End the connections, each in its own thread; the thread that waits for them is returned."""
         self._closed = True
         self._threads.shutdown()
-        closing = threading.Thread(target=self._close, name="libvirt-close", daemon=True)
+        closing = threading.Thread(target=self._threads.join, name="libvirt-close", daemon=True)
         closing.start()
         return closing
 
-    def _close(self) -> None:
-        with self._lock:
-            self._discard()
 
-
-def _prove_reachable(address: tuple[str, int]) -> None:
-    """Connect once with a time limit: libvirt's own TCP connect waits for minutes."""
+def _opened(address: str) -> libvirt.virConnect:
+    """Open a connection with a time limit, which libvirt has none of: a late one is closed when it comes."""
+    opening: Future[libvirt.virConnect] = Future()
+    threading.Thread(target=_open, args=(address, opening), name="libvirt-open", daemon=True).start()
     try:
-        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise BackendUnreachable(translate.plain(f"{address[0]}:{address[1]}: {error}")) from error
+        return opening.result(OPEN_SECONDS)
+    except TimeoutError as error:
+        opening.add_done_callback(_close_late)
+        raise BackendUnreachable(f"libvirtd did not let us in within {OPEN_SECONDS:.0f} s") from error
+
+
+def _open(address: str, opening: Future[libvirt.virConnect]) -> None:
+    try:
+        opening.set_result(libvirt.open(address))
+    except libvirt.libvirtError as error:
+        opening.set_exception(error)
+
+
+def _close_late(opening: Future[libvirt.virConnect]) -> None:
+    with contextlib.suppress(libvirt.libvirtError):
+        opening.result().close()

@@ -20,7 +20,8 @@ _REFUSED = {
     "devices/interface[@type='hostdev']": "a network card of the host (hostdev)",
     "devices/interface[@type='vdpa']": "a network card of the host (vdpa)",
     "devices/interface[@type='vhostuser']": "a network card on a host socket (vhostuser)",
-    "devices/tpm": "a TPM (tpm), whose state is not copied",
+    "devices/tpm/backend[@type='passthrough']": "the TPM of its host (tpm)",
+    "devices/tpm/backend[@type='external']": "a TPM that another program runs (tpm)",
     "devices/filesystem": "a shared host directory (filesystem)",
     "devices/shmem": "shared host memory (shmem)",
     "devices/lease": "a lock lease (lease)",
@@ -52,7 +53,12 @@ class Disk:
     @property
     def empty(self) -> bool:
         """Whether no medium is in the drive."""
-        return not self.path and not any(self.volume) and self.kind in _LOCAL_TYPES
+        return self.local and not self.path and not any(self.volume)
+
+    @property
+    def local(self) -> bool:
+        """Whether its bytes are on the host, so that asking for its size cannot wait for a network."""
+        return self.kind in _LOCAL_TYPES
 
 
 def parsed(text: str) -> ET.Element:
@@ -95,12 +101,21 @@ def blockers(domain: ET.Element) -> list[str]:
         *(sentence for disk in disks(domain) for sentence in _disk_blockers(disk)),
         *_boot_blockers(domain),
         *_firmware_blockers(domain),
-        *_device_blockers(domain),
+        *device_blockers(domain),
+    ]
+
+
+def running_blockers(domain: ET.Element) -> list[str]:
+    """Return why a VM with this XML cannot be copied while it runs."""
+    if domain.find("devices/tpm") is None:
+        return []
+    return [
+        "the VM has a virtual TPM and runs: the TPM's state cannot be copied with the disks; shut the source down first"
     ]
 
 
 def _boot_blockers(domain: ET.Element) -> list[str]:
-    own = {disk.target for disk in disks(domain) if not disk.shared}
+    own = {disk.target for disk in disks(domain) if not (disk.shared or disk.empty)}
     if not own:
         return ["missing boot disk - the template may be corrupted: the VM has no writable disk of its own"]
     devices, order = domain.findall("devices/*[boot]"), [boot.get("dev") for boot in domain.findall("os/boot")]
@@ -111,24 +126,20 @@ def _boot_blockers(domain: ET.Element) -> list[str]:
 
 
 def _firmware_blockers(domain: ET.Element) -> list[str]:
-    os = domain.find("os")
-    if os is None or not (os.get("firmware") == "efi" or os.find("nvram") is not None or _has_pflash(os)):
+    kind = next((nvram.get("type", "file") for nvram in domain.findall("os/nvram")), "file")
+    if kind == "file":
         return []
-    return ["UEFI sources are not supported yet: use a VM with BIOS firmware"]
+    return [f"the VM's firmware variables (nvram) are on a {kind} device: only those in a file are copied"]
 
 
-def _device_blockers(domain: ET.Element) -> list[str]:
+def device_blockers(domain: ET.Element) -> list[str]:
+    """Return which of a VM's devices no second VM can have, in sentences."""
     found = [words for path, words in _REFUSED.items() if domain.find(path) is not None]
     return [f"the VM has {words}, which cannot be given to a clone: remove it from the source" for words in found]
 
 
-def _has_pflash(os: ET.Element) -> bool:
-    loader = os.find("loader")
-    return loader is not None and loader.get("type") == "pflash"
-
-
 def _disk_blockers(disk: Disk) -> list[str]:
-    if disk.kind not in _LOCAL_TYPES:
+    if not disk.local and not (disk.kind == "network" and disk.shared):
         return [f"disk {disk.target} is a {disk.kind} disk: only disks in files, block devices or volumes are cloned"]
     if disk.encrypted:
         return [f"disk {disk.target} is encrypted by the host, which is not supported: decrypt it or leave it out"]
@@ -156,6 +167,11 @@ def links_up(domain: ET.Element) -> bool:
     return all(link.get("state") != "down" for link in domain.findall("devices/interface/link"))
 
 
+def has_agent_channel(domain: ET.Element) -> bool:
+    """Return whether the VM has the channel that a guest agent answers on."""
+    return any(target.get("name") == AGENT_CHANNEL for target in domain.findall("devices/channel/target"))
+
+
 def agent_connected(domain: ET.Element) -> bool:
     """Return whether the live XML shows the guest agent on its channel."""
     targets = domain.findall("devices/channel/target")
@@ -167,10 +183,27 @@ def is_active(domain: ET.Element) -> bool:
     return domain.get("id") is not None
 
 
+def chain_paths(domain: ET.Element, target: str) -> list[str]:
+    """Return what the live XML shows below one disk, from its own image down."""
+    elements = [disk for disk in domain.findall("devices/disk") if _target(disk) == target]
+    found = [source for disk in elements for source in disk.iter("source")]
+    return [source.get("file") or source.get("dev") or "" for source in found]
+
+
 def file_paths(domain: ET.Element) -> set[str]:
-    """Return every path that a disk of the VM, or what lies below it, is made of."""
+    """Return every path that a disk of the VM, or what lies below it, or its firmware variables are made of."""
     sources = [source for disk in domain.findall("devices/disk") for source in disk.iter("source")]
-    return {path for source in sources if (path := source.get("file") or source.get("dev"))}
+    found = {path for source in sources if (path := source.get("file") or source.get("dev"))}
+    return found | ({path} if (path := variables_path(domain)) else set())
+
+
+def variables_path(domain: ET.Element) -> str:
+    """Return where the XML says that the firmware variables are; empty when it does not."""
+    nvram = domain.find("os/nvram")
+    if nvram is None:
+        return ""
+    source = nvram.find("source")
+    return (nvram.text or "").strip() if source is None else source.get("file", "")
 
 
 def fingerprint(uuid: str, sizes: dict[str, tuple[str, int]]) -> str:

@@ -15,6 +15,8 @@ import libvirt
 from vmclone_operator.domain import naming
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vmclone_operator.domain.backend import Wake
 
 _EVENTS = (
@@ -55,7 +57,6 @@ class Watch:
         self._incarnations: dict[str, str] = {}
         self._sources: set[str] = set()
         self._starts: dict[str, int] = {}
-        self._registered: list[int] = []
 
     def know_clone(self, incarnation: str) -> None:
         """Wake this incarnation when its VM changes."""
@@ -73,14 +74,13 @@ class Watch:
         """Return how often this source was seen starting: a change means that it ran in between."""
         return self._starts.get(source_id, 0)
 
-    def register(self, connection: libvirt.virConnect) -> None:
-        """Ask a new connection for its events, and to be told when it breaks."""
+    def register(self, connection: libvirt.virConnect) -> Sequence[int]:
+        """Ask a new connection for its events, and to be told when it breaks; return what to deregister."""
         connection.registerCloseCallback(self._closed, None)
-        self._registered = [connection.domainEventRegisterAny(None, event, self._changed, event) for event in _EVENTS]
+        return [connection.domainEventRegisterAny(None, event, self._changed, event) for event in _EVENTS]
 
-    def deregister(self, connection: libvirt.virConnect) -> None:
+    def deregister(self, connection: libvirt.virConnect, registered: Sequence[int]) -> None:
         """Let go of a connection: while one callback is registered, libvirt keeps its socket open."""
-        registered, self._registered = self._registered, []
         for callback in registered:
             with contextlib.suppress(libvirt.libvirtError):
                 connection.domainEventDeregisterAny(callback)
@@ -89,6 +89,10 @@ class Watch:
 
     def _closed(self, _connection: libvirt.virConnect, _reason: int, _context: object) -> None:
         self.all_changed()
+
+    def clone_changed(self, incarnation: str) -> None:
+        """Wake one incarnation: work of ours for it ended, which libvirt has no event for."""
+        self._wake(incarnation)
 
     def all_changed(self) -> None:
         """Wake everybody: the connection broke, and events with it."""

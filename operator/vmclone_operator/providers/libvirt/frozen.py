@@ -21,17 +21,17 @@ from vmclone_operator.domain.errors import (
     AgentNotReady,
     CloneError,
     CloneFailed,
+    FrozenPointInUse,
     QuiesceFailed,
-    RetryLater,
     SourceLocked,
 )
-from vmclone_operator.providers.libvirt import domain_xml, freeze, translate, volumes
+from vmclone_operator.providers.libvirt import blueprint, domain_xml, freeze, images, translate, volumes
 from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.frozen_names import FrozenVolume, frozen_volume_name, parse_name
 from vmclone_operator.providers.libvirt.powered_off import Copy, copy_disks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vmclone_operator.domain.backend import Fence
     from vmclone_operator.providers.libvirt.connection import Connection
@@ -58,8 +58,10 @@ class FrozenPoints:
         copy = self._copies.get(intent.token)
         if copy is not None and copy.running:
             return _frozen(intent, Consistency.POWERED_OFF, copy.fingerprint)
+        if intent.image:
+            return self._freeze_image(connection, intent)
         source = sources.read(connection, intent.source_id)
-        sources.require_healthy(source)
+        sources.require_copyable(source)
         pool = volumes.open_pool(connection, self._pool)
         left = _of_token(pool, intent.token, naming.frozen_prefix(intent.vmclone_uid))
         if source.domain.isActive():
@@ -135,10 +137,23 @@ class FrozenPoints:
         for disk in source.copied:
             sources.source_volume(connection, disk)
         copy = Copy(intent=intent, fingerprint=sources.fingerprint(source), disks=len(source.copied))
-        self._copies[intent.token] = copy
-        copy.future = self._bulk.submit(lambda bulk: copy_disks(bulk, copy, pool.name(), self._watch, self._fence))
+        return self._copy(copy, lambda bulk: copy_disks(bulk, copy, pool.name(), self._watch, self._fence))
+
+    def _freeze_image(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Frozen:
+        """Copy a golden image; the source only lends the name of its first disk, where it is on this host."""
+        image = images.find(connection, self._pool, intent.image)
+        pool = volumes.open_pool(connection, self._pool)
+        _refuse_leftovers(intent, _of_token(pool, intent.token, naming.frozen_prefix(intent.vmclone_uid)))
+        target = blueprint.boot_target(connection, intent.source_id)
+        name = frozen_volume_name(intent.vmclone_uid, intent.token, target, Consistency.POWERED_OFF)
+        copy = Copy(intent=intent, fingerprint=image.fingerprint, disks=1, total_bytes=image.info.allocation)
+        return self._copy(copy, lambda bulk: images.copy_image(bulk, copy, name, self._pool, self._fence))
+
+    def _copy(self, copy: Copy, work: Callable[[libvirt.virConnect], None]) -> Frozen:
+        self._copies[copy.intent.token] = copy
+        copy.future = self._bulk.submit(work)
         copy.future.add_done_callback(lambda _future: self._watch.all_changed())
-        return _frozen(intent, Consistency.POWERED_OFF, copy.fingerprint)
+        return _frozen(copy.intent, Consistency.POWERED_OFF, copy.fingerprint)
 
     def poll(self, connection: libvirt.virConnect, operation: Operation) -> Progress:
         """Tell how far a freeze is; complete only when something proves it."""
@@ -147,7 +162,8 @@ class FrozenPoints:
         held = _of_token(pool, operation.token)
         copy = self._copies.get(operation.token)
         if copy is not None and copy.running:
-            return Progress(state=OperationState.RUNNING, percent=copy.percent)
+            written = sum(volumes.written(pool, volume.name) for volume in held)
+            return Progress(state=OperationState.RUNNING, percent=copy.percent(written))
         if copy is not None:
             try:
                 copy.raise_failure()
@@ -251,7 +267,7 @@ def _refuse_leftovers(intent: FreezeIntent, left: Sequence[FrozenVolume]) -> Non
 def _refuse_in_use(connection: libvirt.virConnect, pool: libvirt.virStoragePool, paths: set[str]) -> None:
     if not paths:
         return
-    above = volumes.overlays_of(pool, paths)
+    above = volumes.overlays_everywhere(connection, pool, paths)
     if above:
-        raise RetryLater(f"the frozen point is still the base of {above[0]}")
+        raise FrozenPointInUse(f"the frozen point is still the base of {above[0]}")
     volumes.refuse_foreign_users(connection, paths)

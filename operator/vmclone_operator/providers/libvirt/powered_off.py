@@ -10,16 +10,16 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import libvirt
+
 from vmclone_operator.domain.backend import Consistency, FreezeIntent
 from vmclone_operator.domain.errors import RetryLater, SourceChanged
 from vmclone_operator.providers.libvirt import source as sources
-from vmclone_operator.providers.libvirt import volumes
+from vmclone_operator.providers.libvirt import translate, volumes
 from vmclone_operator.providers.libvirt.frozen_names import frozen_volume_name
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-    import libvirt
 
     from vmclone_operator.domain.backend import Fence
     from vmclone_operator.providers.libvirt.events import Watch
@@ -33,6 +33,8 @@ class Copy:
     fingerprint: str
     disks: int
     finished: int = 0
+    total_bytes: int = 0
+    """How much there is to write, where that is known."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     future: Future[None] | None = None
 
@@ -41,10 +43,10 @@ class Copy:
         """Whether a thread still works on it."""
         return self.future is not None and not self.future.done()
 
-    @property
-    def percent(self) -> int:
-        """How much is done, by disks; never 100 before the end."""
-        return min(99, self.finished * 100 // max(1, self.disks))
+    def percent(self, written_bytes: int) -> int:
+        """Return how much is done, by bytes or else by disks; never 100 before the end."""
+        done, total = (written_bytes, self.total_bytes) if self.total_bytes else (self.finished, self.disks)
+        return min(99, done * 100 // max(1, total))
 
     def raise_failure(self) -> None:
         """Raise what the copy failed with, if it did."""
@@ -82,7 +84,12 @@ def copy_disks(connection: libvirt.virConnect, copy: Copy, pool_name: str, watch
         volume = sources.source_volume(connection, disk)
         name = frozen_volume_name(copy.intent.vmclone_uid, copy.intent.token, disk.target, Consistency.POWERED_OFF)
         fence()
-        pool.createXMLFrom(volumes.volume_xml(name, capacities[disk.target]), volume, 0)
+        try:
+            pool.createXMLFrom(volumes.volume_xml(name, capacities[disk.target]), volume, 0)
+        except libvirt.libvirtError as error:
+            if not translate.is_connection_loss(error):
+                state_of(connection, copy.intent.source_id, watch)  # QEMU lets nobody copy the disk of a running VM
+            raise
         copy.finished += 1
     if state_of(connection, copy.intent.source_id, watch) != before or before.fingerprint != copy.fingerprint:
         raise SourceChanged("the source was started or changed while its disks were copied: freeze it again")

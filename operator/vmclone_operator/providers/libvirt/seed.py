@@ -1,6 +1,8 @@
-"""The NoCloud seed of a clone: what cloud-init reads at its first boot. Nothing secret is in it.
+"""The NoCloud seed of a clone: what cloud-init reads at its first boot.
 
-An ISO 9660 image made in memory: the operator may run far from the storage, and needs no tool for it.
+In mode Disk nothing secret is in it. In mode Clean it holds the clone's host key, which only root of that clone
+and of its host can read. An ISO 9660 image made in memory: the operator may run far from the storage, and needs no
+tool for it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pycdlib
+
+from vmclone_operator.domain.backend import Mode
+from vmclone_operator.providers.libvirt.cloud_config import clean_user_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +30,11 @@ _END_NETWORK_WAITS = [
 _FILES = {"meta-data": "METADATA.;1", "user-data": "USERDATA.;1"}
 
 
-def seed_files(seed: Seed) -> dict[str, bytes]:
+def seed_files(seed: Seed, mode: Mode = Mode.DISK) -> dict[str, bytes]:
     """Return the seed's files by name. JSON is YAML, so nothing is quoted by hand."""
+    if mode is Mode.CLEAN:
+        meta = {"instance-id": seed.instance_id, "local-hostname": seed.hostname}
+        return {"meta-data": _json(meta), "user-data": b"#cloud-config\n" + _json(clean_user_data(seed))}
     # dsmode local: the seed is a disk, so cloud-init need not wait for a network that a quarantined boot lacks.
     meta = {"instance-id": seed.instance_id, "local-hostname": seed.hostname, "dsmode": "local"}
     user = {
@@ -46,11 +54,11 @@ def _json(document: Mapping[str, object]) -> bytes:
     return json.dumps(document).encode() + b"\n"
 
 
-def seed_image(seed: Seed) -> bytes:
+def seed_image(seed: Seed, mode: Mode = Mode.DISK) -> bytes:
     """Return the bytes of the seed disk: ISO 9660 with Rock Ridge and Joliet names."""
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=1, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
-    for name, content in seed_files(seed).items():
+    for name, content in seed_files(seed, mode).items():
         iso.add_fp(io.BytesIO(content), len(content), f"/{_FILES[name]}", rr_name=name, joliet_path=f"/{name}")
     image = io.BytesIO()
     iso.write_fp(image)

@@ -20,6 +20,7 @@ from vmclone_operator.domain.backend import (
     Frozen,
     GuestCommand,
     GuestResult,
+    ImageInfo,
     ObservedClone,
     Operation,
     Owner,
@@ -30,9 +31,10 @@ from vmclone_operator.domain.backend import (
     Wake,
 )
 from vmclone_operator.domain.errors import ActionNeeded, CloneFailed, OwnershipMismatch
-from vmclone_operator.providers.libvirt import clones, frozen, guest, translate, volumes
+from vmclone_operator.providers.libvirt import clones, frozen, guest, images, preflight, switches, translate, volumes
 from vmclone_operator.providers.libvirt import source as sources
-from vmclone_operator.providers.libvirt.connection import Connection, PrivateKeys, uri
+from vmclone_operator.providers.libvirt.access import PrivateFiles, knock, uri
+from vmclone_operator.providers.libvirt.connection import Connection
 from vmclone_operator.providers.libvirt.events import Watch
 
 if TYPE_CHECKING:
@@ -50,16 +52,17 @@ CAPABILITIES = Capabilities()
 class LibvirtSession:
     """One libvirt host."""
 
-    def __init__(self, settings: LibvirtSettings, *, keys: PrivateKeys | None, wake: Wake, fence: Fence) -> None:
+    def __init__(self, settings: LibvirtSettings, *, keys: PrivateFiles | None, wake: Wake, fence: Fence) -> None:
         watch = Watch(wake)
         address = uri(settings, "" if keys is None else keys.path)
-        probe = (settings.host, settings.port) if settings.transport == "tls" and settings.host else None
+        door = knock(settings)
         self._keys = keys
         self._pool = settings.pool
-        self._quick = Connection(address, workers=QUICK_WORKERS, probe=probe, watch=watch)
-        self._guests = Connection(address, workers=GUEST_WORKERS, probe=probe)
-        self._bulk = Connection(address, workers=BULK_WORKERS, probe=probe)
-        self._clones = clones.Clones(pool=settings.pool, watch=watch, fence=fence)
+        self._quick = Connection(address, workers=QUICK_WORKERS, knock=door, watch=watch)
+        self._guests = Connection(address, workers=GUEST_WORKERS, knock=door)
+        self._bulk = Connection(address, workers=BULK_WORKERS, knock=door)
+        self._clones = clones.Clones(pool=settings.pool, bulk=self._bulk, watch=watch, fence=fence)
+        self._switches = switches.Switches(fence)
         self._frozen = frozen.FrozenPoints(pool=settings.pool, bulk=self._bulk, watch=watch, fence=fence)
 
     async def check(self) -> BackendInfo:
@@ -75,9 +78,23 @@ class LibvirtSession:
         """Find a source by name or UUID."""
         return await self._quick.run(partial(sources.describe, name=name))
 
-    async def preflight(self, source: SourceInfo, *, replicas: int) -> Sequence[str]:
-        """Return every reason why this source cannot be cloned that often."""
-        return await self._quick.run(lambda connection: sources.findings(connection, self._pool, source, replicas))
+    async def describe_image(self, name: str) -> ImageInfo:
+        """Find a golden image by name."""
+        return await self._quick.run(partial(images.describe, pool_name=self._pool, name=name))
+
+    async def preflight(
+        self,
+        source: SourceInfo,
+        *,
+        replicas: int,
+        pool: str = "",
+        full: bool = False,
+        image: str = "",
+        agent: bool = False,
+    ) -> Sequence[str]:
+        """Return every reason why this source cannot be cloned so."""
+        wish = preflight.Wish(replicas=replicas, home_pool=self._pool, pool=pool, full=full, image=image, agent=agent)
+        return await self._quick.run(partial(preflight.findings, info=source, wish=wish))
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:
         """Take the point in time and start copying it."""
@@ -109,7 +126,7 @@ class LibvirtSession:
         return await self._quick.run(partial(self._clones.find, owner=owner))
 
     async def start_clone(self, intent: CloneIntent) -> Operation:
-        """Make the clone, powered off and with its links down."""
+        """Make the clone, powered off and (mode Disk) with its links down."""
         return await self._quick.run(partial(self._clones.start, intent=intent))
 
     async def poll(self, operation: Operation) -> Progress:
@@ -121,11 +138,15 @@ class LibvirtSession:
 
     async def set_power(self, stamp: Stamp, power: Power) -> None:
         """Switch the clone on or off."""
-        await self._quick.run(partial(self._clones.set_power, stamp=stamp, power=power))
+        await self._quick.run(partial(self._switches.set_power, stamp=stamp, power=power))
+
+    async def set_source_power(self, source_id: str, power: Power) -> bool:
+        """Switch a source on, or shut it down."""
+        return await self._quick.run(partial(self._switches.set_source_power, source_id=source_id, power=power))
 
     async def connect_network(self, stamp: Stamp) -> None:
         """Set the clone's links up."""
-        await self._quick.run(partial(self._clones.connect_network, stamp=stamp))
+        await self._quick.run(partial(self._switches.connect_network, stamp=stamp))
 
     async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
         """Run a short command in the clone's guest."""
@@ -138,6 +159,10 @@ class LibvirtSession:
     async def delete_clone(self, stamp: Stamp) -> bool:
         """Remove the VM and its volumes."""
         return await self._quick.run(partial(self._clones.delete, stamp=stamp))
+
+    async def disown(self, stamp: Stamp) -> bool:
+        """Take our mark off a clone."""
+        return await self._quick.run(partial(self._switches.disown, stamp=stamp))
 
     async def close(self) -> None:
         """End the connections; what libvirtd has begun goes on."""
@@ -160,7 +185,7 @@ class LibvirtBackend:
             raise ActionNeeded(
                 f"the libvirt block of CloneBackend {config.name} is invalid: {translate.plain(str(error))}"
             ) from error
-        keys = PrivateKeys(config.credentials) if settings.transport == "tls" else None
+        keys = None if settings.transport == "local" else PrivateFiles(settings, config.credentials)
         session = LibvirtSession(settings, keys=keys, wake=wake, fence=fence)
         try:
             await session.check()

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING
 import libvirt
 
 from vmclone_operator.domain.backend import DiskInfo, Power, SourceInfo
-from vmclone_operator.domain.errors import AgentNotReady, CloneError, SourceNotFound, SourceUnhealthy
-from vmclone_operator.providers.libvirt import domain_xml, freeze, guest, translate, volumes
+from vmclone_operator.domain.errors import AgentNotReady, SourceNotFound, SourceUnhealthy
+from vmclone_operator.providers.libvirt import chain, domain_xml, guest, host_files, translate
 from vmclone_operator.providers.libvirt.seed import is_seed
+from vmclone_operator.providers.libvirt.shape_xml import shape_of
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
-    from collections.abc import Sequence
 
     from vmclone_operator.providers.libvirt.domain_xml import Disk
-
-PER_CLONE_BYTES = 64 << 20
-"""What a fresh overlay is expected to take until the identity step is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,28 +70,73 @@ def examine(domain: libvirt.virDomain) -> Source:
 
 
 def require_healthy(source: Source) -> None:
-    """Raise SourceUnhealthy with everything that is in the way."""
-    found = domain_xml.blockers(source.xml)
+    """Raise SourceUnhealthy with everything that keeps it from having clones."""
+    _refuse(domain_xml.blockers(source.xml))
+
+
+def require_copyable(source: Source) -> None:
+    """Raise SourceUnhealthy with everything that keeps it from being copied as it is now."""
+    _refuse(copy_blockers(source))
+
+
+def copy_blockers(source: Source) -> list[str]:
+    """Return why a source cannot be copied as it is now, in sentences."""
+    problems = (_disk_problem(source, disk) for disk in domain_xml.disks(source.xml))
+    return [*domain_xml.blockers(source.xml), *_power_blockers(source), *filter(None, problems)]
+
+
+def _disk_problem(source: Source, disk: Disk) -> str:
+    """Return why a disk that the XML has nothing against cannot be read, or an empty string."""
+    if disk.empty or not disk.local or disk.format not in {"raw", "qcow2"}:
+        return ""
+    try:
+        size_of(source.domain, disk)
+        if disk in source.copied and not source.domain.isActive():
+            source_volume(source.domain.connect(), disk)
+    except SourceUnhealthy as error:
+        return str(error)
+    return ""
+
+
+def _refuse(found: list[str]) -> None:
     if found:
         raise SourceUnhealthy("; ".join(found))
 
 
+def _power_blockers(source: Source) -> list[str]:
+    """Return why a source cannot be copied in the power state it is in, in sentences."""
+    if source.domain.isActive():
+        return domain_xml.running_blockers(source.xml)
+    if source.domain.hasManagedSaveImage():
+        return ["the source is suspended to disk (managed save): start it, or shut it down"]
+    return []
+
+
 def _holds_seed(domain: libvirt.virDomain, disk: Disk) -> bool:
-    if disk.empty or disk.format != "raw" or disk.kind not in {"file", "block", "volume"}:
+    if disk.empty or disk.format != "raw" or not disk.local:
         return False
-    return is_seed(_peek(domain, disk, 0, 512).ljust(32768, b"\0") + _peek(domain, disk, 32768, 2048))
+    try:
+        return is_seed(_peek(domain, disk, 0, 512).ljust(32768, b"\0") + _peek(domain, disk, 32768, 2048))
+    except SourceUnhealthy:  # preflight tells it, with all else
+        return False
 
 
 def _peek(domain: libvirt.virDomain, disk: Disk, offset: int, size: int) -> bytes:
-    """Read a piece of a disk through the VM that has it; nothing when the disk is shorter."""
-    if offset + size > _size(domain, disk)[0]:
+    """Read a piece of a disk, through the VM that has it; nothing when the disk is shorter."""
+    if offset + size > size_of(domain, disk)[0]:
         return b""
+    if disk.kind == "volume" and not domain.isActive():
+        return host_files.download(domain.connect(), _volume(domain, disk), offset + size)[offset:]
     return bytes(domain.blockPeek(disk.target, offset, size, 0))
 
 
-def _size(domain: libvirt.virDomain, disk: Disk) -> tuple[int, int]:
+def size_of(domain: libvirt.virDomain, disk: Disk) -> tuple[int, int]:
+    """Return the capacity and allocation of a disk's own image; raises SourceUnhealthy when it cannot be read."""
     try:
-        capacity, allocation, _physical = domain.blockInfo(disk.target)
+        if disk.kind == "volume" and not domain.isActive():  # libvirt resolves these only when the VM starts
+            _type, capacity, allocation = _volume(domain, disk).info()
+        else:
+            capacity, allocation, _physical = domain.blockInfo(disk.target)
     except libvirt.libvirtError as error:
         if translate.is_connection_loss(error):
             raise
@@ -103,18 +145,32 @@ def _size(domain: libvirt.virDomain, disk: Disk) -> tuple[int, int]:
     return int(capacity), int(allocation)
 
 
+def _volume(domain: libvirt.virDomain, disk: Disk) -> libvirt.virStorageVol:
+    return domain.connect().storagePoolLookupByName(disk.volume[0]).storageVolLookupByName(disk.volume[1])
+
+
 def sizes(source: Source) -> dict[str, int]:
     """Return the capacity of each copied disk, in bytes."""
-    return {disk.target: _size(source.domain, disk)[0] for disk in source.copied}
+    return {disk.target: size_of(source.domain, disk)[0] for disk in source.copied}
 
 
 def fingerprint(source: Source) -> str:
     """Return what makes this source this source: its id, its copied disks and their sizes."""
-    places = {disk.target: disk.path or "/".join(disk.volume) for disk in source.copied}
-    capacities = sizes(source)
-    return domain_xml.fingerprint(
-        source.domain.UUIDString(), {target: (place, capacities[target]) for target, place in places.items()}
-    )
+    found = {
+        disk.target: (disk.path or "/".join(disk.volume), _size_or_nothing(source.domain, disk)[0])
+        for disk in source.copied
+    }
+    return domain_xml.fingerprint(source.domain.UUIDString(), found)
+
+
+def _size_or_nothing(domain: libvirt.virDomain, disk: Disk) -> tuple[int, int]:
+    """Return a disk's size, or zeros when nobody can tell it: to say why is preflight's part."""
+    if disk.empty or not disk.local:
+        return 0, 0
+    try:
+        return size_of(domain, disk)
+    except SourceUnhealthy:
+        return 0, 0
 
 
 def describe(connection: libvirt.virConnect, name: str) -> SourceInfo:
@@ -126,10 +182,11 @@ def describe(connection: libvirt.virConnect, name: str) -> SourceInfo:
         name=source.domain.name(),
         power=Power.ON if domain_xml.is_active(live) else Power.OFF,
         agent=domain_xml.agent_connected(live),
-        disks=tuple(_disk_info(source, disk) for disk in domain_xml.disks(source.xml)),
+        disks=tuple(_disk_info(source, live, disk) for disk in domain_xml.disks(source.xml)),
         macs=domain_xml.macs(source.xml),
         fingerprint=fingerprint(source),
         addresses=_addresses(source.domain) if domain_xml.agent_connected(live) else (),
+        shape=shape_of(source.xml),
     )
 
 
@@ -141,58 +198,28 @@ def _addresses(domain: libvirt.virDomain) -> tuple[str, ...]:
         return ()
 
 
-def _disk_info(source: Source, disk: Disk) -> DiskInfo:
-    capacity, allocation = (0, 0) if disk.empty else _size(source.domain, disk)
+def _disk_info(source: Source, live: ET.Element, disk: Disk) -> DiskInfo:
+    capacity, allocation = _size_or_nothing(source.domain, disk)
     shared = disk not in source.copied
+    if not shared and disk.format == "qcow2" and capacity:
+        allocation = _flattened(source, live, disk, capacity, allocation)
     return DiskInfo(target=disk.target, capacity_bytes=capacity, allocated_bytes=allocation, shared=shared)
 
 
-def findings(connection: libvirt.virConnect, pool_name: str, info: SourceInfo, replicas: int) -> Sequence[str]:
-    """Return every reason why this source cannot be cloned that often, all at once."""
+def _flattened(source: Source, live: ET.Element, disk: Disk, capacity: int, allocation: int) -> int:
+    """Return what a disk's copy takes at most: it holds what all images of its chain hold now."""
+    connection = source.domain.connect()
     try:
-        source = read(connection, info.source_id)
-        pool = volumes.open_pool(connection, pool_name)
-        needed = sum(disk.allocated_bytes for disk in info.disks if not disk.shared) + replicas * PER_CLONE_BYTES
-        space = volumes.space_problem(pool, needed)
-        return [*domain_xml.blockers(source.xml), *_power_findings(connection, source), *([space] if space else [])]
-    except CloneError as error:
-        return [str(error)]
-
-
-def _power_findings(connection: libvirt.virConnect, source: Source) -> list[str]:
-    if source.domain.isActive():
-        busy = "" if freeze.running_backup(source.domain) else freeze.other_job(source.domain, source.xml)
-        return [f"the source is locked: {busy}"] if busy else []
-    found = []
-    for disk in source.copied:
-        try:
-            source_volume(connection, disk)
-        except SourceUnhealthy as error:
-            found.append(str(error))
-    return found
+        if source.domain.isActive():
+            found = [host_files.at_path(connection, path) for path in domain_xml.chain_paths(live, disk.target)[1:]]
+            below = [capacity if volume is None else int(volume.info()[2]) for volume in found]
+        else:
+            below = [int(volume.info()[2]) for volume in chain.images(connection, disk)[1:]]
+    except SourceUnhealthy:
+        below = []
+    return min(capacity, allocation + sum(below))
 
 
 def source_volume(connection: libvirt.virConnect, disk: Disk) -> libvirt.virStorageVol:
-    """Return the volume of a powered-off source's disk; its format must be the one the VM uses.
-
-    The format that libvirt knows of a volume was guessed from its content, which a guest can write.
-    """
-    volume = translate.found(
-        lambda: _lookup(connection, disk), libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL
-    )
-    if volume is None:
-        raise SourceUnhealthy(
-            f"disk {disk.target} is in no active storage pool of its host: start the source, or define a pool for it"
-        )
-    known = volumes.describe(volume).format
-    if known != disk.format:
-        raise SourceUnhealthy(
-            f"disk {disk.target} is {disk.format} for the VM but looks like {known} in its pool: it is not copied"
-        )
-    return volume
-
-
-def _lookup(connection: libvirt.virConnect, disk: Disk) -> libvirt.virStorageVol:
-    if any(disk.volume):
-        return connection.storagePoolLookupByName(disk.volume[0]).storageVolLookupByName(disk.volume[1])
-    return connection.storageVolLookupByPath(disk.path)
+    """Return the volume of a powered-off source's disk, when it and all below it can be copied."""
+    return chain.images(connection, disk)[0]

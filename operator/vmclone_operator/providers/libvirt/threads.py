@@ -21,11 +21,12 @@ P = ParamSpec("P")
 class Threads(Executor):
     """A fixed number of daemon threads, started when first needed."""
 
-    def __init__(self, count: int, *, name: str) -> None:
+    def __init__(self, count: int, *, name: str, at_end: Callable[[], None] = lambda: None) -> None:
         self._name = name
+        self._at_end = at_end
         self._lock = threading.Lock()
         self._missing = count
-        self._started = 0
+        self._started: list[threading.Thread] = []
         self._work: queue.SimpleQueue[tuple[Future[object], Callable[[], object]] | None] = queue.SimpleQueue()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -40,8 +41,9 @@ class Threads(Executor):
             if self._missing == 0:
                 return
             self._missing -= 1
-            self._started += 1
-        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+            thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+            self._started.append(thread)
+            thread.start()
 
     def _serve(self) -> None:
         while (item := self._work.get()) is not None:
@@ -52,6 +54,13 @@ class Threads(Executor):
                 future.set_result(call())
             except BaseException as error:  # noqa: BLE001 - whatever it is belongs to who asked, as in every executor
                 future.set_exception(error)
+            del future, call, item
+        self._at_end()
+
+    def join(self) -> None:
+        """Wait until every thread has ended; after `shutdown` only."""
+        for thread in self._started:
+            thread.join()
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002 - Executor's signature
         """Cancel what has not begun; what has begun ends by itself and nobody waits for it."""
@@ -60,6 +69,6 @@ class Threads(Executor):
             if item is not None:
                 item[0].cancel()
         with self._lock:
-            self._missing, started = 0, self._started
+            self._missing, started = 0, len(self._started)
         for _ in range(started):
             self._work.put(None)

@@ -35,6 +35,7 @@ _CONNECTION_CODES = frozenset(
         libvirt.VIR_ERR_GNUTLS_ERROR,
         libvirt.VIR_ERR_NO_SERVER,
         libvirt.VIR_ERR_NO_CLIENT,
+        libvirt.VIR_ERR_SSH,
     }
 )
 _AUTH_CODES = frozenset(
@@ -58,7 +59,10 @@ _BUSY_CODES = frozenset(
     }
 )
 _TRANSPORT_DOMAINS = frozenset({libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE, libvirt.VIR_FROM_NET})
-_AUTH_TEXTS = ("certificate", "authentication failed", "tls handshake")
+_AUTH_TEXTS = (
+    *("certificate", "authentication failed", "tls handshake"),
+    *("session host key", "private key"),
+)
 _CLOSED_TEXTS = ("client socket is closed", "connection closed", "end of file", "keepalive")
 _NOT_RUNNING_TEXT = "domain is not running"
 _FROZEN_TEXT = "in frozen state"

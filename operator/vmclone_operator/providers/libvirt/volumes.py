@@ -16,11 +16,18 @@ from vmclone_operator.domain.errors import CloneFailed, OwnershipMismatch
 from vmclone_operator.providers.libvirt import domain_xml, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from vmclone_operator.domain.backend import Fence
 
 _STILL_BUILT = "still being allocated"
+_DIRECTORIES = (
+    libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+    | libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_DIR
+    | libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_FS
+    | libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_NETFS
+)
+_PREFIX = "vmclone-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,20 @@ def open_pool(connection: libvirt.virConnect, name: str) -> libvirt.virStoragePo
     return pool
 
 
+def directory_pools(connection: libvirt.virConnect) -> list[libvirt.virStoragePool]:
+    """Return every active pool that is a directory: ours may be in any of them, wherever `disk.pool` pointed to."""
+    return list(connection.listAllStoragePools(_DIRECTORIES))
+
+
+def open_directory_pool(connection: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
+    """Return a pool that can hold qcow2 files."""
+    pool = open_pool(connection, name)
+    kind = domain_xml.parsed(pool.XMLDesc()).get("type", "")
+    if kind not in {"dir", "fs", "netfs"}:
+        raise CloneFailed(f"the storage pool {name} is of the type {kind}: clones need a directory pool")
+    return pool
+
+
 def pool_path(pool: libvirt.virStoragePool) -> str:
     """Return the directory of the pool."""
     return domain_xml.parsed(pool.XMLDesc()).findtext("target/path", "")
@@ -63,6 +84,18 @@ def volume_names(pool: libvirt.virStoragePool, prefix: str) -> list[str]:
     """Return the names of the volumes that begin so, sorted."""
     # Not listVolumes(): it asks for the number first, and loses names when others are made in between.
     return sorted(name for volume in pool.listAllVolumes() if (name := volume.name()).startswith(prefix))
+
+
+def names_everywhere(connection: libvirt.virConnect, prefix: str) -> list[tuple[libvirt.virStoragePool, list[str]]]:
+    """Return the pools of the host that hold volumes whose names begin so, with those names."""
+    found = [(pool, _names_if_there(pool, prefix)) for pool in directory_pools(connection)]
+    return [(pool, names) for pool, names in found if names]
+
+
+def _names_if_there(pool: libvirt.virStoragePool, prefix: str) -> list[str]:
+    """Return the names; none when the pool, which need not be ours, was stopped since it was listed."""
+    gone = (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_OPERATION_INVALID)
+    return translate.found(lambda: volume_names(pool, prefix), *gone) or []
 
 
 def find_volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
@@ -84,6 +117,16 @@ def describe(volume: libvirt.virStorageVol) -> VolumeInfo:
     )
 
 
+def written(pool: libvirt.virStoragePool, name: str) -> int:
+    """Return how many bytes a volume takes that is perhaps still being written; 0 while it is not there yet."""
+    try:
+        return int(pool.storageVolLookupByName(name).info()[2])
+    except libvirt.libvirtError as error:
+        if translate.is_connection_loss(error):
+            raise
+        return 0
+
+
 def volume_xml(name: str, capacity: int, *, image_format: str = "qcow2", backing: str = "") -> str:
     """Return the XML of a volume to make; a backing file is always a qcow2 of ours."""
     volume = ET.Element("volume", type="file")
@@ -92,6 +135,9 @@ def volume_xml(name: str, capacity: int, *, image_format: str = "qcow2", backing
     ET.SubElement(volume, "allocation", unit="bytes").text = "0"
     target = ET.SubElement(volume, "target")
     ET.SubElement(target, "format", type=image_format)
+    if image_format == "qcow2":
+        # libvirt's default is the oldest one, in which an overlay cannot forget what its guest discards.
+        ET.SubElement(target, "compat").text = "1.1"
     if backing:
         below = ET.SubElement(volume, "backingStore")
         ET.SubElement(below, "path").text = backing
@@ -145,10 +191,27 @@ def is_being_built(error: libvirt.libvirtError) -> bool:
     )
 
 
-def overlays_of(pool: libvirt.virStoragePool, paths: set[str]) -> list[str]:
-    """Return the names of the volumes whose backing file is one of these paths."""
+def exists_already(error: libvirt.libvirtError) -> bool:
+    """Return whether a volume of that name is there; a copy says so in words only."""
+    said = error.get_error_message() or ""
+    return translate.is_code(error, libvirt.VIR_ERR_STORAGE_VOL_EXIST) or ("volume name" in said and "in use" in said)
+
+
+def overlays_everywhere(connection: libvirt.virConnect, pool: libvirt.virStoragePool, paths: set[str]) -> list[str]:
+    """Return the names of the volumes on one of these paths: any of the pool's own, and ours in other pools."""
+    found = overlays_of(pool, paths)
+    for other, names in names_everywhere(connection, _PREFIX):
+        if other.name() != pool.name():
+            found += overlays_of(other, paths, names)
+    return found
+
+
+def overlays_of(pool: libvirt.virStoragePool, paths: set[str], names: Collection[str] | None = None) -> list[str]:
+    """Return the names of the volumes (of these, or all) whose backing file is one of these paths."""
     found = []
     for volume in pool.listAllVolumes():
+        if names is not None and volume.name() not in names:
+            continue
         info = translate.found(partial(describe, volume), libvirt.VIR_ERR_NO_STORAGE_VOL)
         if info is not None and info.backing in paths:
             found.append(volume.name())

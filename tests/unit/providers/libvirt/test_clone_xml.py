@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from tests.unit.providers.libvirt.documents import (
@@ -17,6 +18,7 @@ from tests.unit.providers.libvirt.documents import (
 )
 
 from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import Shape
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.providers.libvirt import domain_xml
 from vmclone_operator.providers.libvirt.clone_xml import CloneDisks, Overlay, clone_xml
@@ -254,3 +256,18 @@ def test_markup_in_names_stays_text() -> None:
     )
     paths = domain_xml.file_paths(clone_of(source, disks))
     assert paths == {"/p/a<b&\"c'.qcow2", "/p/]]>.qcow2", "/p/<s>"}
+
+
+def test_a_full_copy_has_nothing_below_it_and_nobody_looks_for_it() -> None:
+    disks = CloneDisks(overlays={"vda": Overlay(path="/p/full.qcow2")}, left_out=frozenset({"vdb"}), seed=SEED)
+    disk = _disk(clone_of(read(LAB), disks), "vda")
+    assert [source.get("file") for source in disk.findall("source")] == ["/p/full.qcow2"]
+    assert [(below.attrib, list(below)) for below in disk.findall("backingStore")] == [({}, [])]
+
+
+def test_added_network_cards_get_addresses_of_their_own_and_links_that_are_down() -> None:
+    intent = replace(INTENT, shape=Shape(networks=("default", "blue")))
+    cards = domain_xml.parsed(clone_xml(read(LAB), intent, LAB_DISKS)).findall("devices/interface")
+    macs = [mac.get("address") for card in cards for mac in card.findall("mac")]
+    assert macs == [naming.mac_address(INCARNATION, 0), naming.mac_address(INCARNATION, 1)]
+    assert [link.get("state") for card in cards for link in card.findall("link")] == ["down", "down"]

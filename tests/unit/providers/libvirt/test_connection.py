@@ -9,11 +9,13 @@ import pytest
 
 from vmclone_operator.api.backend import LibvirtSettings
 from vmclone_operator.domain.errors import CredentialsInvalid
-from vmclone_operator.providers.libvirt.connection import PrivateKeys, uri
+from vmclone_operator.providers.libvirt.access import PrivateFiles, uri
 from vmclone_operator.providers.libvirt.frozen_names import parse_name
 from vmclone_operator.providers.libvirt.guest import usable_addresses
 from vmclone_operator.providers.libvirt.threads import Threads
 
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKVp3F75mFxsHowsOXndFRLW"
+TLS = LibvirtSettings(transport="tls", host="hv1.example")
 CREDENTIALS = {"tls.crt": b"certificate", "tls.key": b"key", "ca.crt": b"authority"}
 
 
@@ -36,6 +38,12 @@ CREDENTIALS = {"tls.crt": b"certificate", "tls.key": b"key", "ca.crt": b"authori
             "qemu+tls://[fd00::7]:16514/system?pkipath=/keys",
             id="an IPv6 address stands in brackets",
         ),
+        pytest.param(
+            {"transport": "ssh", "host": "hv1.example", "user": "root", "knownHosts": [HOST_KEY]},
+            "qemu+libssh2://root@hv1.example:22/system?keyfile=/keys/key&known_hosts=/keys/known_hosts"
+            "&known_hosts_verify=normal&sshauth=privkey&proxy=native&no_tty=1",
+            id="over SSH with one key and pinned hosts",
+        ),
     ],
 )
 def test_the_address_is_made_from_fields(fields: dict[str, object], expected: str) -> None:
@@ -43,14 +51,14 @@ def test_the_address_is_made_from_fields(fields: dict[str, object], expected: st
 
 
 def test_keys_are_private_files_and_gone_afterwards() -> None:
-    keys = PrivateKeys(CREDENTIALS)
+    keys = PrivateFiles(TLS, CREDENTIALS)
     folder = Path(keys.path)
     found = {file.name: (file.read_bytes(), file.stat().st_mode & 0o777) for file in folder.iterdir()}
     keys.remove()
     assert found == {
-        "clientcert.pem": (b"certificate", 0o600),
-        "clientkey.pem": (b"key", 0o600),
-        "cacert.pem": (b"authority", 0o600),
+        "clientcert.pem": (b"certificate\n", 0o600),
+        "clientkey.pem": (b"key\n", 0o600),
+        "cacert.pem": (b"authority\n", 0o600),
     }
     assert not folder.exists()
 
@@ -58,7 +66,26 @@ def test_keys_are_private_files_and_gone_afterwards() -> None:
 @pytest.mark.parametrize("missing", sorted(CREDENTIALS))
 def test_a_missing_key_is_named(missing: str) -> None:
     with pytest.raises(CredentialsInvalid, match=missing):
-        PrivateKeys({name: content for name, content in CREDENTIALS.items() if name != missing})
+        PrivateFiles(TLS, {name: content for name, content in CREDENTIALS.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "place"),
+    [
+        pytest.param("HV1.example", None, "hv1.example", id="the usual port is not written"),
+        pytest.param("hv1.example", 2222, "[hv1.example]:2222", id="another port"),
+        pytest.param("fd00::7", None, "fd00::7", id="IPv6"),
+        pytest.param("fd00::7", 2222, "[fd00::7]:2222", id="IPv6 and another port"),
+    ],
+)
+def test_the_hosts_keys_are_pinned_in_a_file_of_our_own(host: str, port: int | None, place: str) -> None:
+    settings = LibvirtSettings(transport="ssh", host=host, port=port, user="root", known_hosts=(HOST_KEY,))
+    files = PrivateFiles(settings, {"ssh-privatekey": b"key\r\n"})
+    found = {file.name: file.read_text() for file in Path(files.path).iterdir()}
+    files.remove()
+    assert found == {"key": "key\n", "known_hosts": f"{place} {HOST_KEY}\n"}
+    with pytest.raises(CredentialsInvalid, match="ssh-privatekey"):
+        PrivateFiles(settings, {})
 
 
 def test_work_begun_goes_on_after_shutdown_and_work_not_begun_is_cancelled() -> None:

@@ -68,11 +68,21 @@ def test_a_document_type_is_refused_before_anything_is_expanded(text: str) -> No
         pytest.param("devices", "<hostdev mode='subsystem' type='pci'/>", "hostdev", id="a PCI device is refused"),
         pytest.param("devices", "<hostdev mode='subsystem' type='usb'/>", "hostdev", id="a USB device is refused"),
         pytest.param(
-            "devices", "<tpm model='tpm-crb'><backend type='emulator'/></tpm>", "TPM", id="a virtual TPM is refused"
+            "devices", "<tpm><backend type='passthrough'/></tpm>", "TPM of its host", id="the host's own TPM is refused"
+        ),
+        pytest.param(
+            "devices",
+            "<tpm><backend type='external'/></tpm>",
+            "another program",
+            id="a TPM of somebody else's making is refused",
         ),
         pytest.param("devices", "<filesystem type='mount'/>", "host directory", id="a shared directory is refused"),
-        pytest.param("os", UEFI_LOADER, "UEFI sources are not supported yet", id="a UEFI loader is refused"),
-        pytest.param("os", "<nvram>/v.fd</nvram>", "UEFI sources are not supported yet", id="an NVRAM is refused"),
+        pytest.param(
+            "os",
+            "<nvram type='network'><source protocol='iscsi' name='iqn/0'/></nvram>",
+            "firmware variables (nvram) are on a network device",
+            id="firmware variables on the network are refused",
+        ),
         pytest.param(
             ".",
             "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-x'/></q:commandline>",
@@ -110,11 +120,38 @@ def test_what_cannot_be_cloned_is_named_in_one_sentence(path: str, fragment: str
     assert [sentence in blocker for blocker in found] == [True], found
 
 
-def test_firmware_chosen_by_libvirt_is_uefi_too() -> None:
-    source = read(LAB)
-    for system in source.findall("os"):
-        system.set("firmware", "efi")
-    assert any("UEFI" in blocker for blocker in domain_xml.blockers(source))
+@pytest.mark.parametrize(
+    ("path", "fragment"),
+    [
+        pytest.param("os", UEFI_LOADER, id="UEFI: its variables are copied"),
+        pytest.param(
+            "os", "<nvram type='file'><source file='/v.fd'/></nvram>", id="UEFI with variables in a named file"
+        ),
+        pytest.param("devices", "<tpm><backend type='emulator'/></tpm>", id="a virtual TPM: the clone gets a new one"),
+        pytest.param(
+            "devices",
+            "<disk type='network' device='cdrom'><driver name='qemu' type='raw'/><source protocol='https' name='a.iso'>"
+            "<host name='mirror.example' port='443'/></source><target dev='sdz'/><readonly/></disk>",
+            id="a cdrom on the network: it is shared, not copied",
+        ),
+    ],
+)
+def test_what_need_not_be_copied_is_no_reason(path: str, fragment: str) -> None:
+    assert domain_xml.blockers(lab_source_with(path, fragment)) == []
+
+
+def test_a_virtual_tpm_is_not_copied_under_a_running_guest() -> None:
+    (found,) = domain_xml.running_blockers(lab_source_with("devices", "<tpm><backend type='emulator'/></tpm>"))
+    assert "shut the source down" in found
+    assert domain_xml.running_blockers(read(LAB)) == []
+
+
+def test_findings_are_told_all_at_once() -> None:
+    source = lab_source_with("devices", "<hostdev mode='subsystem' type='pci'/>")
+    for devices in source.findall("devices"):
+        devices.append(domain_xml.parsed(DISK.format("network", "disk", "raw", "protocol='nbd' name='x'")))
+        devices.append(domain_xml.parsed(DISK.format("file", "disk", "vdi", "file='/a.vdi'")))
+    assert len(domain_xml.blockers(source)) == 3
 
 
 def test_a_source_without_a_disk_of_its_own_is_called_corrupted() -> None:
@@ -173,6 +210,10 @@ def test_disks_are_read_as_the_xml_describes_them() -> None:
 
 def test_every_file_of_a_chain_counts_as_the_sources_own() -> None:
     assert {'/srv/vm/a<b&"c.snap1', '/srv/vm/a<b&"c.qcow2'} <= domain_xml.file_paths(read(DESKTOP))
+
+
+def test_firmware_variables_count_as_the_vms_own_file() -> None:
+    assert "/v/a b.fd" in domain_xml.file_paths(lab_source_with("os", "<nvram>/v/a b.fd</nvram>"))
 
 
 def test_mac_addresses_are_compared_in_lower_case() -> None:

@@ -26,6 +26,7 @@ def _error(code: int, domain: int, text: str) -> libvirt.libvirtError:
 
 QEMU, RPC, AGENT = libvirt.VIR_FROM_QEMU, libvirt.VIR_FROM_RPC, libvirt.VIR_ERR_AGENT_UNRESPONSIVE
 SYSTEM, INTERNAL = libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR
+SSH = libvirt.VIR_ERR_SSH
 NO_AGENT = libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
 UNABLE = "unable to execute QEMU agent command 'guest-exec': "
 
@@ -38,6 +39,13 @@ UNABLE = "unable to execute QEMU agent command 'guest-exec': "
         pytest.param(libvirt.VIR_ERR_RPC, RPC, "disconnected", BackendUnreachable, id="a broken protocol"),
         pytest.param(45, 7, "Failed to verify peer's certificate", CredentialsInvalid, id="the server's certificate"),
         pytest.param(SYSTEM, RPC, "Unable to import client certificate x", CredentialsInvalid, id="no certificate"),
+        pytest.param(
+            SSH, 50, "Can't verify the session host key", CredentialsInvalid, id="an SSH host that is not ours"
+        ),
+        pytest.param(
+            45, 50, "authentication with private key failed", CredentialsInvalid, id="an SSH key not accepted"
+        ),
+        pytest.param(SSH, 50, "Remote command terminated with 127", BackendUnreachable, id="no virt-ssh-helper there"),
         pytest.param(AGENT, QEMU, "QEMU guest agent is not connected", AgentNotReady, id="an agent that is silent"),
         pytest.param(NO_AGENT, QEMU, "QEMU guest agent is not configured", GuestAgentMissing, id="no agent channel"),
         pytest.param(

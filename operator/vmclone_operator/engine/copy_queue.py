@@ -1,0 +1,156 @@
+"""The queue of home copies: at most so many read from one source VM at a time, first come, first served.
+
+One VM may be behind several CloneSources, so copies are counted by the VM. What is known here (ledgers, and the
+turns this process gave) is put together with the live Jobs, of which another operator may have made some.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from vmclone_operator.api.backend import CloneBackendSpec
+from vmclone_operator.api.replica import VMCloneReplicaStatus
+from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
+from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain.home_copy import ENDED, RUNS, Order, queue_position
+from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.wakeups import parent_name
+from vmclone_operator.kube.cluster import Document, Key, Kind
+
+_TELL_SECONDS = 2.0
+
+
+def source_key(engine: Engine, vmclone: Document) -> str:
+    """Return the name that all copies of one source VM share; empty while the VM is not known."""
+    spec = VMCloneSpec.model_validate(vmclone["spec"])
+    status = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    source = engine.cache.get(Key(Kind.SOURCE, "", spec.source.name))
+    if source is None:
+        return ""
+    # Either status may have been wiped; both say the same.
+    identity = CloneSourceStatus.model_validate(source.get("status") or {}).id or status.source.id
+    backend = CloneSourceSpec.model_validate(source["spec"]).backend.name
+    return source_name(engine, backend, identity) if identity else ""
+
+
+def source_name(engine: Engine, backend: str, source_id: str) -> str:
+    """Return the name of a source VM's queue, as labels may have it; empty while its backend is not known.
+
+    One host may have several CloneBackends, as for two pools: they share the queue.
+    """
+    document = engine.cache.get(Key(Kind.BACKEND, "", backend))
+    if document is None:
+        return ""
+    return hashlib.sha256(f"{_endpoint(document)}/{source_id}".encode()).hexdigest()[:20]
+
+
+def _endpoint(backend: Document) -> str:
+    libvirt = CloneBackendSpec.model_validate(backend["spec"]).libvirt
+    if libvirt is None:
+        return f"fake/{backend['metadata']['name']}"
+    return f"libvirt/{(libvirt.host or 'local').lower()}"
+
+
+async def position(engine: Engine, replica: Document, source: str, *, limit: int) -> int:
+    """Return how many copies go before this one; 0 says that it may take its turn."""
+    if not source:
+        return 1  # without knowing the VM nobody can count its copies; its CloneSource's pass will tell
+    return _place(engine, replica, source, limit=limit, active=await engine.copies.active(source))
+
+
+async def take_turn(engine: Engine, replica: Document, source: str, *, limit: int) -> bool:
+    """Take the turn of a copy that is about to be written down, until its ledger shows it; false if it has none."""
+    if not source:
+        return False
+    active = await engine.copies.active(source)
+    # From here on nothing waits: another copy that counts now finds this turn taken.
+    if _place(engine, replica, source, limit=limit, active=active):
+        return False
+    engine.copy_turns.setdefault(source, set()).add(replica["metadata"]["uid"])
+    return True
+
+
+def _place(engine: Engine, replica: Document, source: str, *, limit: int, active: set[str]) -> int:
+    uid: str = replica["metadata"]["uid"]
+    turns = engine.copy_turns.get(source, set())
+    running, waiting = _others(engine, replica, source)
+    return queue_position(
+        order_of(replica, engine.timestamp()),
+        running=len((active | turns | running) - {uid}),
+        waiting=[order for other, order in waiting.items() if other not in active | turns],
+        limit=limit,
+    )
+
+
+def drop_unused(engine: Engine, incarnation: str) -> None:
+    """Give back a turn that was taken and never written down: that write failed, and now nothing may begin."""
+    if any(incarnation in turns for turns in engine.copy_turns.values()):
+        give_back(engine, incarnation)
+
+
+def give_back(engine: Engine, incarnation: str) -> None:
+    """Forget the turn of a copy that ended or never began, and wake those that wait."""
+    for turns in engine.copy_turns.values():
+        turns.discard(incarnation)
+    for document in engine.cache.copying():
+        engine.queue.add(Key(Kind.REPLICA, document["metadata"]["namespace"], document["metadata"]["name"]))
+
+
+def tell_source(engine: Engine, vmclone: Document) -> None:
+    """Wake the CloneSource, which shows how many copies run and wait."""
+    name = VMCloneSpec.model_validate(vmclone["spec"]).source.name
+    if name:
+        engine.queue.add_after(Key(Kind.SOURCE, "", name), _TELL_SECONDS)
+
+
+def counts(engine: Engine, source: str) -> tuple[int, int]:
+    """Return how many copies of a source run and how many wait, as the ledgers say."""
+    running = waiting = 0
+    for other in engine.cache.copying():
+        if _source_of(engine, other) == source:
+            active = _kind(other) in {RUNS, ENDED}
+            running, waiting = running + active, waiting + (not active)
+    return running, waiting
+
+
+def order_of(replica: Document, now: str) -> Order:
+    """Return a copy's place: since when it waits, or may be tried again."""
+    status = VMCloneReplicaStatus.model_validate(replica.get("status") or {})
+    step = next((s for s in status.steps if s.name == "HomeCopy" and not s.completion_time), None)
+    since = step.start_time if step is not None else now
+    retry = status.operation.not_before if status.operation is not None else ""
+    meta = replica["metadata"]
+    return max(since, retry), f"{meta['namespace']}/{meta['name']}"
+
+
+def _others(engine: Engine, replica: Document, source: str) -> tuple[set[str], dict[str, Order]]:
+    running: set[str] = set()
+    waiting: dict[str, Order] = {}
+    now = engine.timestamp()
+    for other in engine.cache.copying():
+        uid = other["metadata"]["uid"]
+        if uid == replica["metadata"]["uid"] or _source_of(engine, other) != source:
+            continue
+        if _kind(other) in {RUNS, ENDED}:
+            running.add(uid)
+        elif _stands_in_line(other):
+            waiting[uid] = order_of(other, now)
+    return running, waiting
+
+
+def _stands_in_line(replica: Document) -> bool:
+    """Return whether a copy was told its place: one that may not begin, or waits for its next attempt, has none."""
+    steps = (replica.get("status") or {}).get("steps") or []
+    copies = (s for s in steps if s["name"] == "HomeCopy" and s["state"] == "Running")
+    return any(s.get("queuePosition", 0) > 0 and not s.get("completionTime") for s in copies)
+
+
+def _kind(replica: Document) -> str:
+    operation = (replica.get("status") or {}).get("operation") or {}
+    kind: str = operation.get("kind", "")
+    return kind
+
+
+def _source_of(engine: Engine, replica: Document) -> str:
+    vmclone = engine.cache.get(Key(Kind.VMCLONE, replica["metadata"]["namespace"], parent_name(replica)))
+    return "" if vmclone is None else source_key(engine, vmclone)

@@ -1,0 +1,156 @@
+"""The VMCloneReplica objects of one VMClone: made, removed, replaced; their own passes do the work at the backend.
+
+What is removed is decided twice: from the cache, and (if anything would go) again from a live list, so that
+a remembered state never costs a clone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vmclone_operator.api.vmclone import VMCloneSpec
+from vmclone_operator.domain.revision import revision_of
+from vmclone_operator.domain.rollout import (
+    ReplicaChanges,
+    ReplicaView,
+    ScaleDown,
+    plan_replicas,
+    repairable,
+    replaceable,
+)
+from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
+from vmclone_operator.engine.clone_report import view_of
+from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.drifting import is_rebuilt
+from vmclone_operator.engine.replica import LEFT_BEHIND, controller_of, new_replica, replica_labels
+from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind, key_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaObjects:
+    """The replicas of one VMClone, and how many it wants now."""
+
+    engine: Engine
+    vmclone: Document
+    spec: VMCloneSpec
+    wanted: int
+    expired: bool = False
+
+    def found(self) -> list[Document]:
+        """Return the replicas that this VMClone controls, as the cache has them."""
+        return self._controlled(self.engine.cache.replicas_of(self.vmclone["metadata"]["uid"]))
+
+    def views(self) -> list[ReplicaView]:
+        """Return what the VMClone's decisions need to know of them."""
+        return [self._view(document) for document in self.found()]
+
+    def upcoming(self) -> tuple[ReplicaChanges, tuple[ReplicaView, ...]]:
+        """Return what would be made and removed, and everybody who would be replaced, one after the other."""
+        documents = self.found()
+        changes, replaced = self._plan(documents, may_make=True)
+        if self.spec.rollout.update != "Recreate":
+            return changes, replaced
+        going = [*changes.delete, *changes.remake, *replaced]
+        others = [v for v in map(self._view, documents) if v not in going and not v.deleting]
+        return changes, (*replaced, *(v for v in others if not v.current))
+
+    async def change(self, sessions: Mapping[int, str], *, may_make: bool, backend: str) -> None:
+        """Make and remove what has to be; put back the labels of those that stay."""
+        changes, replaced = self._plan(self.found(), may_make=may_make)
+        if changes.delete or changes.remake or replaced:
+            documents = await self._live()
+            if documents is None:
+                return
+            changes, replaced = self._plan(documents, may_make=may_make)
+            await self._remove(documents, changes, replaced)
+        for ordinal in changes.create:
+            await self._create(ordinal, sessions[ordinal], backend)
+        leaving = {view.uid for view in changes.delete}
+        for document in self.found():
+            if document["metadata"]["uid"] not in leaving:
+                await self._restore_labels(document)
+
+    def _plan(self, documents: Sequence[Document], *, may_make: bool) -> tuple[ReplicaChanges, tuple[ReplicaView, ...]]:
+        views = [self._view(document) for document in documents]
+        how = ScaleDown(self.spec.rollout.scale_down)
+        changes = plan_replicas(views, wanted=self.wanted, may_make=may_make, scale_down=how)
+        if not may_make:
+            return changes, ()
+        staying = [v for v in views if v not in changes.delete and v not in changes.remake]
+        if self.spec.rollout.update == "Recreate":
+            limit = self.spec.rollout.max_unavailable
+            replaced = replaceable(staying, wanted=self.wanted, max_unavailable=limit)
+            if replaced:
+                return changes, replaced
+        return changes, repairable([self._repaired(view, documents) for view in staying], wanted=self.wanted)
+
+    def _repaired(self, view: ReplicaView, documents: Sequence[Document]) -> ReplicaView:
+        """Return the view as one whose drift counts only where the CloneBackend says so."""
+        backends = {document["metadata"]["uid"]: document["spec"]["backend"] for document in documents}
+        rebuilt = view.reconfigured and is_rebuilt(self.engine, backends[view.uid])
+        return replace(view, reconfigured=rebuilt)
+
+    async def _live(self) -> list[Document] | None:
+        """Read the replicas live; None if the wish itself is no longer the one at hand: another pass follows."""
+        meta = self.vmclone["metadata"]
+        wish = await self.engine.cluster.get(key_of(Kind.VMCLONE, self.vmclone))
+        if wish is None or is_deleting(wish) or wish["metadata"]["uid"] != meta["uid"]:
+            return None
+        self.engine.saw(Kind.VMCLONE, wish)
+        if wish["spec"] != self.vmclone["spec"]:
+            return None
+        labels = {VMCLONE_UID_LABEL: meta["uid"]}
+        documents = await self.engine.cluster.list(Kind.REPLICA, namespace=meta["namespace"], labels=labels)
+        for document in documents:
+            self.engine.saw(Kind.REPLICA, document)
+        return self._controlled(documents)
+
+    async def _remove(
+        self, documents: Sequence[Document], changes: ReplicaChanges, replaced: Sequence[ReplicaView]
+    ) -> None:
+        by_uid = {document["metadata"]["uid"]: document for document in documents}
+        orphaned = self.spec.deletion.on_scale_down == "Orphan" and not self.expired
+        for view in changes.delete:
+            document = by_uid[view.uid]
+            if orphaned:
+                document = await self._leave_behind(document)
+            await self.engine.cluster.delete(Kind.REPLICA, document)
+        for view in (*changes.remake, *replaced):
+            await self.engine.cluster.delete(Kind.REPLICA, by_uid[view.uid])
+
+    async def _leave_behind(self, document: Document) -> Document:
+        """Say on the object, before it goes, that its VM stays: a rebuild would look the same."""
+        labels = document["metadata"].get("labels") or {}
+        if labels.get(LEFT_BEHIND) == "true":
+            return document
+        return await self.engine.write_labels(Kind.REPLICA, document, {**labels, LEFT_BEHIND: "true"})
+
+    async def _restore_labels(self, document: Document) -> None:
+        """Put our labels back on a replica that lost them, and take the mark off one that stays after all."""
+        present, wanted = document["metadata"].get("labels") or {}, replica_labels(self.vmclone, document)
+        if is_deleting(document) or (wanted.items() <= present.items() and LEFT_BEHIND not in present):
+            return
+        kept = {name: value for name, value in present.items() if name != LEFT_BEHIND}
+        await self.engine.write_labels(Kind.REPLICA, document, {**kept, **wanted})
+
+    async def _create(self, ordinal: int, session: str, backend: str) -> None:
+        wanted = new_replica(self.vmclone, ordinal=ordinal, session=session, backend=backend)
+        try:
+            made = await self.engine.cluster.create(Kind.REPLICA, wanted)
+        except Conflict:
+            # Ours from a pass whose reply was lost, or one still being removed: the live object tells.
+            key = Key(Kind.REPLICA, wanted["metadata"]["namespace"], wanted["metadata"]["name"])
+            document = await self.engine.cluster.get(key)
+            if document is not None:
+                self.engine.saw(Kind.REPLICA, document)
+            return
+        self.engine.saw(Kind.REPLICA, made)
+
+    def _view(self, document: Document) -> ReplicaView:
+        return view_of(document, revision_of(self.vmclone["spec"]))
+
+    def _controlled(self, documents: Sequence[Document]) -> list[Document]:
+        uid = self.vmclone["metadata"]["uid"]
+        owners = ((document, controller_of(document)) for document in documents)
+        return [document for document, owner in owners if owner is not None and owner["uid"] == uid]

@@ -1,0 +1,124 @@
+"""Sessions as sources: the clone of another VMClone of the same namespace, and whose word counts for it.
+
+The owner of the CloneSource at the root decides: grants, limits and whether clones may be cloned at all. Names and
+ids are computed from the replica's own object, and the VM's stamp is compared live, as before any other use of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from vmclone_operator.api.base import NameRef
+from vmclone_operator.api.source import CloneSourceSpec
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import Mode, Owner, SourceInfo, Stamp
+from vmclone_operator.domain.conditions import is_true
+from vmclone_operator.domain.errors import SourceNotFound
+from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.replica import read_replica
+from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
+
+Read = Callable[[Key], Awaitable[Document | None]]
+
+_LONGEST_LINE = 8
+"""Clones of clones of clones: further back nobody looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSource:
+    """The clone behind a session."""
+
+    session: str
+    stamp: Stamp
+    backend: str
+    clone_source: str
+    """The CloneSource at the root."""
+    ready: bool
+
+    def narrowed(self, root: CloneSourceSpec) -> CloneSourceSpec:
+        """Return the root's word as it stands for this clone: its disks, on its backend, and nobody else's home."""
+        home = root.home
+        if home is not None:
+            home = home.model_copy(update={"ssh_key_secret_ref": None, "address": None, "known_hosts": ()})
+        update = {"backend": NameRef(name=self.backend), "modes": (Mode.DISK.value,), "images": (), "home": home}
+        return root.model_copy(update=update)
+
+
+async def find(engine: Engine, read: Read, vmclone: Document) -> SessionSource | None:
+    """Return the clone that a VMClone names by its session; None when this namespace has none."""
+    session = _session_of(vmclone)
+    cached = _replica_of(engine.cache, vmclone["metadata"]["namespace"], session)
+    document = None if cached is None else await read(key_of(Kind.REPLICA, cached))
+    replica = None if document is None else read_replica(document, instance=engine.instance)
+    if replica is None or not replica.controlled or replica.spec.session != session or is_deleting(replica.document):
+        return None
+    if replica.stamp.vmclone_uid == vmclone["metadata"]["uid"]:
+        return None
+    owner = await read(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
+    root = "" if owner is None else root_of(engine.cache, owner)
+    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid or not root:
+        return None
+    return SessionSource(
+        session=session,
+        stamp=replica.stamp,
+        backend=replica.spec.backend,
+        clone_source=root,
+        ready=is_true(replica.status.conditions, "Ready"),
+    )
+
+
+def root_of(cache: Cache, vmclone: Document) -> str:
+    """Return the CloneSource that a VMClone's clones come from in the end; empty when that is not known any more."""
+    for _ in range(_LONGEST_LINE):
+        spec, status = vmclone["spec"].get("source") or {}, (vmclone.get("status") or {}).get("source") or {}
+        name = spec.get("name") or status.get("cloneSource")
+        if name:
+            return str(name)
+        replica = _replica_of(cache, vmclone["metadata"]["namespace"], _session_of(vmclone))
+        owner = None if replica is None else _owner_of(cache, replica)
+        if owner is None:
+            return ""
+        vmclone = owner
+    return ""
+
+
+def usable_sessions(engine: Engine, namespace: str) -> Iterator[str]:
+    """Yield the sessions of a namespace that may be cloned."""
+    for document in engine.cache.all(Kind.REPLICA):
+        if document["metadata"]["namespace"] != namespace or is_deleting(document):
+            continue
+        owner = _owner_of(engine.cache, document)
+        root = engine.cache.get(Key(Kind.SOURCE, "", root_of(engine.cache, owner))) if owner is not None else None
+        if root is not None and root["spec"].get("cloneOfClones"):
+            yield str(document["spec"]["session"])
+
+
+async def described(engine: Engine, source: SessionSource) -> SourceInfo:
+    """Describe the clone as a source; raises SourceNotFound unless its VM carries exactly the replica's stamp."""
+    session = await engine.session(source.backend)
+    incarnation = source.stamp.incarnation
+    for clone in await session.find_clones(Owner(instance=source.stamp.instance, incarnation=incarnation)):
+        if clone.stamp == source.stamp and clone.complete:
+            return await session.describe_source(naming.clone_uuid(incarnation))
+    raise SourceNotFound(f"the VM of session {source.session} is not at backend {source.backend}")
+
+
+def _session_of(vmclone: Document) -> str:
+    return str((vmclone["spec"].get("source") or {}).get("session") or "")
+
+
+def _replica_of(cache: Cache, namespace: str, session: str) -> Document | None:
+    if not session:
+        return None
+    everybody = (d for d in cache.all(Kind.REPLICA) if d["metadata"]["namespace"] == namespace)
+    return next((d for d in everybody if d["spec"]["session"] == session), None)
+
+
+def _owner_of(cache: Cache, replica: Document) -> Document | None:
+    meta = replica["metadata"]
+    name = meta["name"].removesuffix(f"-{replica['spec']['ordinal']}")
+    owner = cache.get(Key(Kind.VMCLONE, meta["namespace"], name))
+    same = owner is not None and owner["metadata"]["uid"] == replica["spec"].get("vmCloneUID")
+    return owner if same else None

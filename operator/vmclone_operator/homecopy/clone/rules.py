@@ -1,0 +1,161 @@
+"""Says what goes: in homes what the filter would keep back, elsewhere what the list of places names."""
+
+# Runs in the clone, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
+# ruff: noqa: UP006, UP035, UP045, PTH113, PTH114, PTH118, PTH208
+
+import fnmatch
+import os
+import re
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from vmclone_operator.homecopy.clone.erase import is_overwritten
+from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Rules
+from vmclone_operator.homecopy.source.git_index import TrackedFiles
+from vmclone_operator.homecopy.source.judge import Judge
+
+_MAGIC = re.compile(rb"[*?[]")
+_SYSTEM = re.compile(rb"/(?:bin|sbin|lib\w*|usr|boot|dev|proc|sys)/")
+_TEXT_BYTES = 1024 * 1024
+
+
+class Filter:
+    """The filter of the home copy, read once for all homes; which home is asked about is set for each question."""
+
+    def __init__(self, rules: Dict[str, Any], names: List[str], allow: List[str]) -> None:
+        self.tracked: Optional[TrackedFiles] = None
+        self.judge = Judge(rules, names, allow, self._is_tracked)
+        self.text_limit = int(rules["textLimitBytes"])
+
+    def _is_tracked(self, path: bytes) -> bool:
+        return self.tracked is not None and self.tracked.has(path)
+
+
+class HomeRules(Rules):
+    """What the home copy would keep back goes, but for the owner's exceptions."""
+
+    def __init__(self, home: bytes, shared: Filter) -> None:
+        self._filter = shared
+        self._judge = shared.judge
+        self._tracked = TrackedFiles(home)
+        self._clean: Dict[Tuple[int, int], Tuple[int, int]] = {}
+
+    def takes(self, entry: Entry, *, above: bool) -> bool:
+        """Return whether the filter keeps this entry back."""
+        if entry.is_file():
+            return not self._judge.allows(entry.path) if above else self._takes_file(entry)
+        named = self._named(entry)
+        spared = named != "extra" and self._judge.allows(entry.path, is_directory=entry.is_folder())
+        return (above or named is not None) and not spared
+
+    def _named(self, entry: Entry) -> Optional[str]:
+        """Return the family that takes it by name; a link stands for the folder that it may lead to, too."""
+        named = self._judge.by_name(entry.path) if entry.is_link() else None
+        folder = entry.is_folder() or entry.is_link()
+        return named or (self._judge.by_name(entry.path, is_directory=True) if folder else None)
+
+    def _takes_file(self, entry: Entry) -> bool:
+        # A second look at what was found clean and has one name, unchanged, can say nothing else.
+        state = entry.info.st_mtime_ns, entry.info.st_ctime_ns
+        if self._clean.get(entry.inode) == state:
+            return False
+        try:
+            goes = self._keeps_back(entry)
+        except FileNotFoundError:
+            return False
+        if not goes and entry.info.st_nlink == 1:
+            self._clean[entry.inode] = state
+        return goes
+
+    def _keeps_back(self, entry: Entry) -> bool:
+        left_by_us: List[bool] = []
+
+        def read() -> Optional[bytes]:
+            data = entry.read(self._filter.text_limit)
+            left_by_us.append(data is not None and is_overwritten(data))
+            return data
+
+        self._filter.tracked = self._tracked
+        return self._judge.file(entry.path, read).family is not None or any(left_by_us)
+
+
+class PlaceRules(Rules):
+    """What lies in a place of the list goes; some only by content, some only if this boot did not make it."""
+
+    def __init__(self, document: Dict[str, Any], boot_seconds: float) -> None:
+        containing = document.get("containing")
+        self._containing = re.compile(containing.encode(), re.MULTILINE) if containing else None
+        self._made_before = boot_seconds if document.get("olderThanBoot") else None
+
+    def takes(self, entry: Entry, *, above: bool) -> bool:  # noqa: ARG002 - each file is asked about itself
+        """Return whether this entry is one that is meant."""
+        if self._made_before is not None and entry.info.st_ctime >= self._made_before:
+            return False
+        if self._containing is None:
+            return True
+        if not entry.is_file():
+            return False
+        data = entry.read(_TEXT_BYTES)
+        return data is not None and (self._containing.search(data) is not None or is_overwritten(data))
+
+
+class Overwritten(Rules):
+    """What was overwritten, under whatever name."""
+
+    def __init__(self) -> None:
+        self.inodes: Dict[Tuple[int, int], bool] = {}
+
+    def takes(self, entry: Entry, *, above: bool) -> bool:  # noqa: ARG002 - each entry is known by itself
+        """Return whether this entry is one that was found before."""
+        return entry.inode in self.inodes
+
+
+class Expansion:
+    """Finds what absolute patterns name; `**` is any number of folders."""
+
+    def __init__(self, root: bytes, mounts: Mounts) -> None:
+        self._root = root
+        self._mounts = mounts
+
+    def paths(self, pattern: bytes) -> Iterator[bytes]:
+        """Yield what a pattern names, and the file that a link among them leads to."""
+        parts = [part for part in pattern[len(self._root) :].split(b"/") if part]
+        for path in self._below(self._root + b"/", parts):
+            yield path
+            target = os.path.realpath(path) if os.path.islink(path) else path
+            inside = target.startswith(self._root + b"/") and not _SYSTEM.match(target[len(self._root) :])
+            if target != path and inside and os.path.isfile(target):
+                yield target
+
+    def _below(self, folder: bytes, parts: List[bytes]) -> Iterator[bytes]:
+        first, rest = parts[0], parts[1:]
+        if first == b"**":
+            yield from self._below(folder, rest or [b"*"])
+            for inner in _folders(folder) if rest else ():
+                if not self._mounts.closed(inner):
+                    yield from self._below(inner, parts)
+            return
+        for name in _matching(folder, first):
+            inner = os.path.join(folder, name)
+            if self._mounts.closed(inner):
+                continue
+            if rest:
+                yield from self._below(inner, rest)
+            elif os.path.lexists(inner):
+                yield inner
+
+
+def _matching(folder: bytes, pattern: bytes) -> List[bytes]:
+    if not _MAGIC.search(pattern):
+        return [pattern]
+    try:
+        return sorted(fnmatch.filter(os.listdir(folder), pattern))
+    except OSError:
+        return []
+
+
+def _folders(folder: bytes) -> List[bytes]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []

@@ -1,0 +1,133 @@
+"""Scrubs a clone before its network comes up: finds, overwrites, unlinks, and looks again.
+
+Its parameters are lines of `key=value` on standard input; its answer, in the same form, is what the worker of
+the guest channel records. Everything that goes is overwritten and synced before anything is unlinked. A run that
+was killed is finished by the next one: overwritten files are known by how they begin.
+"""
+
+# Runs in the clone, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
+# ruff: noqa: UP006, UP035, PTH123, T201
+
+import base64
+import json
+import os
+import sys
+import time
+import zlib
+from typing import Any, Callable, Dict, List
+
+from vmclone_operator.homecopy.clone.accounts import homes, key_files, lock_passwords
+from vmclone_operator.homecopy.clone.erase import empty, overwrite, remove
+from vmclone_operator.homecopy.clone.rules import Expansion, Filter, HomeRules, Overwritten, PlaceRules
+from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Place, walk
+
+
+class Scrub:
+    """One scrub of everything below a root folder."""
+
+    def __init__(self, root: bytes, parameters: Dict[str, List[str]], mounts: bytes, boot_seconds: float) -> None:
+        self._root = root
+        self._rules: Dict[str, Any] = json.loads(
+            zlib.decompress(base64.b64decode(parameters["scrub_rules"][0])).decode()
+        )
+        allow = parameters.get("scrub_allow", [])
+        self._filter = Filter(self._rules["filter"], self._rules["homeNames"], allow)
+        self._paths = [root + os.fsencode(path) for path in parameters.get("scrub_path", [])]
+        self._mounts = Mounts(mounts)
+        self._expansion = Expansion(root, self._mounts)
+        self._boot_seconds = boot_seconds
+        self._overwritten = Overwritten()
+        self._homes = homes(root)
+        self._home_places = [Place(home, None, HomeRules(home, self._filter)) for home in self._homes]
+        self.files = 0
+        self.left = 0
+        self.error = ""
+
+    def run(self) -> None:
+        """Scrub; the numbers and the first error are there afterwards."""
+        places = self._places()
+        for place in places:
+            self._overwrite(place)
+        os.sync()
+        for place in places:
+            self._remove(place)
+        lock_passwords(self._root)
+        os.sync()
+        for place in self._places():
+            self.left += sum(1 for entry in walk(place, self._mounts) if not place.emptied and not entry.is_folder())
+
+    def unverified(self) -> List[str]:
+        """Return the types of file systems on which overwriting proves nothing."""
+        return self._mounts.unverified()
+
+    def _places(self) -> List[Place]:
+        return self._home_places + [place for document in self._documents() for place in self._named(document)]
+
+    def _documents(self) -> List[Dict[str, Any]]:
+        """Return the list of places, the owner's and the key files with it; patterns are absolute and bytes."""
+        system = [
+            dict(document, patterns=[self._root + path.encode() for path in document["paths"]])
+            for document in self._rules["system"]
+        ]
+        keys = {"patterns": list(key_files(self._root, self._homes))}
+        return [*system, {"patterns": self._paths}, keys]
+
+    def _named(self, document: Dict[str, Any]) -> List[Place]:
+        rules = PlaceRules(document, self._boot_seconds)
+        return [
+            Place(*os.path.split(path), rules, bool(document.get("emptied")))
+            for pattern in document["patterns"]
+            for path in self._expansion.paths(pattern)
+        ]
+
+    def _overwrite(self, place: Place) -> None:
+        for entry in walk(place, self._mounts):
+            if entry.inode in self._overwritten.inodes:
+                continue
+            self._overwritten.inodes[entry.inode] = place.emptied
+            if entry.is_file():
+                self.files += 1
+                self._attempt(overwrite, entry)
+
+    def _remove(self, place: Place) -> None:
+        for entry in walk(place._replace(rules=self._overwritten), self._mounts):
+            self._attempt(empty if self._overwritten.inodes[entry.inode] and entry.is_file() else remove, entry)
+
+    def _attempt(self, action: Callable[[Entry], None], entry: Entry) -> None:
+        try:
+            action(entry)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.error = self.error or f"{error.strerror}: {os.fsdecode(entry.name)}"
+
+
+def main(lines: List[str]) -> int:
+    """Scrub by these parameters and print the answer."""
+    parameters: Dict[str, List[str]] = {}
+    for line in lines:
+        key, _, value = line.rstrip("\n").partition("=")
+        parameters.setdefault(key, []).append(value)
+    with open("/proc/self/mountinfo", "rb") as mountinfo, open("/proc/uptime") as uptime:
+        mounts, boot_seconds = mountinfo.read(), time.time() - float(uptime.read().split()[0])
+    scrub = Scrub(os.environb.get(b"VMCLONE_ROOT", b""), parameters, mounts, boot_seconds)
+    try:
+        scrub.run()
+    except OSError as error:
+        scrub.error = scrub.error or str(error.strerror)
+    _answer(scrub)
+    return 0
+
+
+def _answer(scrub: Scrub) -> None:
+    if scrub.left:
+        scrub.error = scrub.error or "what should have gone is still there"
+    print("scrub_engine=python")
+    print("scrub_state=" + ("failed" if scrub.error else "done"))
+    print(f"scrub_files={scrub.files}")
+    print(f"scrub_left={scrub.left}")
+    for kind in scrub.unverified():
+        print("scrub_unverified=" + kind)
+    if scrub.error:
+        print("scrub_error=" + "".join(letter for letter in scrub.error if letter.isprintable()))
+    sys.stdout.flush()

@@ -1,0 +1,92 @@
+"""Everything that speaks against a clone, found before anything is changed and told all at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.providers.libvirt import domain_xml, freeze, images, volumes
+from vmclone_operator.providers.libvirt import source as sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import libvirt
+
+    from vmclone_operator.domain.backend import SourceInfo
+    from vmclone_operator.providers.libvirt.source import Source
+
+PER_CLONE_BYTES = 64 << 20
+"""What a fresh overlay is expected to take until the identity step is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be made of a source."""
+
+    replicas: int
+    home_pool: str
+    """Where frozen points and golden images are."""
+    pool: str = ""
+    """Where the clones' disks go; empty: the same."""
+    full: bool = False
+    image: str = ""
+    """Mode Clean: what is copied in the source's place."""
+    agent: bool = False
+    """Whether the clones' guests must answer."""
+
+
+def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Sequence[str]:
+    """Return every reason why this source cannot be cloned so."""
+    try:
+        source = sources.read(connection, info.source_id)
+    except CloneError as error:
+        return [str(error)]
+    found = list(domain_xml.device_blockers(source.xml) if wish.image else _source_findings(source))
+    if wish.agent:
+        found += _agent_findings(source, info)
+    return [*found, *_space_findings(connection, info, wish)]
+
+
+def _source_findings(source: Source) -> Iterator[str]:
+    yield from sources.copy_blockers(source)
+    if source.domain.isActive() and not freeze.running_backup(source.domain):
+        busy = freeze.other_job(source.domain, source.xml)
+        if busy:
+            yield f"the source is locked: {busy}"
+
+
+def _agent_findings(source: Source, info: SourceInfo) -> list[str]:
+    if not domain_xml.has_agent_channel(source.xml):
+        return [
+            "the VM has no guest agent channel: add one (virtio, org.qemu.guest_agent.0) and install qemu-guest-agent"
+        ]
+    if source.domain.isActive() and not info.agent:
+        return ["the source's guest agent does not answer: install and start qemu-guest-agent in it"]
+    return []
+
+
+def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Iterator[str]:
+    """Tell which pools have too little room; of one that is missing, that."""
+    try:
+        home = volumes.open_pool(connection, wish.home_pool)
+        target = volumes.open_directory_pool(connection, wish.pool) if wish.pool else home
+        size = _frozen_bytes(connection, info, wish)
+    except CloneError as error:
+        yield str(error)
+        return
+    clones = wish.replicas * (PER_CLONE_BYTES + (size if wish.full else 0))
+    needs = [(home, size + clones)] if _same_room(home, target) else [(home, size), (target, clones)]
+    yield from (problem for pool, needed in needs if (problem := volumes.space_problem(pool, needed)))
+
+
+def _frozen_bytes(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> int:
+    if wish.image:
+        return images.describe(connection, wish.home_pool, wish.image).allocated_bytes
+    return sum(disk.allocated_bytes for disk in info.disks if not disk.shared)
+
+
+def _same_room(one: libvirt.virStoragePool, other: libvirt.virStoragePool) -> bool:
+    """Return whether two pools share their free space: two directories of one file system do."""
+    return bool(one.name() == other.name() or one.info()[1:] == other.info()[1:])

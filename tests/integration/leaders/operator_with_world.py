@@ -1,0 +1,24 @@
+"""The operator, its fake hypervisor kept in a file: `python -m tests.integration.leaders.operator_with_world FILE ...`.
+
+The file is read when the first session opens, so an operator that takes over finds what the one before it left.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+
+from vmclone_operator import main as operator
+from vmclone_operator.providers import fake
+
+
+def main() -> None:
+    """Run the operator on the world in the file that the first argument names."""
+    path = Path(sys.argv.pop(1))
+    fake.shared_world = cache(lambda: fake.World(on_demand=True, path=path))
+    operator.main()
+
+
+if __name__ == "__main__":
+    main()

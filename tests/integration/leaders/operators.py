@@ -1,0 +1,139 @@
+"""Operator processes side by side on the lab's real API server, and what they leave behind in its audit log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+STOP_SECONDS = 40
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+def kubectl(*arguments: str, text: str = "", check: bool = True) -> str:
+    """Run kubectl and return what it says."""
+    done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, check=False, timeout=60)
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wait_until(what: str, condition: Callable[[], bool], seconds: float) -> float:
+    """Wait for a condition; return how long it took, fail after so many seconds."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test's operators and their objects are."""
+
+    namespace: str
+    users: str
+    folder: Path
+    audit_log: Path
+
+    @property
+    def world(self) -> dict[str, Any]:
+        """Return what is at the fake hypervisor."""
+        path = self.folder / "world.json"
+        found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        return found
+
+    def leader(self) -> str:
+        """Return who holds the Lease."""
+        path = "jsonpath={.spec.holderIdentity}"
+        return kubectl("get", "lease", "vmclone-operator", "-n", self.namespace, "-o", path, check=False)
+
+    def apply(self, name: str, *, replicas: int = 1) -> None:
+        """Wish for clones."""
+        wish = {
+            "apiVersion": "vmclone.dev/v1alpha1",
+            "kind": "VMClone",
+            "metadata": {"name": name, "namespace": self.users},
+            "spec": {"source": {"name": self.namespace}, "replicas": replicas},
+        }
+        kubectl("apply", "-f", "-", text=json.dumps(wish))
+
+    def is_ready(self, name: str, replicas: int = 1) -> bool:
+        """Return whether so many clones are ready."""
+        path = "jsonpath={.status.conditions[?(@.type=='Ready')].status} {.status.readyReplicas}"
+        return kubectl("get", "vmclone", name, "-n", self.users, "-o", path, check=False) == f"True {replicas}"
+
+    def exists(self, name: str) -> bool:
+        """Return whether a wish is there."""
+        return bool(kubectl("get", "vmclone", name, "-n", self.users, "--ignore-not-found", "-o", "name"))
+
+    def users_are_gone(self) -> bool:
+        """Return whether the users' namespace is removed, with everything in it."""
+        return not kubectl("get", "namespace", self.users, "--ignore-not-found", "-o", "name")
+
+    def writes_of(self, identity: str, since: int) -> list[str]:
+        """Return what an operator wrote after a place in the audit log; writes of the Lease do not count."""
+        with self.audit_log.open("rb") as file:
+            file.seek(since)
+            lines = file.read().split(b"\n")[:-1]
+        entries = [json.loads(line) for line in lines if line.startswith(b"{")]
+        return [
+            f"{entry['requestReceivedTimestamp']} {entry['verb']} {entry['requestURI']}"
+            for entry in entries
+            if entry["verb"] in WRITES
+            and str(entry.get("userAgent", "")) == f"vmclone-operator/{identity}"
+            and entry["objectRef"].get("resource") != "leases"
+        ]
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, place: Place, identity: str) -> None:
+        """Start it."""
+        self._log = place.folder / f"{identity}.log"
+        arguments = ["--namespace", place.namespace, "--identity", identity, "--allow-fake"]
+        arguments += ["--resync-seconds", "10", "--relist-seconds", "10"]
+        module = "tests.integration.leaders.operator_with_world"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, str(place.folder / "world.json"), *arguments],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def said(self, words: str) -> bool:
+        """Return whether it logged these words."""
+        return words in self._log.read_text(errors="replace")
+
+    def wait_for(self, words: str, seconds: float = 60) -> float:
+        """Wait until it logged these words."""
+
+        def said() -> bool:
+            assert not self.ended(), self._log.read_text(errors="replace")[-2000:]
+            return self.said(words)
+
+        return wait_until(f"{self._log.name} says {words}", said, seconds)
+
+    def send(self, which: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(which)
+
+    def ended(self) -> bool:
+        """Return whether the process is gone."""
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """Take it away, whatever state it is in."""
+        self._process.kill()
+        self._process.wait(timeout=STOP_SECONDS)

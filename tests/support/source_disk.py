@@ -1,0 +1,104 @@
+"""A source's disk as a folder: homes, accounts and system places full of canaries, and what must outlive a scrub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.canaries import PASSES, WORD, secret_files
+
+from vmclone_operator.domain.guest_scrub import ScrubRequest
+from vmclone_operator.homecopy.scrub import scrub_program
+
+HOMES = ("home/dev", "root", "srv/people/ops", "home/of-nobody-in-passwd")
+PASSWD = """\
+root:x:0:0:root:/root:/bin/bash
+daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+dev:x:1000:1000:Developer:/home/dev:/bin/bash
+ops:x:1001:1001::/srv/people/ops:/bin/sh
+"""
+SHADOW = f"root:$6$a${WORD}:1::::::\ndaemon:*:1::::::\ndev:!$y$b${WORD}:1::::::\nops::1::::::\nbin:!:1::::::\n"
+LOCKED = "root:*:1::::::\ndaemon:*:1::::::\ndev:!:1::::::\nops:*:1::::::\nbin:!:1::::::\n"
+WIFI = f"[connection]\ntype=wifi\n[wifi-security]\npsk={WORD}\n"
+BY_CONTENT = {
+    "etc/NetworkManager/system-connections/office.nmconnection": WIFI,
+    "etc/systemd/network/wg0.netdev": f"[WireGuard]\nPrivateKey={WORD}\n",
+}
+STAYS = {
+    "etc/hostname": "golden\n",
+    "etc/ssl/certs/ca.pem": "public\n",
+    "etc/ssh/sshd_config": "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/keys/%u\n",
+    "etc/openvpn/update-resolv-conf": "#!/bin/sh\n",
+    "etc/NetworkManager/system-connections/wired.nmconnection": "[connection]\ntype=ethernet\n",
+    "etc/systemd/network/lan.netdev": "[NetDev]\nKind=bridge\n",
+    "usr/share/secrets.txt": "not in scope\n",
+    "var/www/html/index.html": "hello\n",
+    "srv/people/readme": "x\n",
+}
+OWNERS = {"srv/app/current one/db.env": WORD, "srv/app/deep/er/still/token": WORD}
+OWNERS_PATHS = ("/srv/app/*/db.env", "/srv/app/**/token")
+KEYS_ELSEWHERE = {"etc/ssh/keys/dev": f"ssh-ed25519 AAAA {WORD}\n"}
+
+
+def system_places() -> list[str]:
+    """Return one file for each pattern of the system list that is meant whatever it holds."""
+    documents = json.loads(scrub_program().rules)["system"]
+    plain = [document for document in documents if not {"containing", "olderThanBoot", "emptied"} & set(document)]
+    patterns = [path for document in plain for path in document["paths"]]
+    return sorted(
+        {pattern.lstrip("/").replace("**/*", "a/b").replace("**", "a/b").replace("*", "x") for pattern in patterns}
+    )
+
+
+def fill(root: Path, homes: Sequence[str] = HOMES[:1]) -> set[str]:
+    """Write the disk; return the paths of all canaries."""
+    gone = {f"{home}/{name}": content for home in homes for name, (_, content) in secret_files().items()}
+    gone |= {place: f"{WORD} {place}\n" for place in system_places()}
+    gone |= BY_CONTENT | OWNERS | KEYS_ELSEWHERE
+    for path, content in {**gone, **_stays(homes), "etc/passwd": PASSWD, "etc/shadow": SHADOW}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(content)
+    return set(gone)
+
+
+def _stays(homes: Sequence[str]) -> dict[str, str]:
+    return {f"{home}/{name}": content for home in homes for name, content in PASSES.items()} | STAYS
+
+
+def lost_or_changed(root: Path, homes: Sequence[str] = HOMES[:1]) -> list[str]:
+    """Return what should have stayed as it was and did not."""
+    return [
+        path for path, text in _stays(homes).items() if not (root / path).is_file() or (root / path).read_text() != text
+    ]
+
+
+def request(**additions: Sequence[str]) -> ScrubRequest:
+    """Return a scrub with the owner's additions."""
+    return ScrubRequest(program=scrub_program(), **{name: tuple(values) for name, values in additions.items()})
+
+
+def answers(stdout: str) -> dict[str, str]:
+    """Return an answer's values by key."""
+    return dict(line.split("=", 1) for line in stdout.splitlines())
+
+
+def scrub(root: Path, wanted: ScrubRequest) -> dict[str, str]:
+    """Run the program the way the guest does and return its answer."""
+    parameters = wanted.parameter_lines()
+    command = [sys.executable, "-I", "-S", "-c", "import sys; lines = sys.stdin.read().splitlines(); exec(sys.argv[1])"]
+    done = subprocess.run(
+        [*command, wanted.program.program],
+        input="\n".join(parameters),
+        env={"VMCLONE_ROOT": os.fspath(root), "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return answers(done.stdout)

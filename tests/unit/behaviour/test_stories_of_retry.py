@@ -1,0 +1,90 @@
+"""Stories of steps that fail: waits that grow, attempts that are used up, limits of time."""
+
+from __future__ import annotations
+
+from tests.crash.lives import begin, wait_ready
+from tests.support.simulation import Simulation
+from tests.support.stories import DEV, change, condition, replica, vmclone
+
+from vmclone_operator.domain.errors import CloneFailed
+from vmclone_operator.kube.cluster import Key, Kind
+from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call
+
+REFUSE = Fault(kind=FaultKind.FAIL, error=CloneFailed("no room"))
+FIRST = Key(Kind.REPLICA, "team-a", "dev-1")
+
+
+def failing(call: str = "define", **spec: object) -> Simulation:
+    """Return an operator of whose provider calls one is refused for ever."""
+    return begin(FaultSchedule(at_call(call, REFUSE, times=10_000)), replicas=1, **spec)  # type: ignore[arg-type]
+
+
+def ask(sim: Simulation, key: Key, value: str) -> None:
+    """Ask for another attempt, as a user would."""
+    sim.cluster.overwrite(key, lambda d: d["metadata"].update(annotations={"vmclone.dev/retry-at": value}))
+
+
+def test_a_step_that_fails_is_tried_less_and_less_often() -> None:
+    sim = failing(retry={"backoff": "10s", "maxBackoff": "1m"})
+    sim.run(600)
+    assert 10 <= len(sim.schedule.struck) <= 14
+    told = replica(sim, 1)["status"]["retry"]
+    assert (told["step"], told["reason"], told["failures"]) == ("Clone", "CloneFailed", len(sim.schedule.struck))
+    assert condition(replica(sim, 1), "Stalled") == ("True", "CloneFailed")
+    sim.schedule.choose = lambda _: None
+    wait_ready(sim, 1)
+    assert "retry" not in replica(sim, 1)["status"]
+
+
+def test_attempts_that_are_used_up_wait_for_a_person_and_cost_nothing() -> None:
+    sim = failing(retry={"backoff": "1s", "maxAttempts": 3})
+    sim.run(600)
+    assert len(sim.schedule.struck) == 3
+    writes = len(sim.cluster.writes)
+    sim.run(24 * 3600)
+    assert (len(sim.schedule.struck), len(sim.cluster.writes)) == (3, writes)
+    assert condition(vmclone(sim), "Stalled") == ("True", "CloneFailed")
+    sim.schedule.choose = lambda _: None
+    ask(sim, FIRST, "now")
+    wait_ready(sim, 1)
+
+
+def test_asking_the_vmclone_gives_all_attempts_back_once() -> None:
+    sim = failing(retry={"backoff": "1s", "maxAttempts": 2})
+    sim.run(300)
+    ask(sim, DEV, "now")
+    sim.run(600)
+    assert len(sim.schedule.struck) == 4
+
+
+def test_an_operator_that_is_killed_forgets_no_failure() -> None:
+    sim = failing(retry={"backoff": "1s", "maxAttempts": 3})
+    for _ in range(6):
+        sim.run(2)
+        sim.restart()
+    sim.run(600)
+    assert len(sim.schedule.struck) == 3
+
+
+def test_a_boot_that_takes_longer_than_the_user_allows_is_told_and_goes_on() -> None:
+    sim = begin(FaultSchedule(), replicas=1, timeouts={"boot": "10s"})
+    sim.run(25)
+    assert condition(replica(sim, 1), "Stalled") == ("True", "GuestAgentMissing")
+    wait_ready(sim, 1)
+
+
+def test_disks_that_take_longer_than_the_user_allows_are_told_and_waited_for() -> None:
+    sim = begin(FaultSchedule(), replicas=1, timeouts={"clone": "1m"})
+    sim.world.clone_seconds = 300
+    sim.run(120)
+    assert condition(replica(sim, 1), "Provisioned") == ("False", "CloneTimedOut")
+    assert condition(replica(sim, 1), "Stalled") == ("True", "CloneTimedOut")
+    wait_ready(sim, 1)
+
+
+def test_what_waits_for_a_slot_has_not_begun_to_take_time() -> None:
+    sim = begin(FaultSchedule(), replicas=2, timeouts={"clone": "10s"}, rollout={"maxInFlight": 1})
+    sim.run(30)
+    assert condition(replica(sim, 2), "Stalled")[0] == "absent"
+    change(sim, replicas=2, timeouts={"clone": "10s"}, rollout={"maxInFlight": 1})
+    wait_ready(sim, 2)

@@ -1,0 +1,71 @@
+"""What `hack/check-chart` demands of the rendered chart is really demanded: each broken rule is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vmclone_chart.rendered import NAMESPACE
+from vmclone_chart.rules import broken
+
+SECURE = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def container(**changes: object) -> dict[str, Any]:
+    args = ["--home-copy-image=mirror/copy:1"]
+    return {
+        "name": "operator",
+        "image": "mirror/operator:1",
+        "args": args,
+        "securityContext": SECURE,
+        "resources": {"requests": {"cpu": "1m"}},
+        **changes,
+    }
+
+
+def pod(**changes: object) -> dict[str, Any]:
+    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"securityContext": security, "containers": [container(**changes)]}
+    return {"kind": "Pod", "metadata": {"name": "p", "namespace": NAMESPACE}, "spec": spec}
+
+
+def role(*verbs: str) -> dict[str, Any]:
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": [*verbs]}
+    return {"kind": "ClusterRole", "metadata": {"name": "reads"}, "rules": [rule]}
+
+
+BOUND = {"kind": "ClusterRoleBinding", "metadata": {"name": "b"}, "roleRef": {"name": "reads"}}
+
+
+def alert(expression: str) -> dict[str, Any]:
+    spec = {"groups": [{"rules": [{"alert": "A", "expr": expression}]}]}
+    return {"kind": "PrometheusRule", "metadata": {"name": "r", "namespace": NAMESPACE}, "spec": spec}
+
+
+KEPT = {
+    "a restricted pod": [pod()],
+    "a role on Secrets that a team may bind": [role("get")],
+    "an alert on our metric": [alert('max(vmclone_backend_up{a="b"}) == 0')],
+    "an alert on a part of a histogram": [alert("rate(workqueue_queue_duration_seconds_bucket[5m]) > 1")],
+}
+BROKEN = {
+    "a pod that may gain rights": ([pod(securityContext={})], "has a read-only root and no rights to gain"),
+    "a pod that requests nothing": ([pod(resources={})], "requests resources"),
+    "copies from elsewhere": ([pod(args=["--home-copy-image=copy:1"])], "image of the copies is where"),
+    "a role on all Secrets": ([role("get"), BOUND], "reads no Secrets of the whole cluster"),
+    "a wildcard": ([role("*")], "has no wildcard"),
+    "an alert on what nobody measures": ([alert("vmclone_backend_down > 0")], "exists: vmclone_backend_down"),
+    "an alert on nothing of ours": ([alert("up == 0")], "uses a metric of ours"),
+    "another namespace": ([{"kind": "Role", "metadata": {"name": "r", "namespace": "x"}}], "namespace of the release"),
+}
+
+
+@pytest.mark.parametrize("documents", KEPT.values(), ids=KEPT.keys())
+def test_what_is_right_is_let_through(documents: list[dict[str, Any]]) -> None:
+    assert not [sentence for sentence in broken(documents) if "one image" not in sentence]
+
+
+@pytest.mark.parametrize(("documents", "sentence"), BROKEN.values(), ids=BROKEN.keys())
+def test_what_is_wrong_is_named(documents: list[dict[str, Any]], sentence: str) -> None:
+    assert [found for found in broken(documents) if sentence in found]

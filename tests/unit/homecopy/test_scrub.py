@@ -1,0 +1,191 @@
+"""A scrub takes every canary off a source's disk, proves it, and leaves what people work with as it was."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from tests.support import source_disk
+from tests.support.canaries import WORD
+from tests.support.source_disk import answers, lost_or_changed, request, scrub
+
+from vmclone_operator.domain import guest
+from vmclone_operator.homecopy import clone
+from vmclone_operator.homecopy.clone import erase
+from vmclone_operator.homecopy.clone.walk import Mounts
+from vmclone_operator.homecopy.scrub import scrub_program
+
+OWNERS = request(paths=source_disk.OWNERS_PATHS)
+
+
+def holding(root: Path, text: str) -> list[str]:
+    """Return the files below that hold a text."""
+    found = subprocess.run(["grep", "-rlaF", text, str(root)], capture_output=True, text=True, check=False)
+    return found.stdout.splitlines()
+
+
+def test_every_canary_goes_and_what_people_work_with_stays(tmp_path: Path) -> None:
+    canaries = source_disk.fill(tmp_path, source_disk.HOMES)
+    answer = scrub(tmp_path, OWNERS)
+    assert len(canaries) >= 1000
+    assert (answer["scrub_state"], answer["scrub_left"], answer["scrub_engine"]) == ("done", "0", "python"), answer
+    assert int(answer["scrub_files"]) >= len(canaries)
+    assert holding(tmp_path, WORD) == []
+    assert [path for path in canaries if os.path.lexists(tmp_path / path)] == []
+    assert lost_or_changed(tmp_path, source_disk.HOMES) == []
+
+
+def test_a_repeat_finds_nothing_more(tmp_path: Path) -> None:
+    source_disk.fill(tmp_path)
+    scrub(tmp_path, OWNERS)
+    assert scrub(tmp_path, OWNERS)["scrub_files"] == "0"
+    assert lost_or_changed(tmp_path) == []
+
+
+def test_what_a_killed_run_overwrote_goes_with_the_next(tmp_path: Path) -> None:
+    source_disk.fill(tmp_path)
+    half = tmp_path / "home/dev/notes/plain 0.txt"
+    half.write_bytes(erase.MARK + bytes(half.stat().st_size - len(erase.MARK)))
+    assert scrub(tmp_path, OWNERS)["scrub_state"] == "done"
+    assert not half.exists()
+
+
+def test_passwords_are_taken_and_nobody_is_shut_out_with_a_key(tmp_path: Path) -> None:
+    source_disk.fill(tmp_path)
+    (tmp_path / "etc/shadow").chmod(0o640)
+    scrub(tmp_path, OWNERS)
+    shadow = tmp_path / "etc/shadow"
+    assert shadow.read_text() == source_disk.LOCKED
+    assert shadow.stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "etc/passwd").read_text() == source_disk.PASSWD
+
+
+def test_the_owners_exceptions_stay_but_never_keys_that_let_people_in(tmp_path: Path) -> None:
+    source_disk.fill(tmp_path)
+    scrub(tmp_path, request(allow=[".ssh/", ".ssh/**", ".kube/config"]))
+    ssh = tmp_path / "home/dev/.ssh"
+    assert (ssh / "known_hosts").exists()
+    assert (tmp_path / "home/dev/.kube/config").exists()
+    assert not (ssh / "authorized_keys").exists()
+
+
+def test_every_name_of_a_file_goes_and_a_link_never_leads_out(tmp_path: Path) -> None:
+    source_disk.fill(tmp_path)
+    home, outside = tmp_path / "home/dev", tmp_path / "usr/share/secrets.txt"
+    (home / "another name").hardlink_to(home / ".netrc")
+    (home / ".aws-link").symlink_to(outside.parent)
+    (home / ".gnupg/away").symlink_to(outside)
+    assert scrub(tmp_path, OWNERS)["scrub_state"] == "done"
+    assert not (home / "another name").exists()
+    assert (home / ".aws-link").is_symlink()
+    assert outside.read_text() == source_disk.STAYS["usr/share/secrets.txt"]
+
+
+def test_a_git_work_tree_stays_clean(tmp_path: Path) -> None:
+    source_disk.fill(tmp_path)
+    work = tmp_path / "home/dev/src/project"
+    work.mkdir(parents=True)
+    (work / ".env").write_text("PORT=80\n")
+    (work / "secrets.py").write_text("def get(): ...\n")
+    git = ["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    (work / "untracked.env").write_text(WORD)
+    scrub(tmp_path, OWNERS)
+    state = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True, text=True).stdout
+    assert state == ""
+    assert subprocess.run([*git, "fsck"], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("mount", "unverified"),
+    [
+        pytest.param("/home ext4", [], id="overwritten in place"),
+        pytest.param("/home btrfs", ["btrfs"], id="copy-on-write"),
+        pytest.param("/home/dev nfs4", ["nfs4"], id="somebody else's disk: not touched, and said so"),
+        pytest.param("/home/dev/mnt fuse.sshfs", ["fuse.sshfs"], id="shared folder in a home"),
+    ],
+)
+def test_file_systems_that_prove_nothing_are_named(mount: str, unverified: list[str]) -> None:
+    path, kind = mount.split()
+    mounts = Mounts(f"1 0 8:1 / / rw - ext4 /dev/vda rw\n2 1 8:2 / {path} rw - {kind} /dev/vdb rw\n".encode())
+    mounts.closed_above(b"/home/dev/x")
+    mounts.closed(b"/home/dev/mnt")
+    assert mounts.unverified() == unverified
+
+
+def test_without_python_names_and_key_shapes_go_all_the_same(tmp_path: Path) -> None:
+    canaries = source_disk.fill(tmp_path)
+    script = tmp_path / "scrub"
+    script.write_text(files(guest.__package__).joinpath("guest_scripts/scrub_posix.sh").read_text())
+    environment = {"VMCLONE_ROOT": str(tmp_path), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        ["dash", str(script)],
+        input="\n".join([*OWNERS.parameter_lines(), "end=1", ""]),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = answers(done.stdout)
+    assert (answer["scrub_state"], answer["scrub_engine"]) == ("done", "posix"), done.stderr
+    assert [path for path in canaries if os.path.lexists(tmp_path / path)] == []
+    assert (tmp_path / "etc/shadow").read_text() == source_disk.LOCKED
+    assert lost_or_changed(tmp_path) == []
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """An ext4 file system in a file, mounted."""
+    image, mounted = tmp_path / "disk.img", tmp_path / "disk"
+    mounted.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(mounted)], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets us mount no file as a disk")
+    try:
+        yield image, mounted
+    finally:
+        subprocess.run(["umount", str(mounted)], check=False)
+
+
+@pytest.mark.skipif(not shutil.which("mke2fs"), reason="no mke2fs")
+def test_the_raw_disk_holds_nothing_of_it_even_without_discards(disk: tuple[Path, Path]) -> None:
+    image, mounted = disk
+    source_disk.fill(mounted)
+    os.sync()
+    assert WORD.encode() in image.read_bytes()
+    scrub(mounted, OWNERS)
+    subprocess.run(["umount", str(mounted)], check=True)
+    assert WORD.encode() not in image.read_bytes()
+
+
+def test_the_program_runs_on_python_3_6() -> None:
+    for module in files(clone.__name__).iterdir():
+        if module.name.endswith(".py"):
+            ast.parse(module.read_text(), feature_version=(3, 6))
+
+
+def test_the_program_is_small_enough_for_every_guest_channel() -> None:
+    command = guest.identity_command(token="t", hostname="h", user="u", authorized_keys=(), scrub=OWNERS)
+    assert len(command.stdin) < 64 * 1024
+    assert len(command.script.encode()) < 64 * 1024
+    assert scrub_program() is scrub_program()
+
+
+def test_the_list_of_places_is_one_that_every_guest_can_follow() -> None:
+    documents = json.loads(scrub_program().rules)["system"]
+    paths = [path for document in documents for path in document["paths"]]
+    assert len(paths) >= 100
+    assert [path for path in paths if not re.fullmatch(r"(/[\w.*+-]+)+", path)] == []
+    assert all(re.compile(document.get("containing", "")) for document in documents)
+    assert [unit for unit in scrub_program().stop_units if not re.fullmatch(r"[\w.*@-]+\.service", unit)] == []
