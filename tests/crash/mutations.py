@@ -17,6 +17,7 @@ from vmclone_operator.domain.steps import Decision, Do, Step
 from vmclone_operator.engine import freezing, replica_objects, replica_pass, replica_steps, resync, teardown
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freezing import Freezer, FreezeStep
+from vmclone_operator.engine.frozen_pass import FrozenPass
 from vmclone_operator.engine.replica_steps import ReplicaSteps
 from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.providers.fake import FakeSession
@@ -74,7 +75,11 @@ def _lost_copy_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     async def drop(_: Freezer, points: Any, point: Any, _problem: object) -> FreezeStep:
         return FreezeStep(points=tuple(p for p in points if p.id != point.id), again_seconds=1)
 
+    async def look_for_none(_: FrozenPass, _freezer: Freezer) -> None:
+        """The second line of defence is down, too: with it, this bug leaves nothing behind."""
+
     patch.setattr(Freezer, "_drop", drop)
+    patch.setattr(FrozenPass, "_release_strays", look_for_none)
 
 
 def _token_is_reused(patch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ def backend(name: str = "lab", **spec: object) -> Document:
 def source(name: str = "golden-dev", vm: str = "golden-dev", **spec: object) -> Document:
     granted = {"from": "Names", "names": ["team-a", "team-b"]}
     wanted = {"backend": {"name": "lab"}, "vm": {"name": vm}, "modes": ["Disk"], "allowedNamespaces": granted}
+    wanted |= {"allowedSourcePower": ["StartForCopy", "StopForClone"]}
     return {"metadata": {"name": name}, "spec": {**wanted, **spec}}
 
 

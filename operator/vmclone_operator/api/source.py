@@ -109,6 +109,10 @@ class CloneSourceSpec(ApiModel):
     """What mode Clean starts from, by backend."""
     home: HomeSpec | None = None
     """The home directory and its user."""
+    allowed_source_power: Annotated[
+        tuple[Literal["StartForCopy", "StopForClone"], ...], Field(max_length=2, json_schema_extra=_ATOMIC)
+    ] = ()
+    """What users may have done to the VM's power by spec.sourcePower. Empty (default): nothing, it stays as it is."""
     scrub: ScrubSpec = ScrubSpec()
     """What is scrubbed in mode Disk beside the built-in scope."""
     limits: SourceLimits = SourceLimits()

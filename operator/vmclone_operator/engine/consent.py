@@ -78,6 +78,12 @@ async def _resolve(engine: Engine, vmclone: Document, read: Read) -> Consent:
     elif mode not in source.modes:
         message = f"mode {mode} is not allowed by CloneSource {root}; write one of: {', '.join(source.modes)}"
         blocker = Blocker(reason="ModeNotAllowed", message=message)
+    elif spec.source_power != "Keep" and spec.source_power not in source.allowed_source_power:
+        message = (
+            f"spec.sourcePower is {spec.source_power}, which CloneSource {root} does not allow (allowedSourcePower);"
+            " write Keep, or ask the platform team"
+        )
+        blocker = Blocker(reason="SourcePowerNotAllowed", message=message)
     else:
         blocker = _over_limits(engine, vmclone, spec.replicas, root, source) or _scrub_refused(source, mode, root)
     return Consent(

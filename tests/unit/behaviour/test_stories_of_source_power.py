@@ -64,6 +64,20 @@ def test_keep_stops_nothing() -> None:
     assert condition(vmclone(sim), "Stalled") == ("True", "SourceUnhealthy")
 
 
+def test_a_source_whose_owner_does_not_allow_it_is_not_stopped() -> None:
+    sim = Simulation()
+    sim.world.add_source("golden-dev")
+    for kind, document in (
+        (Kind.BACKEND, manifests.backend()),
+        (Kind.SOURCE, manifests.source(allowedSourcePower=["StartForCopy"])),
+        (Kind.VMCLONE, manifests.vmclone(replicas=1, **STOP)),
+    ):
+        sim.cluster.apply(kind, document)
+    sim.run(300)
+    assert source(sim).power is Power.ON
+    assert condition(vmclone(sim), "Stalled") == ("True", "SourcePowerNotAllowed")
+
+
 def test_a_vmclone_deleted_while_the_source_is_off_starts_it_first() -> None:
     sim = begin(FaultSchedule(), replicas=1, **STOP)
     sim.run(600, until=lambda: source(sim).power is Power.OFF)
