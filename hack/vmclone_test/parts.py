@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+NEED_PREPARATION = ("chart", "copies", "truth_table", "e2e")
+"""Test folders that use what a part prepares; a selection of others does without."""
 LAB_DOWN_MARKER = "lab_down"
 PREPARE_SECONDS = 15 * 60
 """Deadline of one preparing command: an image on a cold cache."""
@@ -49,7 +51,7 @@ INTEGRATION = Part(
     packages=("git", "lua5.1", "openssh-client", "openssh-server", "rsync"),
     prepare=(("hack/lab", "build", "helm", "kstatus"), ("hack/images/build",)),
 )
-E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=())
+E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=(), prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)))
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""

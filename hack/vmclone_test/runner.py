@@ -65,7 +65,9 @@ class Run:
 
     def _prepare(self, part: Part) -> str:
         """Make what the tests use and cannot make inside the lab; not for a selection of other tests."""
-        if self.pytest_arguments and not any("chart" in argument for argument in self.pytest_arguments):
+        if self.pytest_arguments and not any(
+            folder in argument for argument in self.pytest_arguments for folder in parts.NEED_PREPARATION
+        ):
             return ""
         for command, *words in part.prepare:
             argv = [str(self.root / command), *words]
