@@ -12,7 +12,6 @@ from vmclone_demo.cluster import ROOT, give, in_lab, lab_status
 
 NAMESPACE = "vmclone-system"
 RELEASE = "vmclone"
-DEPLOYMENT = "deployment/vmclone-vmclone-operator"
 HYPERVISOR, HOME_KEY = "lab-libvirt", "golden-dev-ssh"
 _CHART = ROOT / "charts" / "vmclone-operator"
 
@@ -49,13 +48,10 @@ def install(images: Mapping[str, str]) -> None:
     print(in_lab("kubectl", "-n", NAMESPACE, "get", "pods").rstrip())
 
 
-def stop() -> None:
-    """Scale the operator down and wait until none of its pods is left."""
-    if DEPLOYMENT.partition("/")[2] not in in_lab("kubectl", "-n", NAMESPACE, "get", "deployments", "-o", "name"):
-        return
-    in_lab("kubectl", "-n", NAMESPACE, "scale", DEPLOYMENT, "--replicas=0")
-    component = "app.kubernetes.io/component=operator"
-    in_lab("kubectl", "-n", NAMESPACE, "wait", "--for=delete", "pods", "-l", component, "--timeout=60s")
+def remove() -> None:
+    """Uninstall the operator though VMClones exist: its rights and its policy go, the clones wait for the next one."""
+    if RELEASE in in_lab("helm", "list", "--namespace", NAMESPACE, "--short").split():
+        in_lab("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--no-hooks", "--wait", "--timeout", "60s")
 
 
 def _secret(name: str, files: Mapping[str, bytes]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def platform(starts: Starts) -> None:
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
     release.prepare()
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "examples" / "platform.yaml"))
-    release.stop()
+    release.remove()
     cleaner = Operator()
     try:
         cleaner.start_and_lead()
@@ -140,7 +140,7 @@ def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
 @pytest.fixture(scope="session")
 def operator(platform: None) -> Iterator[Operator]:  # noqa: ARG001  - it needs the CRDs
     """Our own operator in the place of the demo's."""
-    release.stop()
+    release.remove()
     own = Operator()
     try:
         own.start_and_lead()
