@@ -47,6 +47,8 @@ class Situation:
     problem_reason: str = ""
     warn_only: bool = False
     """The user goes on without proof."""
+    source_unknown: bool = False
+    """Its CloneSource is gone or withdrawn: nobody says any more what a disk of it must lose."""
     scrub_outdated: bool = False
     """The guest was scrubbed by other rules than those of now."""
     """The condition reason of the first of them."""
@@ -213,6 +215,9 @@ def _boot(s: Situation) -> Decision | None:
 def _identity(s: Situation) -> Decision | None:
     if s.guest is not None or s.probe is None:
         return None
+    if s.mode is Mode.DISK and s.source_unknown and s.blocker is not None:
+        message = f"{s.blocker.message}; the clone stays disconnected, for its owner's scrub is not known"
+        return stalled(Step.IDENTITY, s.blocker.reason, message)
     state = s.probe.state_of(s.incarnation)
     if state is IdentityState.NONE or (state is IdentityState.DONE and s.scrub_outdated):
         return act(Do.RESET_IDENTITY, Step.IDENTITY, "Resetting", "the clone gets its own identity")

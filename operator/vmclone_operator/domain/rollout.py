@@ -129,9 +129,14 @@ def newest_complete(points: Sequence[FrozenPointStatus]) -> FrozenPointStatus | 
 
 
 def point_to_clone_from(points: Sequence[FrozenPointStatus], begun_from: str = "") -> FrozenPointStatus | None:
-    """Return the frozen point for a replica: the one that its copies were begun from, else the newest."""
+    """Return the frozen point for a replica: the one that its copies were begun from, else the newest.
+
+    None while another one is being made: the source is not any more what the newest shows.
+    """
     usable = (p for p in points if p.completion_time and not p.release_time)
     begun = next((p for p in usable if p.id == begun_from), None)
+    if begun is None and open_point(points) is not None:
+        return None
     return begun or newest_complete(points)
 
 

@@ -55,8 +55,8 @@ class ClonePass:
             await self._change_replicas(status, found, may_make=makes)
         self._wake_asked()
         again: float | None = None
-        if problem is None and self._spec.plan.mode != "DryRun":
-            status, again, problem = await self._freeze(found, status, blocker)
+        if problem is None and (self._spec.plan.mode != "DryRun" or status.frozen_points or status.source_power):
+            status, again, problem = await self._freeze(found, status, blocker or self._dry_run())
         verdict = planned.verdict
         if problem is not None:
             told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
@@ -68,6 +68,11 @@ class ClonePass:
         if problem is not None:
             raise problem
         return min((s for s in (later if again is None else again, end) if s is not None), default=None)
+
+    def _dry_run(self) -> Blocker | None:
+        """Return what holds a dry run: nothing is begun, but what was begun before is brought to its end."""
+        told = Blocker(reason="DryRun", message="spec.plan.mode is DryRun: nothing is made")
+        return told if self._spec.plan.mode == "DryRun" else None
 
     async def _plan(
         self, found: consent.Consent, status: VMCloneStatus, blocker: Blocker | None, recorded: dict[int, str]

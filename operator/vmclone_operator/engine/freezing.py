@@ -20,6 +20,7 @@ from vmclone_operator.domain.errors import (
     CloneFailed,
     FrozenPointInUse,
     RetryLater,
+    SourceLocked,
 )
 from vmclone_operator.domain.rollout import ReplicaView, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
@@ -84,10 +85,10 @@ class Freezer:
         with suppress(AgentNotReady):  # a silent agent can not be asked; the guest's own watchdog thaws
             await self.session.thaw(source_id)
 
-    async def release(self, points: Points, replicas: Sequence[ReplicaView], *, orphans: bool) -> FreezeStep:
+    async def release(self, points: Points, replicas: Sequence[ReplicaView]) -> FreezeStep:
         """Remove one frozen point that nothing needs any more; said first, for half of one is nothing to clone from.
 
-        One that VMs stand on which are nobody's any more stays as long as they do; without `orphans` there are none.
+        One that VMs still stand on stays as long as they do: orphans, or clones whose ledger was lost.
         """
         for point in releasable(points, replicas):
             if not point.release_time:
@@ -96,8 +97,7 @@ class Freezer:
             try:
                 return await self._drop(points, point, None)
             except FrozenPointInUse:
-                if not orphans:
-                    raise
+                continue
         return FreezeStep(points=points)
 
     async def _freeze(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
@@ -111,7 +111,8 @@ class Freezer:
         )
         try:
             frozen = await self.session.freeze(intent)
-        except CloneFailed as error:
+        except (CloneFailed, SourceLocked) as error:
+            # Locked by somebody else's freeze: an intent that stays open would have the next pass thaw it.
             return await self._drop(points, point, error)
         update = {
             "frozen_time": self.engine.timestamp(),

@@ -85,9 +85,7 @@ class FrozenPass:
     ) -> tuple[VMCloneStatus, float | None]:
         step = await freezer.advance(status.frozen_points, may_begin=may_begin, found_open=found_open)
         if step.points == status.frozen_points and step.again_seconds is None:
-            step = await freezer.release(
-                status.frozen_points, self._expected(), orphans=self.spec.deletion.on_scale_down == "Orphan"
-            )
+            step = await freezer.release(status.frozen_points, self._expected())
         if len(_complete(step.points)) > len(_complete(status.frozen_points)):
             await self._release_strays(freezer)
         if step.points != status.frozen_points:

@@ -115,6 +115,7 @@ class ReplicaPass:
             problems=found.problems,
             problem_reason=found.reason,
             warn_only=self._spec.identity.verify == "Warn",
+            source_unknown=self._consent.source is None,
             scrub_outdated=found.outdated,
             home=await self._home.situation(status, reachable=known and not conflict and _answers(clone))
             if clone is not None and status.guest is not None

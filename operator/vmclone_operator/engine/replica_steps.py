@@ -16,6 +16,7 @@ from vmclone_operator.domain.backend import BackendSession, Mode, OperationState
 from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneFailed, UserUnknown
 from vmclone_operator.domain.plan import Situation
+from vmclone_operator.domain.rollout import point_to_clone_from
 from vmclone_operator.domain.steps import Do
 from vmclone_operator.engine import consent, making, seed_secret, user_data
 from vmclone_operator.engine.context import Engine, is_deleting
@@ -114,8 +115,14 @@ class ReplicaSteps:
         wish = VMCloneSpec.model_validate(vmclone["spec"])
         if wish.paused or wish.plan.mode == "DryRun":
             return False
-        there = any(p.id == frozen_id and p.completion_time and not p.release_time for p in points)
+        point = point_to_clone_from(points, frozen_id if self._copies_begun() else "")
+        there = point is not None and point.id == frozen_id
         return there and (await consent.check(self.engine, vmclone, live=True)).blocker is None
+
+    def _copies_begun(self) -> bool:
+        """Return whether full copies of this attempt are there already: they go on from where they began."""
+        intent = self.replica.status.intent
+        return intent is not None and bool(intent.finished)
 
     async def record_clone(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Record a clone that is complete; also one whose reply was lost."""

@@ -42,7 +42,9 @@ class SessionSource:
         home = root.home
         if home is not None:
             home = home.model_copy(update={"ssh_key_secret_ref": None, "address": None, "known_hosts": ()})
-        update = {"backend": NameRef(name=self.backend), "modes": (Mode.DISK.value,), "images": (), "home": home}
+        update: dict[str, object] = {"backend": NameRef(name=self.backend), "modes": (Mode.DISK.value,), "images": ()}
+        # A clone's power is its own VMClone's: two that switch it would never end.
+        update |= {"home": home, "allowed_source_power": ()}
         return root.model_copy(update=update)
 
 

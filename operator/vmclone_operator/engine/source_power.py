@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vmclone_operator.api.vmclone import SourcePowerStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Mode, Power
-from vmclone_operator.domain.errors import SourceNotFound
+from vmclone_operator.domain.errors import SourceChanged, SourceNotFound
 from vmclone_operator.domain.source_power import PowerSituation, Switch, decide, found
 from vmclone_operator.engine.cache import is_copying
 from vmclone_operator.engine.context import Engine, is_deleting
@@ -40,8 +40,16 @@ class SourcePower:
         session = await self.engine.session(backend)
         info = await session.describe_source(source_id)
         situation = PowerSituation(
-            wanted=wanted, observed=info.power, ledger=ledger, others=_others(self.engine, self.document, source_id)
+            wanted=wanted,
+            observed=info.power,
+            ledger=ledger,
+            others=_others(self.engine, self.document, backend, source_id),
         )
+        if wanted is not None and ledger is not None and ledger.reached and info.power.value != ledger.wanted:
+            raise SourceChanged(
+                f"somebody switched the source {info.power.value.lower()}, which was wanted {wanted.value.lower()} for"
+                " spec.sourcePower; it is left as it is: switch it back, or set spec.sourcePower to Keep"
+            )
         status = await self._carry_out(decide(situation), situation, status, session)
         return status, wanted is None or info.power is wanted
 
@@ -96,7 +104,10 @@ async def put_back(engine: Engine, vmclone: Document) -> bool:
         session = await engine.session(ledger.backend)
         info = await session.describe_source(ledger.id)
         situation = PowerSituation(
-            wanted=None, observed=info.power, ledger=ledger, others=_others(engine, vmclone, ledger.id)
+            wanted=None,
+            observed=info.power,
+            ledger=ledger,
+            others=_others(engine, vmclone, ledger.backend, ledger.id),
         )
         if decide(situation) is Switch.PUT_BACK:
             await session.set_source_power(ledger.id, Power(ledger.was))
@@ -104,11 +115,12 @@ async def put_back(engine: Engine, vmclone: Document) -> bool:
     return True
 
 
-def _others(engine: Engine, vmclone: Document, source_id: str) -> list[SourcePowerStatus]:
+def _others(engine: Engine, vmclone: Document, backend: str, source_id: str) -> list[SourcePowerStatus]:
     """Return what other VMClones, of any namespace, wrote down about the same VM."""
     ledgers = []
     for other in engine.cache.all(Kind.VMCLONE):
         told = (other.get("status") or {}).get("sourcePower") or {}
-        if told.get("id") == source_id and other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
+        same = (told.get("backend"), told.get("id")) == (backend, source_id)
+        if same and other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
             ledgers.append(SourcePowerStatus.model_validate(told))
     return ledgers

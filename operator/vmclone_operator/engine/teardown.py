@@ -87,7 +87,7 @@ async def _stays(engine: Engine, replica: Replica) -> bool:
     if (replica.document["metadata"].get("labels") or {}).get(LEFT_BEHIND) == "true":
         return True
     namespace = replica.stamp.namespace
-    owner = engine.cache.get(Key(Kind.VMCLONE, namespace, replica.stamp.vmclone))
+    owner = await engine.live(Key(Kind.VMCLONE, namespace, replica.stamp.vmclone))  # the VM depends on its word
     if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid:
         return False
     if VMCloneSpec.model_validate(owner["spec"]).deletion.on_delete != "Orphan":
@@ -180,7 +180,10 @@ async def _leave_frozen_point(engine: Engine, vmclone: Document, backend: str, e
 
 
 def _backend_by_source(engine: Engine, vmclone: Document) -> str:
-    """Return the backend of the CloneSource, for a VMClone whose status was wiped."""
+    """Return the backend that is wished for, or the CloneSource's, for a VMClone whose status was wiped."""
+    wished = VMCloneSpec.model_validate(vmclone["spec"]).backend
+    if wished is not None:
+        return wished.name
     name = root_of(engine.cache, vmclone)
     source = engine.cache.get(Key(Kind.SOURCE, "", name))
     return "" if source is None else CloneSourceSpec.model_validate(source["spec"]).backend.name
@@ -193,7 +196,7 @@ async def _session(engine: Engine, backend: str) -> BackendSession:
 
 async def _orphaned(engine: Engine, replica: Replica) -> bool:
     """Let the object go and leave the VM, when somebody asked for that in so many words."""
-    owner = engine.cache.get(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
+    owner = await engine.live(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
     asked = [replica.document, *([owner] if owner is not None else [])]
     if not any(annotation(document, "orphan-on-delete") == "true" for document in asked):
         return False

@@ -12,6 +12,7 @@ from tests.support import manifests
 from tests.support.simulation import Simulation
 from tests.support.stories import condition, ready, replica, vmclone
 
+from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import SourceNotFound
 from vmclone_operator.domain.naming import clone_uuid
 from vmclone_operator.engine.session_source import SessionSource, described
@@ -164,3 +165,11 @@ def test_a_vm_that_carries_another_stamp_is_no_source() -> None:
     )
     with pytest.raises(SourceNotFound):
         asyncio.run(described(sim.engine, another))
+
+
+def test_the_power_of_a_session_s_clone_is_not_switched_for_its_clones() -> None:
+    sim = allowed()
+    wish(sim, sourcePower="StopForClone")
+    sim.run(300)
+    assert condition(vmclone(sim, "second"), "Stalled") == ("True", "SourcePowerNotAllowed")
+    assert all(machine.power is Power.ON for machine in sim.world.state.machines.values())
