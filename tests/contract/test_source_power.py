@@ -10,14 +10,14 @@ from tests.contract.backends import Play, Stage
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import LeadershipLost, SourceNotFound
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 90.0
 
 
 async def switch(stage: Stage, source_id: str, power: Power) -> None:
     """Ask until it is so: a guest may take a while to shut down."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while await stage.session.set_source_power(source_id, power):  # noqa: ASYNC110 - nothing tells when a guest is off
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
 
 
 def other(power: Power) -> Power:

@@ -109,7 +109,7 @@ def audit() -> AuditLog:
 
 
 @pytest.fixture(scope="session")
-def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
+def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog, logs_folder: Path) -> Demo:
     """The demo, run once, with a look at the source before and at everybody afterwards."""
     login = login_to_source(source)
     before, written, mark = identity(SOURCE, login), load.written(), audit.mark()
@@ -117,6 +117,8 @@ def demo(source: dict[str, Any], load: WriteLoad, audit: AuditLog) -> Demo:
     begun = time.monotonic()
     done = subprocess.run([ROOT / "hack" / "demo"], capture_output=True, text=True, timeout=1200, check=False)
     wall = time.monotonic() - begun
+    (logs_folder / "demo.log").write_text(done.stdout)
+    figures.tell(f"the demo with a running source: {wall:.0f} s")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     replicas = replicas_of("dev")
     names = [replica["status"]["intent"]["vmName"] for replica in replicas]

@@ -41,29 +41,31 @@ class Switches:
                 self._fence()
                 translate.found(domain.create, libvirt.VIR_ERR_OPERATION_INVALID)
         elif domain.isActive():
-            self._switch_off(domain, stamp.incarnation)
+            agent = domain_xml.agent_connected(domain_xml.parsed(domain.XMLDesc()))
+            self._switch_off(domain, stamp.incarnation, patience_seconds=SHUTDOWN_SECONDS if agent else 0.0)
 
     def set_source_power(self, connection: libvirt.virConnect, source_id: str, power: Power) -> bool:
-        """Switch a source on, or shut it down like a clone; return whether anything was done."""
+        """Switch a source on, or shut it down; return whether anything was done.
+
+        It is another's machine: also one without an agent is asked, by ACPI, and has a minute to obey.
+        """
         domain = sources.by_uuid(connection, source_id)
         if domain is None:
             raise SourceNotFound(f"the source VM {source_id} is gone")
         if bool(domain.isActive()) is (power is Power.ON):
-            self._shutdowns.pop(source_id, None)
             return False
         if power is Power.OFF:
-            self._switch_off(domain, source_id)
+            # The id of this run of the VM: a minute that an earlier run was given does not count.
+            self._switch_off(domain, f"{source_id}/{domain.ID()}", patience_seconds=SHUTDOWN_SECONDS)
         else:
-            self._shutdowns.pop(source_id, None)
             self._fence()
             translate.found(domain.create, libvirt.VIR_ERR_OPERATION_INVALID)
         return True
 
-    def _switch_off(self, domain: libvirt.virDomain, incarnation: str) -> None:
-        asked = self._shutdowns.setdefault(incarnation, time.monotonic())
+    def _switch_off(self, domain: libvirt.virDomain, run: str, *, patience_seconds: float) -> None:
+        asked = self._shutdowns.setdefault(run, time.monotonic())
         self._fence()
-        polite = domain_xml.agent_connected(domain_xml.parsed(domain.XMLDesc()))
-        if polite and time.monotonic() - asked < SHUTDOWN_SECONDS:
+        if time.monotonic() - asked < patience_seconds:
             translate.found(domain.shutdown, libvirt.VIR_ERR_OPERATION_INVALID)
         else:
             translate.found(domain.destroy, libvirt.VIR_ERR_OPERATION_INVALID)
