@@ -12,7 +12,7 @@ from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLate
 from vmclone_operator.domain.expiry import Expiry, expiry_of
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.engine import consent
+from vmclone_operator.engine import consent, copy_queue
 from vmclone_operator.engine.clone_report import PLAN_REASONS, summarised
 from vmclone_operator.engine.context import Engine, annotation, stamp_time
 from vmclone_operator.engine.frozen_pass import FrozenPass
@@ -249,6 +249,8 @@ class ClonePass:
             return wait
         self._document = await self._engine.write_status(Kind.VMCLONE, self._document, document)
         self._engine.status_written(self._uid)
+        if final.replicas != status.replicas:
+            copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has
         if generation != status.observed_generation or blocker is None:
             self._wake_blocked()
         return None

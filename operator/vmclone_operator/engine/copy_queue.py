@@ -97,7 +97,7 @@ def give_back(engine: Engine, incarnation: str) -> None:
 
 
 def tell_source(engine: Engine, vmclone: Document) -> None:
-    """Wake the CloneSource, which shows how many copies run and wait."""
+    """Wake the CloneSource, which shows how many clones it has, and how many copies run and wait."""
     name = VMCloneSpec.model_validate(vmclone["spec"]).source.name
     if name:
         engine.queue.add_after(Key(Kind.SOURCE, "", name), _TELL_SECONDS)
