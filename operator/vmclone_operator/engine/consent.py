@@ -71,21 +71,11 @@ async def _resolve(engine: Engine, vmclone: Document, read: Read) -> Consent:
         message = f"CloneBackend {name} does not exist; ask the platform team to create it"
         return Consent(blocker=Blocker(reason="BackendNotReady", message=message), source=source)
     backend = CloneBackendSpec.model_validate(document["spec"])
-    blocker = None
-    if not await _granted(read, backend.allowed_namespaces, namespace):
+    if await _granted(read, backend.allowed_namespaces, namespace):
+        blocker = _not_allowed(spec, source, mode, root) or _over_limits(engine, vmclone, spec.replicas, root, source)
+    else:
         message = f"CloneBackend {name} does not allow namespace {namespace}; ask the platform team"
         blocker = Blocker(reason="SourceNotGranted", message=message)
-    elif mode not in source.modes:
-        message = f"mode {mode} is not allowed by CloneSource {root}; write one of: {', '.join(source.modes)}"
-        blocker = Blocker(reason="ModeNotAllowed", message=message)
-    elif spec.source_power != "Keep" and spec.source_power not in source.allowed_source_power:
-        message = (
-            f"spec.sourcePower is {spec.source_power}, which CloneSource {root} does not allow (allowedSourcePower);"
-            " write Keep, or ask the platform team"
-        )
-        blocker = Blocker(reason="SourcePowerNotAllowed", message=message)
-    else:
-        blocker = _over_limits(engine, vmclone, spec.replicas, root, source) or _scrub_refused(source, mode, root)
     return Consent(
         blocker=blocker,
         source=source,
@@ -97,6 +87,20 @@ async def _resolve(engine: Engine, vmclone: Document, read: Read) -> Consent:
         origin=origin,
         clone_source=root,
     )
+
+
+def _not_allowed(spec: VMCloneSpec, source: CloneSourceSpec, mode: str, name: str) -> Blocker | None:
+    """Return what of the wish the source's owner does not allow, or what of the owner's own word cannot be kept."""
+    if mode not in source.modes:
+        message = f"mode {mode} is not allowed by CloneSource {name}; write one of: {', '.join(source.modes)}"
+        return Blocker(reason="ModeNotAllowed", message=message)
+    if spec.source_power != "Keep" and spec.source_power not in source.allowed_source_power:
+        message = (
+            f"spec.sourcePower is {spec.source_power}, which CloneSource {name} does not allow (allowedSourcePower);"
+            " write Keep, or ask the platform team"
+        )
+        return Blocker(reason="SourcePowerNotAllowed", message=message)
+    return _scrub_refused(source, mode, name)
 
 
 def _scrub_refused(source: CloneSourceSpec, mode: str, name: str) -> Blocker | None:
