@@ -30,9 +30,12 @@ def image() -> str:
     return subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machines() -> Iterator[list[Machine]]:
-    """The source and the machines that become its clones, where their user may pass: pytest closes its own folders."""
+    """The source and the machines of its clones, where their user may pass: pytest closes its own folders.
+
+    Until the module ends, as the operator: no other one may run beside it.
+    """
     base = Path(tempfile.mkdtemp(prefix="vmclone-machines-", dir="/var/tmp"))
     base.chmod(0o755)
     user, home = make_user(base)
@@ -52,7 +55,7 @@ def machines() -> Iterator[list[Machine]]:
         shutil.rmtree(base)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(machines: list[Machine], image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The objects, and an operator that knows the machines."""
     leases = json.loads(kubectl("get", "leases", "-A", "-o", "json"))["items"]
@@ -128,8 +131,3 @@ def _remove() -> None:
             kubectl("patch", found, "-n", namespace, "--type=merge", "-p", '{"metadata":{"finalizers":[]}}')
     kubectl("delete", "clonesource,clonebackend", SOURCE, "--ignore-not-found")
     kubectl("delete", "namespace", OPERATOR, *NAMESPACES, "--timeout=90s", "--ignore-not-found")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the queue's test before those that cut copies: they share the machines."""
-    items.sort(key=lambda item: str(Path(str(item.fspath))))

@@ -144,8 +144,12 @@ def test_the_disk_is_scrubbed_before_the_link_goes_up(reset: Reset) -> None:
     assert reset.guest.shell(f"{CANARY} -rl /home /root /etc /var /srv /opt") == ""
 
 
+@pytest.mark.parametrize("reset", ["slim"], indirect=True)
 def test_the_raw_disk_holds_no_canary_any_more(reset: Reset) -> None:
-    """Deleting only frees blocks: whoever has the disk could still read them."""
+    """Deleting only frees blocks: whoever has the disk could still read them.
+
+    Of the stock guest this is not promised: docs/limits.md says what was seen there.
+    """
     reset.guest.shell("sync")
     disk = reset.guest.lab.paths.pool / f"{reset.guest.name}.qcow2"
     assert subprocess.run(["grep", "-aqF", WORD, str(disk)], env={"LC_ALL": "C"}, check=False).returncode == 1
