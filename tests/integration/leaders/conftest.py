@@ -89,4 +89,4 @@ def _remove(place: Place) -> None:
         if names:
             kubectl("delete", *names, "-n", place.users, "--wait=false", "--ignore-not-found", check=False)
     kubectl("delete", "clonesource,clonebackend", place.namespace, "--ignore-not-found")
-    kubectl("delete", "namespace", place.namespace, place.users, "--wait=false", "--ignore-not-found")
+    kubectl("delete", "namespace", place.namespace, place.users, "--timeout=50s", "--ignore-not-found")
