@@ -74,6 +74,25 @@ def live(
     )
 
 
+def difference(expected: Outcome, schedule: FaultSchedule, **life: Any) -> str:
+    """Return how a disturbed life ends otherwise than the undisturbed one."""
+    try:
+        outcome = live(schedule, **life)
+    except AssertionError as error:
+        return str(error)[:600]
+    checks = {
+        "inventory at Ready": (outcome.ready, expected.ready),
+        "inventory after the scale-down": (outcome.fewer, expected.fewer),
+        "inventory at the end": (outcome.end, expected.end),
+        "VMs made": (outcome.defines, expected.defines),
+        "boots": (outcome.boots, expected.boots),
+        "foreign objects touched": (outcome.foreign_writes, 0),
+        "finished disks copied again": (outcome.copied_again, 0),
+        "frozen at most 5 s": (outcome.longest_freeze_seconds <= 5, True),
+    }
+    return "; ".join(f"{name}: {got} != {want}" for name, (got, want) in checks.items() if got != want)
+
+
 def begin(
     schedule: FaultSchedule, *, running: bool = True, replicas: int = 2, late_events: bool = True, **spec: Any
 ) -> Simulation:

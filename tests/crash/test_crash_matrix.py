@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from tests.crash.lives import Outcome, live
+from tests.crash.lives import Outcome, difference, live
 
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point, at_index
 
@@ -40,25 +40,7 @@ def test_a_fault_at_any_external_call_changes_nothing_in_the_end(kind: FaultKind
     wrong = []
     for point in trace:
         schedule = FaultSchedule(at_index(point.index, fault))
-        problem = difference(expected, schedule, running)
+        problem = difference(expected, schedule, running=running)
         if problem:
             wrong.append(f"{kind} at {point}: {problem}")
     assert not wrong, "\n".join(wrong)
-
-
-def difference(expected: Outcome, schedule: FaultSchedule, running: bool) -> str:
-    """Return how a disturbed life ends otherwise than the undisturbed one."""
-    try:
-        outcome = live(schedule, running=running)
-    except AssertionError as error:
-        return str(error)[:600]
-    checks = {
-        "inventory at Ready": (outcome.ready, expected.ready),
-        "inventory after the scale-down": (outcome.fewer, expected.fewer),
-        "inventory at the end": (outcome.end, expected.end),
-        "VMs made": (outcome.defines, expected.defines),
-        "boots": (outcome.boots, expected.boots),
-        "foreign objects touched": (outcome.foreign_writes, 0),
-        "frozen at most 5 s": (outcome.longest_freeze_seconds <= 5, True),
-    }
-    return "; ".join(f"{name}: {got} != {want}" for name, (got, want) in checks.items() if got != want)

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 from tests.crash import lives
-from tests.crash.lives import Outcome, live
+from tests.crash.lives import Outcome, difference, live
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.domain.backend import Progress
@@ -43,29 +43,10 @@ def test_a_fault_in_a_full_life_changes_nothing_in_the_end(kind: FaultKind) -> N
     fault = Fault(kind=kind)
     wrong = []
     for point in trace:
-        problem = difference(expected, FaultSchedule(at_index(point.index, fault)))
+        problem = difference(expected, FaultSchedule(at_index(point.index, fault)), full=True, replicas=1)
         if problem:
             wrong.append(f"{kind} at {point}: {problem}")
     assert not wrong, "\n".join(wrong)
-
-
-def difference(expected: Outcome, schedule: FaultSchedule) -> str:
-    """Return how a disturbed life ends otherwise than the undisturbed one."""
-    try:
-        outcome = live(schedule, full=True, replicas=1)
-    except AssertionError as error:
-        return str(error)[:600]
-    checks = {
-        "inventory at Ready": (outcome.ready, expected.ready),
-        "inventory after the scale-down": (outcome.fewer, expected.fewer),
-        "inventory at the end": (outcome.end, expected.end),
-        "VMs made": (outcome.defines, expected.defines),
-        "boots": (outcome.boots, expected.boots),
-        "foreign objects touched": (outcome.foreign_writes, 0),
-        "finished disks copied again": (outcome.copied_again, 0),
-        "frozen at most 5 s": (outcome.longest_freeze_seconds <= 5, True),
-    }
-    return "; ".join(f"{name}: {got} != {want}" for name, (got, want) in checks.items() if got != want)
 
 
 def _nothing_is_recorded(patch: pytest.MonkeyPatch) -> None:
@@ -93,4 +74,4 @@ def test_a_bug_in_full_copies_does_not_go_unseen(
     _, expected = undisturbed()
     monkeypatch.setattr(lives, "PATIENCE_SECONDS", 300.0)
     plant(monkeypatch)
-    assert difference(expected, FaultSchedule())
+    assert difference(expected, FaultSchedule(), full=True, replicas=1)

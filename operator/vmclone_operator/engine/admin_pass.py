@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vmclone_operator.api.backend import CloneBackendStatus
 from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
-from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, without
+from vmclone_operator.domain.conditions import Progress, Readiness, without
 from vmclone_operator.domain.errors import CloneError, RetryLater
 from vmclone_operator.engine import copy_queue, home_key, sweep
 from vmclone_operator.engine.context import Engine
@@ -67,7 +67,7 @@ async def _with_home_access(
     """Say whether the key for the home is there; nothing is said of a source that gives no access to its home."""
     if spec.home is None or spec.home.ssh_key_secret_ref is None:
         return status.model_copy(update={"conditions": without(status.conditions, "HomeAccess")})
-    writer = ConditionWriter(generation=document["metadata"].get("generation", 1), now=engine.timestamp())
+    writer = engine.writer_for(document)
     problem = await home_key.problem(engine, spec.home)
     word, message = ("HomeAccessMissing", problem) if problem else ("KeyFound", "the key for the home is there")
     conditions = writer.put(status.conditions, "HomeAccess", status=not problem, reason=word, message=message)
@@ -93,7 +93,6 @@ async def _write(  # noqa: PLR0917  - one call shape for two kinds
     update: Mapping[str, object],
 ) -> None:
     generation = document["metadata"].get("generation", 1)
-    writer = ConditionWriter(generation=generation, now=engine.timestamp())
-    conditions = writer.put_readiness(status.conditions, state)
+    conditions = engine.writer_for(document).put_readiness(status.conditions, state)
     changed = status.model_copy(update={**update, "observed_generation": generation, "conditions": conditions})
     await engine.write_status(kind, document, dumped(changed))

@@ -7,7 +7,7 @@ import logging
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import Power
-from vmclone_operator.domain.conditions import ConditionWriter, is_true
+from vmclone_operator.domain.conditions import is_true
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.expiry import Expiry, expiry_of
 from vmclone_operator.domain.rollout import ReplicaView, freezes
@@ -238,7 +238,7 @@ class ClonePass:
             mode=found.mode,
             blocker=blocker,
             verdict=verdict,
-            writer=ConditionWriter(generation=generation, now=self._engine.timestamp()),
+            writer=self._engine.writer_for(self._document),
         )
         document = dumped(final)
         if document == self._document.get("status"):

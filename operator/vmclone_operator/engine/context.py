@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from vmclone_operator.api import FINALIZER
 from vmclone_operator.domain.backend import BackendSession, Capabilities, ObservedClone
+from vmclone_operator.domain.conditions import ConditionWriter
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.copy_jobs import CopyJobs
 from vmclone_operator.engine.own_writes import OwnWrites
@@ -65,6 +66,10 @@ class Engine:
     def timestamp(self) -> str:
         """Return the time as conditions write it."""
         return stamp_time(self.now())
+
+    def writer_for(self, document: Document) -> ConditionWriter:
+        """Return the writer of an object's conditions: its generation, and the time as it is now."""
+        return ConditionWriter(generation=document["metadata"].get("generation", 1), now=self.timestamp())
 
     @property
     def copies(self) -> CopyJobs:

@@ -11,11 +11,11 @@ from typing import Any
 from vmclone_operator.api.home import FilterStatus, HomeCopyStatus
 from vmclone_operator.domain.conditions import printable
 from vmclone_operator.domain.home_copy import COPIED, CopyJobView, JobState
+from vmclone_operator.domain.labels import INCARNATION_LABEL
 from vmclone_operator.engine.ssh_keys import KeyPair, new_key, read_key
 from vmclone_operator.homecopy.job import CopyJob
 from vmclone_operator.homecopy.job_manifest import (
     COMPONENT,
-    INCARNATION_LABEL,
     SOURCE_LABEL,
     CopyOwner,
     PodSettings,
@@ -121,13 +121,12 @@ class CopyJobs:
 
 
 def _finished(job: Document) -> bool:
-    conditions = (job.get("status") or {}).get("conditions") or []
-    return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+    return _has(job, "Complete") or _has(job, "Failed")
 
 
-def _complete(job: Document) -> bool:
+def _has(job: Document, kind: str) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Complete" and c["status"] == "True" for c in conditions)
+    return any(c["type"] == kind and c["status"] == "True" for c in conditions)
 
 
 def _container(pod: Document) -> Mapping[str, Any]:
@@ -183,7 +182,7 @@ def _ended(job: Document, pod: Document | None) -> CopyJobView:
     if isinstance(code, int):
         reason = by_code.get(code, Ended.COPY_FAILED.value)
     else:
-        reason = COPIED if _complete(job) else Ended.INTERRUPTED.value  # its pod may have been cleared away since
+        reason = COPIED if _has(job, "Complete") else Ended.INTERRUPTED.value  # its pod may be cleared away since
     lost = "" if told else "the home was copied; the receipt is lost"
     message = printable(str(told.get("message") or "") or (lost if reason == COPIED else _failure(job, pod, ended)))
     return CopyJobView(

@@ -37,7 +37,7 @@ async def told(
         return status
     status = _with_shape(status, situation.clone)
     drift, before = _drift(status, situation), find(status.conditions, "Drifted")
-    writer = ConditionWriter(generation=replica.document["metadata"].get("generation", 1), now=engine.timestamp())
+    writer = engine.writer_for(replica.document)
     new = drift is not None and (before is None or before.reason != drift.kind)
     if new and drift is not None and drift.kind is not DriftKind.MISSING:
         await engine.events.post(

@@ -200,5 +200,4 @@ class HomeSteps:
         return Host(address=address, port=home.port, user=home.user, host_keys=home.known_hosts)
 
     def _writer(self) -> ConditionWriter:
-        generation = self.part.replica.document["metadata"].get("generation", 1)
-        return ConditionWriter(generation=generation, now=self.part.engine.timestamp())
+        return self.part.engine.writer_for(self.part.replica.document)

@@ -12,6 +12,7 @@ from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode, Power, Seed, Shape, Stamp
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, is_true, printable
+from vmclone_operator.domain.labels import recommended
 from vmclone_operator.domain.revision import revision_of, user_disk, user_template
 from vmclone_operator.domain.steps import WAITING, Decision, Step
 from vmclone_operator.domain.units import bytes_of
@@ -164,10 +165,7 @@ def replica_labels(vmclone: Document, replica: Document) -> dict[str, str]:
     """Return the labels that a replica of this VMClone bears: the user's, and ours before them."""
     return {
         **((vmclone["spec"].get("template") or {}).get("labels") or {}),
-        "app.kubernetes.io/name": "vmclone",
-        "app.kubernetes.io/component": "replica",
-        "app.kubernetes.io/part-of": "vmclone",
-        "app.kubernetes.io/managed-by": "vmclone-operator",
+        **recommended("replica"),
         "vmclone.dev/vmclone": vmclone["metadata"]["name"],
         VMCLONE_UID_LABEL: vmclone["metadata"]["uid"],
         "vmclone.dev/ordinal": str(replica["spec"]["ordinal"]),

@@ -236,8 +236,7 @@ class ReplicaSteps:
         return status.model_copy(update={"conditions": conditions})
 
     def _writer(self) -> ConditionWriter:
-        generation = self.replica.document["metadata"].get("generation", 1)
-        return ConditionWriter(generation=generation, now=self.engine.timestamp())
+        return self.engine.writer_for(self.replica.document)
 
 
 _WITHOUT_COPY = {

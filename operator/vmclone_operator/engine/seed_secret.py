@@ -9,6 +9,7 @@ import base64
 import binascii
 
 from vmclone_operator.domain.errors import CloneFailed
+from vmclone_operator.domain.labels import INCARNATION_LABEL, recommended
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.ssh_keys import KeyPair, new_key, read_key
 from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind
@@ -37,13 +38,7 @@ async def ensure_host_key(engine: Engine, incarnation: str) -> KeyPair:
         "metadata": {
             "name": secret_name(incarnation),
             "namespace": engine.pods.namespace,
-            "labels": {
-                "app.kubernetes.io/name": "vmclone",
-                "app.kubernetes.io/component": "seed",
-                "app.kubernetes.io/part-of": "vmclone",
-                "app.kubernetes.io/managed-by": "vmclone-operator",
-                "vmclone.dev/incarnation": incarnation,
-            },
+            "labels": recommended("seed") | {INCARNATION_LABEL: incarnation},
         },
         "type": "Opaque",
         "immutable": True,

@@ -18,6 +18,7 @@ from vmclone_operator.domain.errors import SourceNotFound
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.replica import read_replica
+from vmclone_operator.engine.wakeups import parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 Read = Callable[[Key], Awaitable[Document | None]]
@@ -120,7 +121,6 @@ def _replica_of(cache: Cache, namespace: str, session: str) -> Document | None:
 
 def _owner_of(cache: Cache, replica: Document) -> Document | None:
     meta = replica["metadata"]
-    name = meta["name"].removesuffix(f"-{replica['spec']['ordinal']}")
-    owner = cache.get(Key(Kind.VMCLONE, meta["namespace"], name))
+    owner = cache.get(Key(Kind.VMCLONE, meta["namespace"], parent_name(replica)))
     same = owner is not None and owner["metadata"]["uid"] == replica["spec"].get("vmCloneUID")
     return owner if same else None

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 from vmclone_operator.api.backend import CloneBackendStatus, OrphanStatus
 from vmclone_operator.domain.backend import BackendSession, ObservedClone, Owner
-from vmclone_operator.domain.conditions import ConditionWriter, find, printable, without
+from vmclone_operator.domain.conditions import find, printable, without
 from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.labels import INCARNATION_LABEL
 from vmclone_operator.domain.orphans import REPORTED, asked_for, suspects, told
 from vmclone_operator.engine.context import Engine, annotation
-from vmclone_operator.homecopy.job_manifest import COMPONENT, INCARNATION_LABEL
+from vmclone_operator.homecopy.job_manifest import COMPONENT
 from vmclone_operator.kube.cluster import Document, Kind
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ async def with_orphans(engine: Engine, backend: Document, status: CloneBackendSt
     rows = tuple(_row(clone) for clone in clones[:REPORTED])
     if not clones:
         return status.model_copy(update={"orphans": (), "conditions": without(status.conditions, "OrphansFound")})
-    writer = ConditionWriter(generation=backend["metadata"].get("generation", 1), now=engine.timestamp())
+    writer = engine.writer_for(backend)
     new = find(status.conditions, "OrphansFound") is None
     conditions = writer.put(status.conditions, "OrphansFound", status=True, reason="OrphansFound", message=told(clones))
     if new:

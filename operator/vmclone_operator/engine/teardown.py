@@ -13,7 +13,7 @@ from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
-from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, find
+from vmclone_operator.domain.conditions import Progress, Readiness, find
 from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse
 from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
@@ -213,7 +213,7 @@ async def _orphaned(engine: Engine, replica: Replica) -> bool:
 async def _say(engine: Engine, kind: Kind, document: Document, reason: str, message: str) -> None:
     """Report on the object what its deletion waits for."""
     current = engine.newest(kind, document)
-    writer = ConditionWriter(generation=current["metadata"].get("generation", 1), now=engine.timestamp())
+    writer = engine.writer_for(current)
     state = Readiness(ready=False, reason="Deleting", message=message, progress=Progress.WORKING, step=reason)
     model = VMCloneStatus if kind is Kind.VMCLONE else VMCloneReplicaStatus
     status = model.model_validate(current.get("status") or {})

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vmclone_operator.domain.labels import INCARNATION_LABEL, recommended
 from vmclone_operator.homecopy.job import CopyJob, Transfer
 
 COMPONENT = "home-copy"
-INCARNATION_LABEL = "vmclone.dev/incarnation"
 SOURCE_LABEL = "vmclone.dev/source"
 TERMINATION_LOG = "/dev/termination-log"
 _GRACE_SECONDS = 30
@@ -65,10 +65,7 @@ def copy_name_of(incarnation: str, attempt: str) -> str:
 def labels(owner: CopyOwner) -> dict[str, str]:
     """Return the labels of everything a copy makes."""
     return {
-        "app.kubernetes.io/name": "vmclone",
-        "app.kubernetes.io/component": COMPONENT,
-        "app.kubernetes.io/part-of": "vmclone",
-        "app.kubernetes.io/managed-by": "vmclone-operator",
+        **recommended(COMPONENT),
         "vmclone.dev/vmclone": owner.vmclone[:63].rstrip("-."),
         "vmclone.dev/vmclone-uid": owner.vmclone_uid,
         "vmclone.dev/ordinal": str(owner.ordinal),
@@ -125,7 +122,7 @@ def _metadata(owner: CopyOwner, settings: PodSettings) -> dict[str, Any]:
         "name": copy_name(owner),
         "namespace": settings.namespace,
         "labels": labels(owner),
-        "annotations": {"vmclone.dev/incarnation": owner.incarnation},
+        "annotations": {INCARNATION_LABEL: owner.incarnation},
     }
 
 

@@ -35,7 +35,6 @@ class Scan:
         self._kept_back: Dict[Inode, str] = {}
         self._counts = {"files": 0, "directories": 0, "symlinks": 0, "bytes": 0, "special": 0, "unreadable": 0}
         self._excluded: Dict[str, int] = {}
-        self._left_out: List[List[str]] = []
         self._allowed: List[str] = []
         self._mounts: List[str] = []
         self._seen: Set[bytes] = set()
@@ -52,11 +51,10 @@ class Scan:
         return {key: self._counts[key] for key in ("files", "bytes")}
 
     def summary(self) -> Dict[str, Any]:
-        """Return the counts, and the names of what stayed behind (the first 200)."""
+        """Return the counts, and the first 200 names of what `allow` let through and of other file systems."""
         document: Dict[str, Any] = dict(self._counts)
         document.update(
             excluded=self._excluded,
-            leftOut=self._left_out,
             allowed=self._allowed[:_NAMED_AT_MOST],
             allowedCount=len(self._allowed),
             otherFileSystems=self._mounts[:_NAMED_AT_MOST],
@@ -131,8 +129,6 @@ class Scan:
             self._allowed.append(_name(path) + "/")
             self._take(path, "directories")
             own = None
-        elif family is None:
-            self._name_left_out(own, path + b"/")
         return [(path, own)]
 
     def _file(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
@@ -149,7 +145,7 @@ class Scan:
             kept_back, allowed = verdict.family, verdict.allowed or family is not None
         inode = (info.st_dev, info.st_ino)
         if kept_back:
-            self._leave_out(path, kept_back, quiet=family is not None)
+            self._leave_out(kept_back)
             if info.st_nlink > 1:
                 self._kept_back[inode] = kept_back
             return
@@ -164,7 +160,7 @@ class Scan:
     def _symlink(self, path: bytes, family: Optional[str]) -> None:
         kept_back = family or self._judge.by_name(path)
         if kept_back and not (kept_back != "extra" and self._judge.allows(path)):
-            self._leave_out(path, kept_back, quiet=family is not None)
+            self._leave_out(kept_back)
         else:
             self._take(path, "symlinks")
 
@@ -189,7 +185,7 @@ class Scan:
             size = names[0][1]
             for path, _, allowed in names:
                 if family and not allowed:
-                    self._leave_out(path, family, quiet=False)
+                    self._leave_out(family)
                 else:
                     self._take(path, "files", size)
                     size = 0
@@ -200,14 +196,8 @@ class Scan:
         self._counts["bytes"] += size
         self._seen.add(path)
 
-    def _leave_out(self, path: bytes, family: str, *, quiet: bool) -> None:
+    def _leave_out(self, family: str) -> None:
         self._excluded[family] = self._excluded.get(family, 0) + 1
-        if not quiet:
-            self._name_left_out(family, path)
-
-    def _name_left_out(self, family: str, path: bytes) -> None:
-        if len(self._left_out) < _NAMED_AT_MOST:
-            self._left_out.append([family, _name(path)])
 
 
 def _name(path: bytes) -> str:
