@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import kopf
@@ -37,6 +38,8 @@ from vmclone_operator.providers.registry import load
 from vmclone_operator.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
+
+_LIST_AGAIN_SECONDS = 1.0
 
 
 def main() -> None:
@@ -103,6 +106,7 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     watching.follow(engine, relist_seconds=settings.relist_seconds)
     holding = asyncio.create_task(keeper.hold(), name="lease")
     holding.add_done_callback(lambda _: stop.set())
+    await _informed(engine, stop)
     work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
     work.append(asyncio.create_task(_every(settings.resync_seconds, lambda: resync(engine))))
     work.append(asyncio.create_task(_every(LEAST_SECONDS, lambda: compare_due(engine))))
@@ -128,6 +132,15 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
         lost = await leaving
     log.info("stopped", extra={"lease": "lost" if lost else "released"})
     return 1 if lost else 0
+
+
+async def _informed(engine: Engine, stop: asyncio.Event) -> None:
+    """Know all objects before the first pass: what is counted in half a cache would be written, and be wrong."""
+    while not await relist(engine):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LIST_AGAIN_SECONDS):
+                await stop.wait()
+                return
 
 
 async def _step_down(
@@ -218,7 +231,7 @@ def _threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[str], None], ar
         loop.call_soon_threadsafe(call, argument)
 
 
-async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, action: Callable[[], Awaitable[object]]) -> None:
     while True:
         await asyncio.sleep(seconds)
         await action()

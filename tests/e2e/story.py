@@ -15,14 +15,10 @@ from tests.e2e.machines import ROOT, Identity
 
 @dataclass(frozen=True, kw_only=True)
 class BootCost:
-    """One guest, from start to boot finished."""
+    """One guest, from start to boot finished, on a machine that does nothing else."""
 
     wall_seconds: float
     cpu_seconds: float
-
-    def limit_seconds(self, clones: int, cores: int) -> float:
-        """Return how long this many clones may take from apply to Ready."""
-        return 1.3 * max(self.wall_seconds, clones * self.cpu_seconds / cores) + 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +38,6 @@ class Demo:
     clones: list[Identity]
     cpu_seconds: list[float]
     """What each clone had used when the demo ended."""
-    load_cpu_seconds: float
-    """What the source, busy with our write load, used meanwhile: CPU that the clones did not get."""
 
 
 class StockBoot:

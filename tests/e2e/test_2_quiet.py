@@ -15,6 +15,7 @@ from tests.e2e.cluster import (
     apply,
     delete,
     find,
+    get,
     kubectl,
     replicas_of,
     state_of,
@@ -30,6 +31,8 @@ from tests.e2e.wishes import clone_source, fake_backend, vmclone
 
 pytestmark = pytest.mark.guest
 QUIET_SECONDS = 240
+INTENTS_SECONDS = 3
+"""In which a VMClone writes down what it is about to do, each thing before it is done."""
 FAKE = "e2e-fake"
 
 
@@ -44,9 +47,19 @@ def _calm(audit: AuditLog, mark: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def twenty_ready(demo: Demo, operator: Operator, audit: AuditLog) -> Iterator[Demo]:
-    """The demo's three clones under another operator, and 17 that exist only in its memory."""
+def taken_over(demo: Demo, audit: AuditLog, request: pytest.FixtureRequest) -> list[Entry]:
+    """What another operator wrote about the demo's clones from the moment when it took over."""
+    mark = audit.mark()
+    operator: Operator = request.getfixturevalue("operator")
     assert operator.kills == 0
+    wait_until("the operator has nothing left to write", lambda: _calm(audit, mark), 30)
+    names = {"dev", *(replica["metadata"]["name"] for replica in demo.replicas)}
+    return audit.writes(mark, lambda e: _is_work(e) and e["objectRef"].get("name") in names)
+
+
+@pytest.fixture(scope="module")
+def twenty_ready(demo: Demo, taken_over: list[Entry], audit: AuditLog) -> Iterator[Demo]:  # noqa: ARG001  - in this order
+    """The demo's three clones under another operator, and 17 that exist only in its memory."""
     mark = audit.mark()
     apply(fake_backend(FAKE), clone_source(FAKE, backend=FAKE), vmclone(FAKE, source=FAKE, replicas=17))
     wait_ready(FAKE, 120)
@@ -58,10 +71,24 @@ def twenty_ready(demo: Demo, operator: Operator, audit: AuditLog) -> Iterator[De
     kubectl("delete", f"clonesources.vmclone.dev/{FAKE}", f"clonebackends.vmclone.dev/{FAKE}")
 
 
+def test_an_operator_that_takes_over_writes_nothing_about_what_is_settled(taken_over: list[Entry]) -> None:
+    assert [auditing.described(entry) for entry in taken_over] == []
+
+
 def test_the_clones_outlive_their_operator(twenty_ready: Demo, starts: Starts) -> None:
     before = [(r["metadata"]["uid"], r["status"]["guest"]) for r in twenty_ready.replicas]
     assert [(r["metadata"]["uid"], r["status"]["guest"]) for r in replicas_of("dev")] == before
     assert [starts.of(clone.domain) for clone in twenty_ready.clones] == [1, 1, 1]
+
+
+def test_a_rollout_of_seventeen_tells_how_far_it_is_about_once_a_second(twenty_ready: Demo, audit: AuditLog) -> None:
+    assert twenty_ready.replicas
+    made = datetime.fromisoformat(get(VMCLONES, FAKE)["metadata"]["creationTimestamp"])
+    written = audit.writes(0, lambda e: auditing.by_operator(e) and auditing.is_on(e, VMCLONES, FAKE))
+    told = [t for t in map(auditing.received, written) if (t - made).total_seconds() > INTENTS_SECONDS]
+    assert len(told) > len(replicas_of(FAKE)) / 10
+    # One more in any second than the one that is due: the last clone's becoming Ready is told at once.
+    assert all((third - first).total_seconds() >= 1 for first, third in zip(told, told[2:], strict=False)), told
 
 
 @pytest.mark.usefixtures("stock_boot")  # it boots meanwhile: a foreign VM's events are no work

@@ -243,7 +243,8 @@ class ClonePass:
         document = dumped(final)
         if document == self._document.get("status"):
             return None
-        fresh = generation != status.observed_generation or final.ready_replicas != status.ready_replicas
+        whole = final.ready_replicas == self._spec.replicas != status.ready_replicas
+        fresh = whole or generation != status.observed_generation
         wait = self._engine.status_wait(self._uid, _STATUS_PAUSE_SECONDS)
         if wait > 0 and not fresh and not urgent:
             return wait

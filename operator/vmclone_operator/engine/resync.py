@@ -44,20 +44,24 @@ async def resync(engine: Engine) -> None:
             engine.queue.add(key_of(Kind.VMCLONE, document), Priority.LOW)
 
 
-async def relist(engine: Engine) -> None:
-    """Take live lists for the truth: heals events lost for ever and drops objects that are gone."""
+async def relist(engine: Engine) -> bool:
+    """Take live lists for the truth: heals events lost for ever and drops objects that are gone.
+
+    Return whether every kind was listed.
+    """
     for kind in (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA):
         before = engine.cache.versions(kind)
         try:
             documents = await engine.cluster.list(kind)
         except ClusterError as error:
             log.warning("relist failed", extra={"kind": kind.kind, "error": str(error)})
-            return
+            return False
         engine.hear(kind)
         for document in documents:
             engine.saw(kind, document, Priority.LOW)
         for ghost in engine.cache.ghosts(kind, documents, before):
             engine.lost(kind, ghost)
+    return True
 
 
 async def compare_due(engine: Engine) -> None:

@@ -163,6 +163,11 @@ def test_guests_can_be_reached_from_pods() -> None:
     assert [forward.get("mode") for forward in forwards] == ["open"]
 
 
+def test_no_guest_waits_for_the_dhcp_server_to_look_whether_its_address_is_free() -> None:
+    options = parsed(libvirtd.network_xml()).findall(f"{{{libvirtd.DNSMASQ}}}options/{{{libvirtd.DNSMASQ}}}option")
+    assert [option.get("value") for option in options] == ["no-ping"]
+
+
 def test_the_api_server_checks_and_audits_every_request() -> None:
     words = controlplane.api_server_argv(PATHS)
     assert "--authorization-mode=Node,RBAC" in words
