@@ -13,6 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tests.contract.steps import INSTANCE
+
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import BackendConfig, BackendSession, Power
 from vmclone_operator.domain.errors import LeadershipLost
@@ -114,11 +116,11 @@ class FakeSite:
 
     def leave_clone_file(self, incarnation: str, token: str) -> None:
         """Leave an overlay."""
-        self._leave(naming.volume_prefix(incarnation), token)
+        self._leave(naming.volume_prefix(INSTANCE, incarnation), token)
 
     def leave_frozen_file(self, vmclone_uid: str, token: str) -> None:
         """Leave a base that no job fills."""
-        self._leave(naming.frozen_prefix(vmclone_uid), token)
+        self._leave(naming.frozen_prefix(INSTANCE, vmclone_uid), token)
 
     def remove_vm(self, uuid: str) -> None:
         """Take a VM away."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import libvirt
 from tests.contract.libvirt_backend import CAPACITY, LibvirtFacts, open_libvirt, open_session
+from tests.contract.steps import INSTANCE
 
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import Consistency
+from vmclone_operator.domain.backend import Consistency, Owner
+from vmclone_operator.providers.libvirt import switches
 from vmclone_operator.providers.libvirt.frozen_names import frozen_volume_name
 
 if TYPE_CHECKING:
@@ -77,11 +79,12 @@ class LibvirtSite:
 
     def leave_clone_file(self, incarnation: str, token: str) -> None:
         """Leave an overlay."""
-        self._facts.make_volume(f"{naming.volume_prefix(incarnation)}{token}-vda.qcow2")
+        self._facts.make_volume(f"{naming.volume_prefix(INSTANCE, incarnation)}{token}-vda.qcow2")
 
     def leave_frozen_file(self, vmclone_uid: str, token: str) -> None:
         """Leave a base that no job fills."""
-        self._facts.make_volume(frozen_volume_name(vmclone_uid, token, "vda", Consistency.POWERED_OFF))
+        owner = Owner(instance=INSTANCE, vmclone_uid=vmclone_uid)
+        self._facts.make_volume(frozen_volume_name(owner, token, "vda", Consistency.POWERED_OFF))
 
     def remove_vm(self, uuid: str) -> None:
         """Undefine a domain."""
@@ -91,5 +94,16 @@ class LibvirtSite:
 @contextlib.asynccontextmanager
 async def open_site() -> AsyncIterator[LibvirtSite]:
     """Make the scratch pool and its source, and remove them with all that was made from them."""
-    async with open_libvirt() as (_, facts):
-        yield LibvirtSite(facts)
+    with _impatient():
+        async with open_libvirt() as (_, facts):
+            yield LibvirtSite(facts)
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Give a guest that is asked to shut down a second, not a minute: one that boots nothing never obeys."""
+    patience, switches.SHUTDOWN_SECONDS = switches.SHUTDOWN_SECONDS, 1.0
+    try:
+        yield
+    finally:
+        switches.SHUTDOWN_SECONDS = patience

@@ -249,3 +249,16 @@ def test_rebuilt_replica_stands_beside_its_predecessor(on_backend: Play) -> None
         assert [clone.stamp for clone in await stage.session.find_clones(wish.owner)] == [new.stamp]
 
     on_backend(scenario)
+
+
+def test_what_a_clone_was_made_from_stands_on_it(on_backend: Play) -> None:
+    """Whoever finds the VM later, and nothing else of us, knows what it is a clone of."""
+
+    async def scenario(stage: Stage) -> None:
+        wish = Wish()
+        intent = wish.clone_intent(await frozen_point(stage.session, stage.site.source, wish))
+        words = "Disk of source <golden> & 'dev'"
+        await stage.session.start_clone(replace(intent, made_from=words))
+        assert (await observed(stage.session, intent.stamp)).made_from == words
+
+    on_backend(scenario)

@@ -1,22 +1,21 @@
-"""Lives of a VMClone on real libvirt, and the places in them where a crash can strike."""
+"""Lives of a VMClone on real libvirt, and the places in them where a crash can strike.
+
+One undisturbed life is recorded; then each of its writes is struck in a life of its own, which must end as that one.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.crash.libvirt_site import Seen, Site
-from tests.support import manifests
-from tests.support.simulation import SimClock, Simulation
-from tests.support.unbooted import Host, UnbootedBackend
+from tests.support.unbooted_story import Story
 
-from vmclone_operator.kube.cluster import Document, Key, Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point, at_call
 
 KINDS = (FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER, FaultKind.LOSE_REPLY)
-PATIENCE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, order=True)
@@ -53,77 +52,76 @@ class Outcome:
     end: Seen
     defines: tuple[int, ...]
     boots: tuple[int, ...]
+    copied_again: tuple[str, ...]
+    """Disks that the ledger called finished and that were copied again all the same, the source's included."""
+    writes_to_ready: int
+    """How many of the life's writes came before both replicas were ready."""
 
 
-class Life:
-    """One VMClone: two replicas, then one, then none."""
-
-    def __init__(self, site: Site, schedule: FaultSchedule, *, late_events: bool) -> None:
-        self.site = site
-        self.name = site.fresh_name()
-        clock = SimClock()
-        self.host = Host(schedule, clock)
-        self.backend = UnbootedBackend(self.host)
-        self.sim = Simulation(schedule, late_events=late_events, backend=self.backend)
-        self.host.clock = self.sim.clock
-
-    def run(self) -> Outcome:
-        """Live; return what that left."""
-        try:
-            return self._run()
-        finally:
-            asyncio.run(self.backend.close())
-
-    def _run(self) -> Outcome:
-        facts = self.site.facts
-        local = {"transport": "local", "pool": facts.pool_name}
-        lab = {"libvirt": local, "allowedNamespaces": {"from": "All"}}
-        self.sim.cluster.apply(Kind.BACKEND, {"metadata": {"name": "lab"}, "spec": lab})
-        self.sim.cluster.apply(Kind.SOURCE, manifests.source(vm=facts.source_name))
-        self._wish(2)
-        ready = self.site.look()
-        self._wish(1)
-        self.sim.cluster.remove(Key(Kind.VMCLONE, "team-a", self.name))
-        self.sim.run(PATIENCE_SECONDS, until=lambda: self._document() is None)
-        assert self._document() is None, f"the VMClone did not go: {self._status()}"
-        self.sim.run(120)
-        return Outcome(
-            ready=ready,
-            end=self.site.look(),
-            defines=tuple(sorted(self.host.defines.values())),
-            boots=tuple(sorted(self.host.boots.values())),
-        )
-
-    def _wish(self, replicas: int) -> None:
-        self.sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(self.name, replicas=replicas))
-        self.sim.run(PATIENCE_SECONDS, until=lambda: self._ready(replicas))
-        assert self._ready(replicas), f"{replicas} replicas never ready: {self._status()}"
-        self.sim.run(30)
-
-    def _ready(self, replicas: int) -> bool:
-        status = self._status()
-        generation = (self._document() or {"metadata": {"generation": 0}})["metadata"]["generation"]
-        counts = (status.get("readyReplicas", 0), status.get("replicas", 0))
-        return status.get("observedGeneration") == generation and counts == (replicas, replicas)
-
-    def _document(self) -> Document | None:
-        return self.sim.get(Kind.VMCLONE, self.name, "team-a")
-
-    def _status(self) -> Document:
-        return (self._document() or {}).get("status") or {}
+def live(site: Site, schedule: FaultSchedule, *, late_events: bool = True, **spec: Any) -> Outcome:
+    """Make two replicas, then one, then none; return what that left."""
+    with Story(site, schedule, late_events=late_events) as story:
+        story.make(replicas=2, **spec)
+        ready, writes = site.look(), len(schedule.trace)
+        story.make(replicas=1, **spec)
+        story.remove()
+        return _outcome(story, ready, writes)
 
 
-def trouble(site: Site, expected: Outcome, schedule: FaultSchedule, *, late_events: bool = True) -> str:
+def live_until_struck(site: Site, schedule: FaultSchedule, **spec: Any) -> Outcome:
+    """Wish for two replicas, and have the wish deleted as soon as the fault has struck."""
+    with Story(site, schedule) as story:
+        story.wish(replicas=2, **spec)
+        story.run_until(lambda: bool(schedule.struck), "the fault never struck")
+        story.remove()
+        return _outcome(story, Seen(), 0)
+
+
+def _outcome(story: Story, ready: Seen, writes: int) -> Outcome:
+    return Outcome(
+        ready=ready,
+        end=story.site.look(),
+        defines=tuple(sorted(story.host.defines.values())),
+        boots=tuple(sorted(story.host.boots.values())),
+        copied_again=(*story.host.copied_again, *_frozen_again(story.host.schedule.trace)),
+        writes_to_ready=writes,
+    )
+
+
+def _frozen_again(trace: Sequence[Point]) -> list[str]:
+    """Return the copies of the source that were begun when clones were made of the point already."""
+    cloned = next((number for number, point in enumerate(trace) if point.verb == "start_clone"), len(trace))
+    return [str(point) for point in trace[cloned:] if point.call in {"copy_disks", "_begin"}]
+
+
+def trouble(site: Site, expected: Outcome, schedule: FaultSchedule, *, late_events: bool = True, **spec: Any) -> str:
     """Return how a disturbed life ends otherwise than the undisturbed one, and clean up after it."""
     try:
-        outcome = Life(site, schedule, late_events=late_events).run()
+        outcome = live(site, schedule, late_events=late_events, **spec)
     except AssertionError as error:
         site.purge()
         return str(error)[:600]
-    wrong = [name for name in ("ready", "end", "defines", "boots") if getattr(outcome, name) != getattr(expected, name)]
+    names = ("ready", "end", "defines", "boots", "copied_again")
+    wrong = [f"{name}: {getattr(outcome, name)}" for name in names if getattr(outcome, name) != getattr(expected, name)]
+    if not schedule.struck:
+        wrong.append("the fault never struck")
     if wrong:
         site.purge()
-    if not schedule.struck:
-        wrong.append("struck")
-    told = {"ready": outcome.ready, "end": outcome.end, "defines": outcome.defines, "boots": outcome.boots}
-    return "; ".join(f"{name}: {told.get(name, 'the fault never struck')}" for name in wrong)
+    return "; ".join(wrong)
+
+
+def trouble_when_deleted(site: Site, expected: Outcome, schedule: FaultSchedule, **spec: Any) -> str:
+    """Return what a VMClone left that was deleted when the fault struck, and clean up after it."""
+    try:
+        outcome = live_until_struck(site, schedule, **spec)
+    except AssertionError as error:
+        site.purge()
+        return str(error)[:600]
+    wrong = []
+    if outcome.end != expected.end:
+        wrong.append(f"end: {outcome.end}")
+    if max((*outcome.defines, *outcome.boots), default=0) > 1 or outcome.copied_again:
+        wrong.append(f"made {outcome.defines}, booted {outcome.boots}, copied again {outcome.copied_again}")
+    if wrong:
+        site.purge()
+    return "; ".join(wrong)

@@ -23,8 +23,8 @@ LAST_SECTOR = b"the last sector of the source's disk".ljust(512, b".")
 """A frozen point that does not hold it is half-made."""
 STRANGERS = (
     "stranger.img",
-    f"vmclone-base-{'f' * 32}-0badc0de-vda.off.qcow2",
-    f"vmclone-{'f' * 32}-0badc0de-vda.qcow2",
+    f"vmclone-base-{'f' * 8}-{'f' * 32}-0badc0de-vda.off.qcow2",
+    f"vmclone-{'f' * 8}-{'f' * 32}-0badc0de-vda.qcow2",
 )
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 
@@ -42,7 +42,7 @@ class Seen:
 class Site:
     """A scratch pool with a source of so many disks, and with a stranger's things in it."""
 
-    def __init__(self, facts: LibvirtFacts, *, disks: int) -> None:
+    def __init__(self, facts: LibvirtFacts, *, disks: int, running: bool = False) -> None:
         self.facts, self.disks = facts, disks
         self._names = itertools.count(1)
         source = facts.connection.lookupByUUIDString(facts.source_id)
@@ -53,7 +53,13 @@ class Site:
             _write(facts.pool.storageVolLookupByName(name), facts.connection, LAST_SECTOR, CAPACITY - len(LAST_SECTOR))
         paths = [facts.make_volume(name) for name in STRANGERS]
         self._stranger = facts.make_domain(f"{facts.pool_name}-stranger", disk=paths[0])
-        self._source = source
+        if running:
+            source.create()
+
+    @property
+    def source(self) -> libvirt.virDomain:
+        """The source, looked up now: an object that was looked up before does not know of a restart."""
+        return self.facts.connection.lookupByUUIDString(self.facts.source_id)
 
     def fresh_name(self) -> str:
         """Return the name of the next life's VMClone: uids come from names, and no two lives may share them."""
@@ -63,7 +69,7 @@ class Site:
         """Return what is here now."""
         self.facts.pool.refresh()
         marks = [(stamp, xml) for stamp, xml in self._clones()]
-        ordinals = {naming.volume_prefix(s.incarnation): f"clone {s.ordinal}" for s, _ in marks}
+        ordinals = {naming.volume_prefix(s.instance, s.incarnation): f"clone {s.ordinal}" for s, _ in marks}
         names = [v.name() for v in self.facts.pool.listAllVolumes()]
         strange = {*self._source_files, *STRANGERS}
         files = Counter(self._file(name, ordinals) for name in names if name not in strange)
@@ -71,7 +77,8 @@ class Site:
             clones=tuple(sorted(self._clone(stamp, xml) for stamp, xml in marks)),
             files=tuple(f"{line} x{count}" for line, count in sorted(files.items())),
             others=(
-                self._source.XMLDesc(_INACTIVE),
+                f"run {self.source.ID()}",
+                self.source.XMLDesc(_INACTIVE),
                 self._stranger.XMLDesc(_INACTIVE),
                 *(f"{name} {self._written(name)}" for name in sorted(strange)),
             ),
@@ -79,6 +86,8 @@ class Site:
 
     def purge(self) -> None:
         """Remove what a failed life left, so that the next one starts from nothing."""
+        with contextlib.suppress(libvirt.libvirtError):  # none runs
+            self.source.abortJob()
         for domain in self._domains():
             domain.undefine()
         self.facts.pool.refresh()
@@ -120,10 +129,10 @@ class Site:
 
 
 @contextlib.contextmanager
-def open_site(*, disks: int = 1) -> Iterator[Site]:
+def open_site(*, disks: int = 1, running: bool = False) -> Iterator[Site]:
     """Make the pool, its source and its strangers; everything goes at the end, whatever happened."""
     with scratch() as facts:
-        yield Site(facts, disks=disks)
+        yield Site(facts, disks=disks, running=running)
 
 
 def _add_disk(facts: LibvirtFacts, source: libvirt.virDomain, target: str) -> str:

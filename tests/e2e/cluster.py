@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.support import cluster_cli
+from tests.support.cluster_cli import kubectl
 
 from vmclone_lab.layout import Layout
 
@@ -24,14 +25,6 @@ _LOG_LINES = 30
 def log_path() -> Path:
     """Return the log of our own operator; the lab keeps it with its own."""
     return Layout.from_environment(os.environ).logs / "operator.log"
-
-
-def kubectl(*arguments: str, given: str = "") -> str:
-    done = subprocess.run(
-        ["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
 
 
 def apply(*documents: Document) -> None:
@@ -86,12 +79,7 @@ def state_of(document: Document) -> str:
 
 def wait_until(what: str, question: Callable[[], Answer], seconds: float, *, pause: float = 0.5) -> Answer:
     """Ask until the answer is truthy; past the deadline fail with everything that explains why."""
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{explanation()}")
-        time.sleep(pause)
-    return answer
+    return cluster_cli.wait_until(what, question, seconds, pause=pause, explain=explanation)
 
 
 def wait_ready(name: str, seconds: float) -> Document:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.e2e import figures
 from tests.e2e.audit import AuditLog
-from tests.e2e.cluster import VMCLONES, delete, get, kubectl, names_of_vmclones, replicas_of, wait_until
+from tests.e2e.cluster import VMCLONES, delete, get, names_of_vmclones, replicas_of, wait_until
 from tests.e2e.load import WriteLoad
 from tests.e2e.machines import (
     ROOT,
@@ -29,6 +29,7 @@ from tests.e2e.machines import (
 from tests.e2e.operator_run import Operator
 from tests.e2e.planted import plant
 from tests.e2e.story import BootCost, Demo, StockBoot
+from tests.support.cluster_cli import kubectl
 
 from vmclone_demo import release
 from vmclone_lab.layout import Layout

@@ -9,11 +9,14 @@ import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from tests.e2e.cluster import Document
+from tests.support.cluster_cli import kubectl
 
+from vmclone_demo.release import NAMESPACE
 from vmclone_operator.domain import naming
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +51,25 @@ def volumes(prefix: str = "vmclone-") -> set[str]:
     return {file.name for file in POOL.iterdir() if file.name.startswith(prefix)}
 
 
+@cache
+def installation() -> str:
+    """Return what the operator's volumes are named after beside their owners: the uid of its namespace."""
+    return kubectl("get", "namespace", NAMESPACE, "-o", "jsonpath={.metadata.uid}")
+
+
+def disks_of(replica: Document) -> str:
+    """Return what the names of all volumes of a replica's clone begin with."""
+    return naming.volume_prefix(installation(), replica["metadata"]["uid"])
+
+
+def bases_of(vmclone: Document) -> str:
+    """Return what the names of all volumes of a VMClone's frozen points begin with."""
+    return naming.frozen_prefix(installation(), vmclone["metadata"]["uid"])
+
+
 def volumes_of(vmclone: Document, replicas: list[Document]) -> set[str]:
     """Return every file that was made for a VMClone or one of these incarnations."""
-    found = volumes(naming.frozen_prefix(vmclone["metadata"]["uid"]))
-    return found.union(*(volumes(naming.volume_prefix(r["metadata"]["uid"])) for r in replicas))
+    return volumes(bases_of(vmclone)).union(*(volumes(disks_of(replica)) for replica in replicas))
 
 
 def domains_of(replicas: list[Document]) -> set[str]:

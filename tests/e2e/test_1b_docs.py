@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.cluster import kubectl
 from tests.e2e.story import Demo
+from tests.support.cluster_cli import kubectl
 from tests.support.doc_commands import ROOT, commands_of, run_as_typed
 
 TUTORIAL = ROOT / "docs/tutorials/first-clones.md"

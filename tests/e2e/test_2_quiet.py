@@ -16,7 +16,6 @@ from tests.e2e.cluster import (
     delete,
     find,
     get,
-    kubectl,
     replicas_of,
     state_of,
     wait_ready,
@@ -28,6 +27,7 @@ from tests.e2e.operator_run import Operator
 from tests.e2e.story import Demo
 from tests.e2e.watching import Watch
 from tests.e2e.wishes import clone_source, fake_backend, vmclone
+from tests.support.cluster_cli import kubectl
 
 pytestmark = pytest.mark.guest
 QUIET_SECONDS = 240

@@ -27,6 +27,8 @@ from tests.e2e.load import Gaps, WriteLoad
 from tests.e2e.machines import (
     Identity,
     Starts,
+    bases_of,
+    disks_of,
     domains,
     domains_of,
     identity,
@@ -38,8 +40,6 @@ from tests.e2e.machines import (
 from tests.e2e.operator_run import Operator
 from tests.e2e.watching import Watch
 from tests.e2e.wishes import foreign_domain, vmclone
-
-from vmclone_operator.domain import naming
 
 pytestmark = pytest.mark.guest
 
@@ -90,13 +90,10 @@ def test_killed_at_every_step_the_source_never_stands_still_for_five_seconds(str
 
 def test_killed_at_every_step_no_volume_is_left_over(struck: Life) -> None:
     token = struck.replica["status"]["intent"]["token"]
-    prefix = f"{naming.volume_prefix(struck.replica['metadata']['uid'])}{token}-"
-    assert volumes(naming.volume_prefix(struck.replica["metadata"]["uid"])) == {
-        f"{prefix}seed.iso",
-        f"{prefix}vda.qcow2",
-    }
+    prefix = disks_of(struck.replica)
+    assert volumes(prefix) == {f"{prefix}{token}-seed.iso", f"{prefix}{token}-vda.qcow2"}
     points = [point["id"] for point in get(VMCLONES, "struck")["status"]["frozenPoints"]]
-    bases = volumes(naming.frozen_prefix(struck.vmclone["metadata"]["uid"]))
+    bases = volumes(bases_of(struck.vmclone))
     assert len(points) == len(bases) == 1
     assert points[0] in bases.pop()
 
@@ -115,7 +112,7 @@ def test_a_clone_deleted_by_hand_comes_back_as_another_machine(struck: Life, sou
     for part, value in struck.clone.unique_parts().items():
         assert clone.unique_parts()[part] != value, part
     assert fresh["spec"]["session"] == struck.replica["spec"]["session"]
-    assert volumes(naming.volume_prefix(struck.replica["metadata"]["uid"])) == set()
+    assert volumes(disks_of(struck.replica)) == set()
 
 
 @pytest.fixture

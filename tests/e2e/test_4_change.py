@@ -12,7 +12,6 @@ from tests.e2e.cluster import (
     delete,
     find,
     get,
-    kubectl,
     replicas_of,
     state_of,
     wait_ready,
@@ -22,6 +21,7 @@ from tests.e2e.figures import tell
 from tests.e2e.machines import domains, domains_of, volumes_of
 from tests.e2e.watching import Watch
 from tests.e2e.wishes import vmclone
+from tests.support.cluster_cli import kubectl
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("operator", "source")]
 GONE_SECONDS = 30

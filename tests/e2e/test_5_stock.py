@@ -14,7 +14,6 @@ from tests.e2e.cluster import (
     apply,
     delete,
     find,
-    kubectl,
     replicas_of,
     wait_ready,
     wait_until,
@@ -24,6 +23,7 @@ from tests.e2e.machines import identity, login_to_clone, login_to_source
 from tests.e2e.operator_run import Operator
 from tests.e2e.story import StockBoot
 from tests.e2e.wishes import clone_source, vmclone
+from tests.support.cluster_cli import kubectl
 
 pytestmark = pytest.mark.guest
 STOCK = "golden-stock"

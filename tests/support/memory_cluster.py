@@ -15,6 +15,7 @@ from tests.support.documents import copied
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, key_of
 
 Watcher = Callable[[Kind, str, Document], None]
+"""Is told of every change; what it keeps or changes it copies first."""
 Point = Callable[[str], Any]
 """Called around each write with its name; returns a context manager that may fail or kill."""
 
@@ -28,24 +29,30 @@ class MemoryCluster:
         self.writes: list[str] = []
         self.logs: dict[tuple[str, str], str] = {}
         self.around: Callable[[str, Callable[[], Document]], Document] = lambda _, act: act()
+        self.before_read: Callable[[], None] = lambda: None
+        """May refuse a read."""
         self._now = now
         self._version = 0
         self._uids = 0
 
     async def get(self, key: Key) -> Document | None:
+        self.before_read()
         return copied(self.documents.get(key))
 
     async def list(
         self, kind: Kind, *, namespace: str = "", labels: Mapping[str, str] | None = None
     ) -> Sequence[Document]:
+        self.before_read()
         wanted = (labels or {}).items()
         return [
-            copied(d)
-            for key, d in sorted(self.documents.items(), key=lambda item: str(item[0]))
-            if key.kind is kind
-            and namespace in ("", key.namespace)
-            and wanted <= d["metadata"].get("labels", {}).items()
+            copied(self.documents[key])
+            for key in sorted((key for key in self.documents if key.kind is kind), key=_place)
+            if namespace in ("", key.namespace) and wanted <= self.documents[key]["metadata"].get("labels", {}).items()
         ]
+
+    async def list_metadata(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Sequence[Document]:
+        found = await self.list(kind, namespace=namespace, labels=labels)
+        return [{"metadata": document["metadata"]} for document in found]
 
     async def create(self, kind: Kind, document: Document) -> Document:
         return self.around(f"create {kind.kind}", lambda: self._create(kind, document))
@@ -76,6 +83,7 @@ class MemoryCluster:
         return self.around(f"finalizers {kind.kind}", act)
 
     async def pod_log(self, namespace: str, name: str, *, lines: int) -> str:
+        self.before_read()
         return "".join(self.logs.get((namespace, name), "").splitlines(keepends=True)[-lines:])
 
     async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
@@ -172,7 +180,11 @@ class MemoryCluster:
 
     def _tell(self, kind: Kind, event: str, document: Document) -> None:
         for watcher in self.watchers:
-            watcher(kind, event, copied(document))
+            watcher(kind, event, document)
+
+
+def _place(key: Key) -> tuple[str, str]:
+    return key.namespace, key.name
 
 
 def _stable(document: Document) -> Document:

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.memory_cluster import MemoryCluster
@@ -23,6 +24,8 @@ class CopyRun:
     incarnation: str
     began: float
     ended: float | None = None
+    how: Ended | None = None
+    """How it ended, if it came to its end."""
     removed_at: float | None = None
     """When its pod has ended after somebody deleted the Job."""
 
@@ -78,7 +81,7 @@ class SimKubelet:
 
     def end(self, run: CopyRun, how: Ended) -> None:
         """Let a Job end, with a receipt as the pod writes it."""
-        run.ended = self.clock()
+        run.ended, run.how = self.clock(), how
         receipt: dict[str, Any] = {"reason": how.value, "message": f"told: {how.value}", "files": 7, "bytes": 700}
         receipt |= {"excluded": {"ssh-keys": 3}, "filter": {"version": "1", "digest": "sha256:0"}, "sentBytes": 700}
         state = {"terminated": {"exitCode": EXIT_CODES[how], "message": json.dumps(receipt)}}
@@ -88,7 +91,8 @@ class SimKubelet:
 
         def job_ended(document: Document) -> None:
             kind = "Complete" if how is Ended.COPIED else "Failed"
-            document["status"] = {"conditions": [{"type": kind, "status": "True"}]}
+            condition = {"type": kind, "status": "True", "lastTransitionTime": _moment(self.clock())}
+            document["status"] = {"startTime": _moment(run.began), "conditions": [condition]}
 
         self.cluster.overwrite(_pod_key(run.key), pod_ended)
         self.cluster.overwrite(run.key, job_ended)
@@ -124,6 +128,10 @@ class SimKubelet:
         self.cluster.remove(_pod_key(run.key))
         if run.key in self.cluster.documents:
             self.cluster.overwrite(run.key, lambda document: document["metadata"].update(finalizers=[]))
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _pod_key(job: Key) -> Key:

@@ -7,9 +7,10 @@ what the API server and the provider hold.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -17,12 +18,13 @@ from tests.support.documents import copied
 from tests.support.memory_cluster import MemoryCluster
 from tests.support.second_leader import SecondLeader, Stay
 from tests.support.sim_kubelet import SimKubelet
+from tests.support.sim_queue import SimQueue
 
 from vmclone_operator.domain.backend import Backend
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.queue import PassFailed, Priority
+from vmclone_operator.engine.queue import PassFailed
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.resync import compare_due, relist, resync
 from vmclone_operator.engine.sessions import Sessions
@@ -35,6 +37,8 @@ from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, Killed, 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WATCHED = (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA)
 RESYNC_SECONDS = 60.0
+RELIST_SECONDS = 600.0
+"""As `--relist-seconds` is when nobody says otherwise."""
 SECOND_SECONDS = 0.05
 """What a call of a second leader takes: two that disagree about a status would argue for ever in no time."""
 
@@ -55,35 +59,6 @@ class SimClock:
         return START + timedelta(seconds=self.seconds)
 
 
-@dataclass
-class SimQueue:
-    """The work queue with simulated time: one pass at a time, earliest due first."""
-
-    clock: SimClock
-    due: dict[Key, tuple[float, int]] = field(default_factory=dict)
-    failures: dict[Key, int] = field(default_factory=dict)
-    _order: itertools.count[int] = field(default_factory=itertools.count)
-
-    def add(self, key: Key, priority: Priority = Priority.HIGH) -> None:  # noqa: ARG002
-        self.due[key] = (self.clock(), next(self._order))
-
-    def add_after(self, key: Key, seconds: float, priority: Priority = Priority.HIGH) -> None:  # noqa: ARG002
-        wanted = self.clock() + seconds
-        if key not in self.due or self.due[key][0] > wanted:
-            self.due[key] = (wanted, next(self._order))
-
-    def forget(self, key: Key) -> None:
-        self.failures.pop(key, None)
-
-    def pop(self) -> tuple[Key, float]:
-        key = min(self.due, key=lambda k: self.due[k])
-        return key, self.due.pop(key)[0]
-
-    def backoff(self, key: Key) -> float:
-        count = self.failures[key] = self.failures.get(key, 0) + 1
-        return min(300.0, 2.0 ** min(count - 1, 10))
-
-
 class Simulation:
     """An operator installation under test."""
 
@@ -97,13 +72,20 @@ class Simulation:
         self.world.copy_seconds, self.world.dhcp_seconds = 3, 2
         self.backend = backend or FakeBackend(self.world)
         self.cluster = MemoryCluster(now=lambda: self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"))
-        self.cluster.around = self._around
+        self.cluster.around, self.cluster.before_read = self._around, self._before_read
+        self.api_away = False
+        """Whether the API server answers nobody."""
+        self.loses_read: Callable[[], bool] = lambda: False
+        """Says of each read whether it is answered."""
         self.kills = 0
         self._late_events = late_events
         self._events: list[tuple[Kind, str, Document]] = []
         self.passes = 0
         self._tokens = itertools.count(1)
-        self._next_resync = RESYNC_SECONDS
+        self._next_resync, self._next_relist = RESYNC_SECONDS, RELIST_SECONDS
+        self._deaf = False
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._entries = itertools.count()
         self._stays: list[Stay] = []
         self._second: SecondLeader | None = None
         self.second_verbs = 0
@@ -116,6 +98,7 @@ class Simulation:
     def _start(self) -> None:
         """Start an operator process: empty cache, no session, everything it knows comes from outside."""
         self.queue, self.engine = self.build(self.backend, self._wake)
+        self._deaf, self._next_relist = False, self.clock() + RELIST_SECONDS
 
     def build(self, backend: Backend, wake: Callable[[str], None]) -> tuple[SimQueue, Engine]:
         """Return the parts of an operator process that has listed everything and done nothing yet."""
@@ -149,10 +132,22 @@ class Simulation:
         """Have another operator lead beside this one for a while."""
         self._stays.append(stay)
 
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have something happen at a moment of the simulation, between two passes."""
+        heapq.heappush(self._agenda, (seconds, next(self._entries), action))
+
     def silence(self) -> None:
         """Let the watches be silent from now on: no event comes any more, and nothing says so."""
-        self.cluster.watchers.remove(self._tell)
+        self._deaf = True
         self._events.clear()
+
+    def hear_again(self, *, listed: bool) -> None:
+        """Let events come again. After a 410 the objects are listed first, and what was deleted is in no list."""
+        self._deaf = False
+        if listed:
+            for key, document in list(self.cluster.documents.items()):
+                if key.kind in WATCHED:
+                    take_event(self.engine, key.kind, None, copied(document))
 
     def relist(self) -> None:
         """Have the operator take its live lists."""
@@ -175,18 +170,26 @@ class Simulation:
         if kind not in WATCHED:
             return
         if self._second is not None:
-            self._second.tell(kind, event, document)
+            self._second.tell(kind, event, copied(document))
+        if self._deaf:
+            return
         if self._late_events:
-            self._events.append((kind, event, document))
+            self._events.append((kind, event, copied(document)))
         else:
-            take_event(self.engine, kind, event, document)
+            take_event(self.engine, kind, event, copied(document))
 
     def _deliver(self) -> None:
         events, self._events = self._events, []
         for kind, event, document in events:
             take_event(self.engine, kind, event, document)
 
+    def _before_read(self) -> None:
+        if self.api_away or self.loses_read():
+            raise Unavailable("the API server does not answer")
+
     def _around(self, name: str, act: Callable[[], Document]) -> Document:
+        if self.api_away:
+            raise Unavailable("the API server does not answer")
         try:
             return self.schedule.run("kube", name, "", act, advance=self.world.advance, writes=True)
         except CloneError as error:
@@ -204,27 +207,46 @@ class Simulation:
 
     async def _work(self, end: float, until: Callable[[], bool]) -> None:
         while not until() and self.clock() < end:
+            self._happen()
             self.kubelet.advance()
             self._deliver()
             await self._lead_beside()
-            upcoming = min((due for due, _ in self.queue.due.values()), default=end)
+            upcoming, soon = self.queue.next_due(), min(self._next_other(), end)
             second = self._second
             if second is not None and upcoming > self.clock():
                 moment = second.next_moment()
                 if second.busy:
                     continue
-                if moment < min(upcoming, self._next_resync, end):
+                if moment < min(upcoming, soon):
                     self.clock.seconds = moment
                     continue
-            if not self.queue.due or min(self._next_resync, end) < upcoming:
-                self.clock.seconds = max(self.clock(), min(self._next_resync, end))
-                if self.clock() >= end:
-                    return
-                await self._survive(self._resync)
+            if soon < upcoming:
+                self.clock.seconds = max(self.clock(), soon)
+                if self.clock() < end:
+                    await self._survive(self._do_other)
                 continue
             key, due = self.queue.pop()
-            self.clock.seconds = max(self.clock(), min(due, end))
+            self.clock.seconds = max(self.clock(), due)
             await self._survive(partial(self._pass, key))
+
+    def _next_other(self) -> float:
+        """Return when something is due that is no pass."""
+        happening = self._agenda[0][0] if self._agenda else float("inf")
+        return min(self._next_resync, self._next_relist, happening)
+
+    async def _do_other(self) -> None:
+        """Do what the operator does beside its passes; what the agenda says is done by the loop."""
+        if self._next_resync <= self.clock():
+            self._next_resync = self.clock() + RESYNC_SECONDS
+            await resync(self.engine)
+            await compare_due(self.engine)
+        if self._next_relist <= self.clock():
+            self._next_relist = self.clock() + RELIST_SECONDS
+            await relist(self.engine)
+
+    def _happen(self) -> None:
+        while self._agenda and self._agenda[0][0] <= self.clock():
+            heapq.heappop(self._agenda)[2]()
 
     async def _lead_beside(self) -> None:
         """Let the second leader, if there is one now, do its next bit."""
@@ -247,11 +269,6 @@ class Simulation:
             await action()
         except Killed:
             self.restart()
-
-    async def _resync(self) -> None:
-        self._next_resync = self.clock() + RESYNC_SECONDS
-        await resync(self.engine)
-        await compare_due(self.engine)
 
     async def _pass(self, key: Key) -> None:
         self.passes += 1

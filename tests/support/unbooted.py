@@ -1,22 +1,20 @@
 """A session on real libvirt whose clones are never booted: their storage and definitions are real, their guests not.
 
-Every write that libvirt is asked for passes a fence, and that is where faults strike: before it, or after it
-at the next fence or at the end of the verb, whichever comes first. Guests and power are simulated, because a
-crash matrix needs hundreds of lives and a boot takes half a minute.
+Guests and power are simulated, because a crash matrix needs hundreds of lives and a boot takes half a minute.
+Where faults strike is said in `unbooted_host`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
-import threading
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
+
+from tests.support.unbooted_host import Host
 
 from vmclone_operator.domain.backend import (
     BackendConfig,
@@ -24,11 +22,13 @@ from vmclone_operator.domain.backend import (
     BackendSession,
     CloneIntent,
     Fence,
+    Finding,
     FreezeIntent,
     Frozen,
     GuestCommand,
     GuestResult,
     ImageInfo,
+    Leftover,
     ObservedClone,
     Operation,
     OperationState,
@@ -39,74 +39,16 @@ from vmclone_operator.domain.backend import (
     Stamp,
     Wake,
 )
-from vmclone_operator.domain.errors import BackendUnreachable, RetryLater
-from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Killed, Point
+from vmclone_operator.domain.errors import RetryLater
 from vmclone_operator.providers.fake.guest import Guest, host_key
 from vmclone_operator.providers.libvirt import LibvirtBackend
+from vmclone_operator.providers.libvirt.frozen import KIND as FREEZE
+from vmclone_operator.providers.libvirt.full_copies import volume_name
+from vmclone_operator.providers.libvirt.session import LibvirtSession
 
 Answer = TypeVar("Answer")
-COPY_PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
 _SOURCE = Guest(machine_id="5" * 32, hostname="golden-dev", host_key=host_key("golden-dev"))
-
-
-@dataclass
-class Host:
-    """What outlives an operator: the guests, the count of what was really made, and the fault that is due."""
-
-    schedule: FaultSchedule
-    clock: Callable[[], float]
-    guests: dict[str, Guest] = field(default_factory=dict)
-    """By incarnation, of the clones that are switched on."""
-    defines: Counter[str] = field(default_factory=Counter)
-    boots: Counter[str] = field(default_factory=Counter)
-    sessions: list[BackendSession] = field(default_factory=list)
-    verb: str = ""
-    incarnation: str = ""
-    _due: Fault | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def fence(self, process: int) -> None:
-        """Count one write that is about to happen, and let its fault strike; called from any thread."""
-        caller = inspect.stack(context=0)[2].function
-        with self._lock:
-            self.schedule.check_alive(process)
-            self.settle()
-            # The copy of a frozen point is written by a thread of its own, whatever the verb of the moment.
-            point = Point(
-                index=len(self.schedule.trace),
-                verb="freeze" if caller == "copy_disks" else self.verb,
-                call=caller,
-                target="",
-                writes=True,
-            )
-            self.schedule.trace.append(point)
-            self._strike(point)
-            if caller == "_make":
-                self.defines[self.incarnation] += 1
-
-    def _strike(self, point: Point) -> None:
-        fault = self.schedule.choose(point)
-        if fault is None:
-            return
-        self.schedule.struck.append((point, fault))
-        if fault.kind is FaultKind.FAIL:
-            raise BackendUnreachable(f"the connection broke before {point}")
-        if fault.kind is FaultKind.KILL_BEFORE:
-            self._kill(f"before {point}")
-        self._due = fault
-
-    def settle(self) -> None:
-        """Let the fault strike that follows the last write."""
-        fault, self._due = self._due, None
-        if fault is not None and fault.kind is FaultKind.LOSE_REPLY:
-            raise BackendUnreachable("the connection broke after the last write")
-        if fault is not None:
-            self._kill("after the last write")
-
-    def _kill(self, when: str) -> None:
-        self.schedule.kill()
-        raise Killed(when)
 
 
 class UnbootedBackend:
@@ -132,7 +74,7 @@ class UnbootedBackend:
 class UnbootedSession:
     """The verbs: storage and definitions by libvirt, power and guests from memory."""
 
-    def __init__(self, real: BackendSession, host: Host, process: int) -> None:
+    def __init__(self, real: LibvirtSession, host: Host, process: int) -> None:
         self._real, self._host, self._process = real, host, process
 
     async def _call(self, verb: str, answer: Callable[[], Awaitable[Answer]], incarnation: str = "") -> Answer:
@@ -164,10 +106,11 @@ class UnbootedSession:
         pool: str = "",
         full: bool = False,
         image: str = "",
-        agent: bool = False,  # noqa: ARG002  - guests are simulated
-    ) -> Sequence[str]:
-        asked = partial(self._real.preflight, source, replicas=replicas, pool=pool, full=full, image=image)
-        return await self._call("preflight", asked)
+        agent: bool = False,
+    ) -> Sequence[Finding]:
+        agent = agent and self._host.asks_for_agent
+        look = partial(self._real.preflight, replicas=replicas, pool=pool, full=full, image=image, agent=agent)
+        return await self._call("preflight", lambda: look(source))
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:
         return await self._call("freeze", lambda: self._freeze(intent))
@@ -176,10 +119,8 @@ class UnbootedSession:
         """Freeze, and wait until libvirt has begun the copy: a request in flight is neither before nor after."""
         frozen = await self._real.freeze(intent)
         owner = Owner(instance=intent.instance, vmclone_uid=intent.vmclone_uid)
-        end = time.monotonic() + COPY_PATIENCE_SECONDS
-        while intent.token not in await self._real.find_frozen(owner):
-            if self._host.schedule.killed or time.monotonic() > end:
-                break
+        since = time.monotonic()
+        while self._host.waits(since) and intent.token not in await self._real.find_frozen(owner):  # noqa: ASYNC110 - threads
             await asyncio.sleep(_PAUSE_SECONDS)
         return frozen
 
@@ -187,10 +128,10 @@ class UnbootedSession:
         return await self._call("poll", lambda: self._poll(operation))
 
     async def _poll(self, operation: Operation) -> Progress:
-        """Ask until the copy is over: it takes real time, and simulated time would run out on it."""
-        end = time.monotonic() + COPY_PATIENCE_SECONDS
+        """Ask until the copy is over."""
+        since = time.monotonic()
         progress = await self._real.poll(operation)
-        while progress.state is OperationState.RUNNING and time.monotonic() < end:
+        while operation.kind == FREEZE and progress.state is OperationState.RUNNING and self._host.waits(since):
             await asyncio.sleep(_PAUSE_SECONDS)
             progress = await self._real.poll(operation)
         return progress
@@ -207,6 +148,9 @@ class UnbootedSession:
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
         return await self._call("find_frozen", lambda: self._real.find_frozen(owner))
 
+    async def find_leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
+        return await self._call("find_leftovers", lambda: self._real.find_leftovers(instance, living))
+
     async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
         found = await self._call("find_clones", lambda: self._real.find_clones(owner))
         return [self._as_running(clone) for clone in found]
@@ -217,7 +161,17 @@ class UnbootedSession:
         return replace(clone, power=Power.ON, agent=True)
 
     async def start_clone(self, intent: CloneIntent) -> Operation:
-        return await self._call("start_clone", lambda: self._real.start_clone(intent), intent.stamp.incarnation)
+        return await self._call("start_clone", lambda: self._start_clone(intent), intent.stamp.incarnation)
+
+    async def _start_clone(self, intent: CloneIntent) -> Operation:
+        """Ask for the clone, and wait for the copies that this began: in real time, as for a frozen point's."""
+        self._host.ledger.update(volume_name(intent, target) for target in intent.finished)
+        operation = await self._real.start_clone(intent)
+        attempt = self._real._clones._full._attempts.get(intent.uuid)
+        since = time.monotonic()
+        while attempt is not None and attempt.running and self._host.waits(since):  # noqa: ASYNC110 - threads
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return operation
 
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         return await self._call("set_source_power", lambda: self._real.set_source_power(source_id, power))
@@ -232,6 +186,9 @@ class UnbootedSession:
         return await self._call("disown", lambda: self._real.disown(stamp))
 
     async def set_power(self, stamp: Stamp, power: Power) -> None:
+        if not self._host.simulates_guests:
+            await self._call("set_power", lambda: self._real.set_power(stamp, power))
+            return
         owner = Owner(instance=stamp.instance, vmclone_uid=stamp.vmclone_uid, incarnation=stamp.incarnation)
         if not await self.find_clones(owner):
             raise RetryLater("the clone does not exist (any more)")
@@ -242,11 +199,15 @@ class UnbootedSession:
             self._host.boots[stamp.incarnation] += 1
 
     async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+        if not self._host.simulates_guests:
+            return await self._call("guest_exec", lambda: self._real.guest_exec(stamp, command))
         guest = self._host.guests[stamp.incarnation]
         machine_id = (await self._only(stamp)).external_id.replace("-", "")
         return guest.execute(command, now=self._host.clock(), machine_id=machine_id, connected=False, settled=True)
 
     async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+        if not self._host.simulates_guests:
+            return await self._call("guest_addresses", lambda: self._real.guest_addresses(stamp))
         return (f"10.0.0.{stamp.ordinal}",) if (await self._only(stamp)).connected else ()
 
     async def _only(self, stamp: Stamp) -> ObservedClone:

@@ -139,16 +139,27 @@ class CloneBackendSpec(ApiModel):
 
 
 class OrphanStatus(ApiModel):
-    """A VM with our stamp that belongs to no VMCloneReplica."""
+    """A VM or files with our stamp that belong to nobody."""
 
+    kind: ShortText = ""
+    """VM, Volume (what a clone without its VM left) or FrozenPoint."""
     name: ShortText = ""
-    """Its name at the backend."""
+    """Its name at the backend; of files, what their names begin with."""
     external_id: Annotated[ShortText, Field(alias="externalID")] = ""
     """The backend's own id; what the annotation vmclone.dev/remove-orphans names."""
     vmclone: Annotated[str, Field(max_length=512)] = ""
-    """Namespace and name of the VMClone that it was made for."""
+    """Of a VM: namespace and name of the VMClone that it was made for."""
     ordinal: Annotated[int, Field(ge=0, le=100)] = 0
     """Its number there."""
+
+
+class CapabilitiesStatus(ApiModel):
+    """What the backend can do; a plan that asks for more is refused before the first call."""
+
+    modes: Annotated[tuple[ShortText, ...], Field(max_length=2, json_schema_extra=_ATOMIC)] = ()
+    """Disk, Clean."""
+    copies: Annotated[tuple[ShortText, ...], Field(max_length=2, json_schema_extra=_ATOMIC)] = ()
+    """How disks can be made: Linked, Full."""
 
 
 class CloneBackendStatus(ApiModel):
@@ -158,9 +169,12 @@ class CloneBackendStatus(ApiModel):
     """The generation of the spec that this status speaks about; -1 means not seen yet."""
     version: ShortText = ""
     """Version of the backend's software."""
+    capabilities: CapabilitiesStatus = CapabilitiesStatus()
+    """What it can do, as its adapter says."""
     orphans: Annotated[
         tuple[OrphanStatus, ...], Field(max_length=50, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = ()
-    """VMs with our stamp that belong to nobody any more, the first 50 by name."""
+    """VMs with our stamp that belong to nobody any more, then files without a VM; the first 50."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra=_BY_TYPE)] = ()
-    """Ready: the backend answers and accepts our credentials. OrphansFound: VMs of ours belong to nobody."""
+    """Ready: the backend answers and accepts our credentials; Reachable and CredentialsValid are its two halves.
+    OrphansFound: VMs or files of ours belong to nobody."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vmclone_operator.api.base import ApiModel
+from vmclone_operator.api.base import ApiModel, ShortText
 from vmclone_operator.api.home import Duration
 
 
@@ -54,3 +54,12 @@ class DeletionSpec(ApiModel):
     """When the VMClone is deleted. Delete (default): VMs and disks go. Orphan: they stay and are nobody's."""
     on_scale_down: Literal["Delete", "Orphan"] = "Delete"
     """When fewer replicas are wanted: Delete (default) or Orphan."""
+
+
+class LeftBehindStatus(ApiModel):
+    """A replica that is scaled down and leaves its VM behind: written before it is deleted."""
+
+    ordinal: Annotated[int, Field(ge=1, le=100)]
+    """The replica's number."""
+    uid: ShortText
+    """The uid of its VMCloneReplica: a rebuild of the same number is another one."""

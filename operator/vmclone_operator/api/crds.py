@@ -89,7 +89,7 @@ KINDS = (
             Column(name="Status", path=".status.summary"),
             Column(name="Mode", path=".status.mode", wide=True),
             Column(name="Copy", path=".status.copy.actual", wide=True),
-            Column(name="Backend", path=".spec.backend.name", wide=True),
+            Column(name="Backend", path=".status.source.backend", wide=True),
             AGE,
         ),
     ),

@@ -24,11 +24,11 @@ class PlanAction(ApiModel):
     """One step of a plan."""
 
     op: ShortText
-    """Create or Delete."""
+    """Create, Adopt or Delete."""
     replica: ShortText
     """The session of the replica."""
     why: ShortText
-    """ScaleUp, ScaleDown, Missing, Replace, Expired or Unfinished."""
+    """ScaleUp, ScaleDown, Missing, Replace, Expired or Unfinished; Found, of a VM that is adopted."""
 
 
 class PlanEstimate(ApiModel):

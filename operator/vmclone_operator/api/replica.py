@@ -18,6 +18,18 @@ def _map_list(key: str) -> dict[str, object]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
+_Uid = Annotated[str, Field(min_length=1, max_length=64, pattern=UID_PATTERN)]
+
+
+class AdoptedSpec(ApiModel):
+    """Whose VM the replica goes on with: what the VM's stamp says, which stays as it is."""
+
+    vm_clone_uid: Annotated[_Uid, Field(alias="vmCloneUID")]
+    """The uid that its VMClone had when the VM was made."""
+    incarnation: _Uid
+    """The uid of the VMCloneReplica that the VM was made for; all names and ids of the VM are computed from it."""
+
+
 class VMCloneReplicaSpec(ApiModel):
     """Which replica this is. Written once, when the operator makes it."""
 
@@ -31,7 +43,7 @@ class VMCloneReplicaSpec(ApiModel):
     """The replica's number, from 1."""
     session: Annotated[str, Field(min_length=1, max_length=63)]
     """The clone's name for people."""
-    vm_clone_uid: Annotated[str, Field(alias="vmCloneUID", min_length=1, max_length=64, pattern=UID_PATTERN)]
+    vm_clone_uid: Annotated[_Uid, Field(alias="vmCloneUID")]
     """The uid of the VMClone it belongs to."""
     backend: Annotated[str, Field(min_length=1, max_length=253)]
     """The CloneBackend that holds the clone: needed to remove it even when its CloneSource is gone."""
@@ -41,6 +53,8 @@ class VMCloneReplicaSpec(ApiModel):
     """That template, as the user wrote it: a later change does not reach this replica."""
     disk: ReplicaDiskSpec | None = None
     """How its disks are made, as the user wrote it; absent: as the VMClone says."""
+    adopted: AdoptedSpec | None = None
+    """Set when its VM was there before it: the VMClone was restored, and the VM found by its stamp."""
 
 
 OBJECT_RULES = (

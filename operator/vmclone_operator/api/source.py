@@ -141,4 +141,4 @@ class CloneSourceStatus(ApiModel):
     queued_copies: Annotated[int, Field(ge=0, le=2**31)] = 0
     """Home copies that wait for their turn."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra=_BY_TYPE)] = ()
-    """Ready: the VM was found and can be cloned. HomeAccess: the key for its home is there."""
+    """Ready: the VM was found and can be cloned. Reachable: its backend answers. HomeAccess: the key for its home."""

@@ -16,7 +16,7 @@ from vmclone_operator.api.base import (
     cel,
     rules,
 )
-from vmclone_operator.api.change import DeletionSpec, RetrySpec, RolloutSpec, TimeoutsSpec
+from vmclone_operator.api.change import DeletionSpec, LeftBehindStatus, RetrySpec, RolloutSpec, TimeoutsSpec
 from vmclone_operator.api.disk import CopyStatus, DiskSpec
 from vmclone_operator.api.home import Duration, FilterStatus, HomeCopySpec, PublicKey
 from vmclone_operator.api.plan import PlanSpec, PlanStatus
@@ -173,6 +173,8 @@ class SourcePowerStatus(ApiModel):
     """Whether it was seen so; if it is otherwise afterwards, somebody else switched it and it is left alone."""
     recorded_time: Timestamp = ""
     """When this was written down."""
+    return_time: Timestamp = ""
+    """When it was decided that it goes back: until it is back no other VMClone has it switched."""
 
 
 class FrozenPointStatus(ApiModel):
@@ -218,6 +220,8 @@ class ProgressStatus(ApiModel):
 
     percent: Annotated[int, Field(ge=0, le=100)] = 0
     """0 to 100 over all wanted replicas."""
+    eta_seconds: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """Seconds until the home copies that run are done, where that is known."""
 
 
 class ReplicaRow(ApiModel):
@@ -274,6 +278,8 @@ class VMCloneStatus(ApiModel):
     """Images of the source, intended, being copied, or complete."""
     sessions: Annotated[tuple[SessionStatus, ...], Field(max_length=100, json_schema_extra=_map_list("ordinal"))] = ()
     """The session of every ordinal that ever was."""
+    left_behind: Annotated[tuple[LeftBehindStatus, ...], Field(max_length=200, json_schema_extra=_map_list("uid"))] = ()
+    """Replicas that are being scaled down and whose VMs stay."""
     copy_: Annotated[CopyStatus, Field(alias="copy")] = CopyStatus()
     """How disks are really made."""
     plan: PlanStatus = PlanStatus()

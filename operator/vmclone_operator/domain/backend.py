@@ -7,9 +7,10 @@ answered with an `Operation`, and asked about with `poll`. `tests/contract` prov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from vmclone_operator.domain.leftovers import Leftover, LeftoverKind
 from vmclone_operator.domain.provider_values import (
     BackendConfig,
     BackendInfo,
@@ -30,7 +31,7 @@ from vmclone_operator.domain.provider_values import (
     Seed,
     Stamp,
 )
-from vmclone_operator.domain.source_values import Consistency, DiskInfo, ImageInfo, Power, Shape, SourceInfo
+from vmclone_operator.domain.source_values import Consistency, DiskInfo, Finding, ImageInfo, Power, Shape, SourceInfo
 
 Wake = Callable[[str], None]
 """Called from any thread with an incarnation when its VM changed; an empty string means: any may have."""
@@ -60,7 +61,7 @@ class BackendSession(Protocol):
         full: bool = False,
         image: str = "",
         agent: bool = False,
-    ) -> Sequence[str]:
+    ) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned that often, in sentences; empty when it can.
 
         `pool`: where the clones' disks go; `full`: they are copies of their own; `image`: mode Clean, what is copied
@@ -84,6 +85,13 @@ class BackendSession(Protocol):
 
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
         """List the tokens of the frozen points, complete or not, that this owner left at the backend."""
+
+    async def find_leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
+        """List the files of an installation that belong to none of the living and that no VM uses.
+
+        `living`: uids of VMClones and incarnations; what is theirs is passed over unseen, at no cost. Files of a
+        clone count while there is no VM of that UUID, a frozen point while no disk stands on it.
+        """
 
     async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
         """List the VMs stamped for this owner; empty when there are none. One bulk call, no guest traffic."""
@@ -160,12 +168,15 @@ __all__ = [
     "DiskCopy",
     "DiskInfo",
     "Fence",
+    "Finding",
     "FreezeIntent",
     "Frozen",
     "FrozenPoint",
     "GuestCommand",
     "GuestResult",
     "ImageInfo",
+    "Leftover",
+    "LeftoverKind",
     "Mode",
     "ObservedClone",
     "Operation",

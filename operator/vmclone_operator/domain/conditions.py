@@ -36,7 +36,7 @@ class Readiness:
 
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """Return the text on one line, control characters escaped, cut to `limit` characters."""
-    clean = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    clean = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
 
 

@@ -52,6 +52,8 @@ class CopyJobView:
     reason: str = ""
     """How it ended: Copied, or the reason of HomeCopied when not."""
     receipt: HomeCopyStatus | None = None
+    seconds: float = 0
+    """How long it took, as the API server saw it; 0 while it runs, or when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

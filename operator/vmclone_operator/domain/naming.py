@@ -25,22 +25,32 @@ def mac_address(incarnation: str, index: int) -> str:
 
 def vm_name(session: str, incarnation: str) -> str:
     """Return the provider VM's name and hostname: `<session>-<6 hex of the incarnation>`."""
-    return f"{session}-{_hex(incarnation)[:6]}"
+    return f"{session}-{digits(incarnation)[:6]}"
 
 
-def volume_prefix(incarnation: str) -> str:
+def installation(instance: str) -> str:
+    """Return what tells the volumes of one operator installation from another's on the same host: 8 hex digits."""
+    return hashlib.sha256(instance.encode()).hexdigest()[:8]
+
+
+def volume_prefix(instance: str, incarnation: str) -> str:
     """Return what the names of all volumes of an incarnation begin with; it is their stamp."""
-    return f"vmclone-{_hex(incarnation)}-"
+    return f"vmclone-{installation(instance)}-{digits(incarnation)}-"
 
 
-def frozen_prefix(vmclone_uid: str) -> str:
+def frozen_prefix(instance: str, vmclone_uid: str) -> str:
     """Return what the names of all frozen-point volumes of a VMClone begin with; it is their stamp."""
-    return f"vmclone-base-{_hex(vmclone_uid)}-"
+    return f"vmclone-base-{installation(instance)}-{digits(vmclone_uid)}-"
 
 
 def replica_name(vmclone: str, ordinal: int) -> str:
     """Return the name of the VMCloneReplica object for an ordinal."""
     return f"{vmclone}-{ordinal}"
+
+
+def numbered_session(prefix: str, ordinal: int) -> str:
+    """Return the session of one of several replicas."""
+    return f"{prefix}-{ordinal}"
 
 
 def assign_sessions(recorded: Mapping[int, str], *, prefix: str, replicas: int) -> dict[int, str]:
@@ -52,11 +62,11 @@ def assign_sessions(recorded: Mapping[int, str], *, prefix: str, replicas: int) 
     sessions = dict(recorded)
     for ordinal in range(1, replicas + 1):
         plain = replicas == 1 and not recorded
-        sessions.setdefault(ordinal, prefix if plain else f"{prefix}-{ordinal}")
+        sessions.setdefault(ordinal, prefix if plain else numbered_session(prefix, ordinal))
     return sessions
 
 
-def _hex(uid: str) -> str:
+def digits(uid: str) -> str:
     """Return 32 hex digits for a Kubernetes uid, or for any other string by hash."""
     try:
         return uuid.UUID(uid).hex

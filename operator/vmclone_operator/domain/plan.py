@@ -39,6 +39,8 @@ class Situation:
     """The VM that has the clone's UUID while none carries its stamp."""
     provisioned: bool = False
     """The ledger says that the clone was complete."""
+    adopted: bool = False
+    """Its clone was there before it, complete; the ledger may not know yet."""
     guest: GuestStatus | None = None
     """The identity that was verified and recorded."""
     probe: GuestProbe | None = None
@@ -117,7 +119,7 @@ def _overdue(s: Situation, decision: Decision) -> Decision:
 
 def _missing(s: Situation) -> Decision | None:
     """A clone that was complete and is gone was deleted by hand: the replica is made again under a new incarnation."""
-    if s.clone is not None or not s.provisioned:
+    if s.clone is not None or not (s.provisioned or s.adopted):
         return None
     drift = drift_of(None, None, foreign=s.foreign)
     if drift is not None and drift.kind is DriftKind.FOREIGN:
@@ -219,7 +221,7 @@ def _identity(s: Situation) -> Decision | None:
         message = f"{s.blocker.message}; the clone stays disconnected, for its owner's scrub is not known"
         return stalled(Step.IDENTITY, s.blocker.reason, message)
     state = s.probe.state_of(s.incarnation)
-    if state is IdentityState.NONE or (state is IdentityState.DONE and s.scrub_outdated):
+    if state is IdentityState.NONE or (state is IdentityState.DONE and _scrub_due(s)):
         return act(Do.RESET_IDENTITY, Step.IDENTITY, "Resetting", "the clone gets its own identity")
     if state is IdentityState.RUNNING:
         return wait(Step.IDENTITY, "Resetting", "the clone gets its own identity", 3)
@@ -229,6 +231,11 @@ def _identity(s: Situation) -> Decision | None:
             do=Do.RESET_IDENTITY, step=Step.IDENTITY, reason="ResetFailed", message=message, again_seconds=15
         )
     return _judged(s, needs_reboot=s.probe.needs_reboot)
+
+
+def _scrub_due(s: Situation) -> bool:
+    """Return whether the guest is to be scrubbed by the rules of now; once it is connected, people work in it."""
+    return s.scrub_outdated and not (s.clone is not None and s.clone.connected)
 
 
 def _judged(s: Situation, *, needs_reboot: bool) -> Decision:

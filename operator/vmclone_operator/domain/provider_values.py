@@ -146,6 +146,8 @@ class CloneIntent:
     """What differs from the source."""
     finished: tuple[str, ...] = ()
     """Full: the disks that the ledger knows to be complete for this token; they are not copied again."""
+    made_from: str = ""
+    """What it is a clone of, in words that stand beside the stamp for whoever finds the VM later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,8 @@ class ObservedClone:
     """True when the guest agent's channel is connected."""
     shape: Shape = AS_THE_SOURCE
     """What it has now; to be compared with what was asked for."""
+    made_from: str = ""
+    """What its intent said that it is a clone of."""
 
 
 class OperationState(StrEnum):

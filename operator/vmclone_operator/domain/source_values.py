@@ -27,6 +27,15 @@ class Consistency(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that speaks against a plan, found before anything is changed."""
+
+    reason: str = "Blocked"
+    """The condition reason, where there is one of its own."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskInfo:
     """One disk of a source; `capacity_bytes` is what the guest sees, `allocated_bytes` what is stored."""
 

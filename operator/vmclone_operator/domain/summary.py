@@ -89,6 +89,12 @@ def overall_percent(reports: Sequence[ReplicaReport], *, wanted: int) -> int:
     return sum(alive[:wanted]) // wanted
 
 
+def seconds_of_copies(reports: Sequence[ReplicaReport]) -> int:
+    """Return when the home copies that run will all be done, as far as they know."""
+    steps = (s for r in reports if not r.deleting for s in r.status.steps if not s.completion_time)
+    return max((step.eta_seconds for step in steps if step.state == "Running"), default=0)
+
+
 PLANNED_ONLY = frozenset({"Blocked", "InsufficientSpace", "CapabilityMissing", "SecretNotReadable", "ImageNotFound"})
 """What a dry run is there to find out: it is done when it has."""
 

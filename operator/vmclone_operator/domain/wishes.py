@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmclone_operator.api.plan import PlanAction, PlanEstimate, PlanStatus
-from vmclone_operator.domain.backend import Capabilities, DiskCopy, Mode, SourceInfo
+from vmclone_operator.domain.backend import Capabilities, DiskCopy, Finding, Mode, SourceInfo
 from vmclone_operator.domain.rollout import ReplicaChanges, ReplicaView
 from vmclone_operator.domain.steps import Blocker
 
@@ -21,14 +21,6 @@ SECONDS_PER_CLONE = 60
 _HASH_DIGITS = 8
 _MESSAGE_LIMIT = 1000
 _MOST_BLOCKERS = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that speaks against a plan."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +63,14 @@ def actions_of(
     sessions: Mapping[int, str],
     *,
     expired: bool = False,
+    adopted: Collection[int] = (),
 ) -> tuple[PlanAction, ...]:
     """Return what is about to be done, by session; what is removed only to be made again says so in both."""
     remade = [(view, "Missing") for view in changes.remake] + [(view, "Replace") for view in replaced]
     gone = [(view, "Expired" if expired else "ScaleDown") for view in changes.delete]
     deletes = [("Delete", view.ordinal, why) for view, why in (*gone, *remade)]
     creates = [
-        *(("Create", ordinal, "ScaleUp") for ordinal in changes.create),
+        *(("Adopt", n, "Found") if n in adopted else ("Create", n, "ScaleUp") for n in changes.create),
         *(("Create", view.ordinal, why) for view, why in remade),
         *(("Create", ordinal, "Unfinished") for ordinal in sorted(unfinished)),
     ]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
-from vmclone_operator.api.backend import CloneBackendStatus
+from vmclone_operator.api.backend import CapabilitiesStatus, CloneBackendStatus
 from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
-from vmclone_operator.domain.conditions import Progress, Readiness, without
-from vmclone_operator.domain.errors import CloneError, RetryLater
+from vmclone_operator.domain.backend import Capabilities, DiskCopy, Mode
+from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, without
+from vmclone_operator.domain.errors import BackendUnreachable, CloneError, CredentialsInvalid, RetryLater
 from vmclone_operator.engine import copy_queue, home_key, sweep
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind
 
+Admins = TypeVar("Admins", CloneBackendStatus, CloneSourceStatus)
 _RETRY_SECONDS = 30.0
+_ANSWERS = "the backend answers"
 
 
 async def check_backend(engine: Engine, document: Document) -> float | None:
@@ -25,11 +29,20 @@ async def check_backend(engine: Engine, document: Document) -> float | None:
         session = await engine.sessions.get(document, name)
         info = await session.check()
     except CloneError as error:
+        status = _of_connection(status, engine.writer_for(document), error)
         await _write(engine, Kind.BACKEND, document, status, _failure(error), {})
         return _RETRY_SECONDS
-    state = Readiness(ready=True, reason="Reachable", message="the backend answers", progress=Progress.SETTLED)
+    state = Readiness(ready=True, reason="Reachable", message=_ANSWERS, progress=Progress.SETTLED)
+    status = _of_connection(status, engine.writer_for(document), None)
     status = await sweep.swept(engine, document, session, status)
-    await _write(engine, Kind.BACKEND, document, status, state, {"version": info.version})
+    await _write(
+        engine,
+        Kind.BACKEND,
+        document,
+        status,
+        state,
+        {"version": info.version, "capabilities": _told(info.capabilities)},
+    )
     return None
 
 
@@ -42,6 +55,7 @@ async def check_source(engine: Engine, document: Document) -> float | None:
         session = await engine.session(backend)
         info = await session.describe_source(spec.vm.name)
     except CloneError as error:
+        status = _reachable(status, engine.writer_for(document), error)
         await _write(engine, Kind.SOURCE, document, status, _failure(error), {})
         return _RETRY_SECONDS
     state = Readiness(
@@ -56,9 +70,34 @@ async def check_source(engine: Engine, document: Document) -> float | None:
         "active_copies": running,
         "queued_copies": waiting,
     }
+    status = _reachable(status, engine.writer_for(document), None)
     status = await _with_home_access(engine, document, spec, status)
     await _write(engine, Kind.SOURCE, document, status, state, update)
     return None
+
+
+def _of_connection(status: CloneBackendStatus, writer: ConditionWriter, error: CloneError | None) -> CloneBackendStatus:
+    """Say whether the host answers and whether it takes our credentials; what was not found out stays as it was."""
+    status = _reachable(status, writer, error)
+    if error is not None and not isinstance(error, CredentialsInvalid):
+        return status
+    word, message = ("CredentialsValid", "our credentials are taken") if error is None else (error.reason, str(error))
+    conditions = writer.put(status.conditions, "CredentialsValid", status=error is None, reason=word, message=message)
+    return status.model_copy(update={"conditions": conditions})
+
+
+def _reachable(status: Admins, writer: ConditionWriter, error: CloneError | None) -> Admins:
+    """Say whether the backend answers; one that refuses us or does not know the VM may or may not have been asked."""
+    if error is not None and not isinstance(error, BackendUnreachable):
+        return status
+    word, message = ("Reachable", _ANSWERS) if error is None else (error.reason, str(error))
+    conditions = writer.put(status.conditions, "Reachable", status=error is None, reason=word, message=message)
+    return status.model_copy(update={"conditions": conditions})
+
+
+def _told(able: Capabilities) -> CapabilitiesStatus:
+    copies = [copy.value for copy, can in ((DiskCopy.LINKED, able.linked), (DiskCopy.FULL, able.full)) if can]
+    return CapabilitiesStatus(modes=tuple(m.value for m in Mode if m in able.modes), copies=tuple(copies))
 
 
 async def _with_home_access(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
@@ -16,15 +17,25 @@ _WITHOUT_SLOT = frozenset({"", "Reserve", "Freeze", "HomeCopy", "Ready", "Failed
 VMCLONE_UID_LABEL = "vmclone.dev/vmclone-uid"
 
 
+class _Keys(dict[Key, None]):
+    """A set that keeps its order: what wakes many wakes them in the same order in every run."""
+
+    def add(self, key: Key) -> None:
+        self[key] = None
+
+    def discard(self, key: Key) -> None:
+        self.pop(key, None)
+
+
 class Cache:
     """Documents by key, with VMCloneReplicas also by the VMClone they belong to."""
 
     def __init__(self) -> None:
         self._documents: dict[Key, Document] = {}
-        self._children: defaultdict[str, set[Key]] = defaultdict(set)
-        self._unfinished: defaultdict[str, set[Key]] = defaultdict(set)
-        self._copying: set[Key] = set()
-        self._by_uid: dict[str, Key] = {}
+        self._children: defaultdict[str, _Keys] = defaultdict(_Keys)
+        self._unfinished: defaultdict[str, _Keys] = defaultdict(_Keys)
+        self._copying = _Keys()
+        self._by_incarnation: dict[str, Key] = {}
         self._deleted: dict[str, None] = {}
 
     def put(self, kind: Kind, document: Document) -> bool:
@@ -73,19 +84,22 @@ class Cache:
         """Return the replicas whose home is being copied or waits to be."""
         return [self._documents[key] for key in self._copying]
 
-    def by_incarnation(self, uid: str) -> Key | None:
-        """Return the key of the replica with this uid."""
-        return self._by_uid.get(uid)
+    def by_incarnation(self, incarnation: str) -> Key | None:
+        """Return the key of the replica whose VM bears this incarnation."""
+        return self._by_incarnation.get(incarnation)
 
     def _remember_replica(self, key: Key, document: Document) -> None:
         self._children[owner_uid(document)].add(key)
-        self._by_uid[document["metadata"]["uid"]] = key
+        incarnation = incarnation_of(document)
+        if incarnation == document["metadata"]["uid"] or incarnation not in self._by_incarnation:
+            self._by_incarnation[incarnation] = key
         held = self._unfinished[document["spec"].get("backend", "")]
         (held.add if is_unfinished(document) else held.discard)(key)
         (self._copying.add if is_copying(document) else self._copying.discard)(key)
 
     def _forget_replica(self, key: Key, document: Document) -> None:
-        self._by_uid.pop(document["metadata"]["uid"], None)
+        if self._by_incarnation.get(incarnation_of(document)) == key:
+            del self._by_incarnation[incarnation_of(document)]
         self._copying.discard(key)
         for index, name in (
             (self._children, owner_uid(document)),
@@ -117,6 +131,12 @@ def owner_uid(replica: Mapping[str, object]) -> str:
     """Return the uid of the VMClone that a replica says it belongs to."""
     spec = replica.get("spec")
     return str(spec.get("vmCloneUID", "")) if isinstance(spec, Mapping) else ""
+
+
+def incarnation_of(replica: Mapping[str, Any]) -> str:
+    """Return the incarnation of a replica's VM: its own uid, or that of the replica whose VM it adopted."""
+    adopted = replica["spec"].get("adopted") or {}
+    return str(adopted.get("incarnation") or replica["metadata"]["uid"])
 
 
 def is_unfinished(replica: Document) -> bool:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
-from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStatus
-from vmclone_operator.domain.backend import Power
-from vmclone_operator.domain.conditions import is_true
+from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.expiry import Expiry, expiry_of
+from vmclone_operator.domain.figures import differ_only_in_figures
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.engine import consent, copy_queue
+from vmclone_operator.engine import adopting, consent, copy_queue
 from vmclone_operator.engine.clone_report import PLAN_REASONS, summarised
-from vmclone_operator.engine.context import Engine, annotation, stamp_time
+from vmclone_operator.engine.context import Engine, stamp_time
 from vmclone_operator.engine.frozen_pass import FrozenPass
-from vmclone_operator.engine.home_pass import REQUEST
+from vmclone_operator.engine.left_behind import LeftBehind
 from vmclone_operator.engine.planning import Planned, Planning
 from vmclone_operator.engine.replica_objects import ReplicaObjects
 from vmclone_operator.engine.session_names import conflict_with, recorded_sessions, wanted_sessions
-from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower, copies_homes
+from vmclone_operator.engine.source_power import SourcePower, copies_homes
+from vmclone_operator.engine.wake_replicas import look_closer, wake_asked, wake_blocked, wake_waiting
 from vmclone_operator.engine.written import dumped
-from vmclone_operator.kube.cluster import Document, Kind, key_of
+from vmclone_operator.kube.cluster import Document, Kind
 
 log = logging.getLogger(__name__)
 
 _STATUS_PAUSE_SECONDS = 1.0
 _BLOCKED_SECONDS = 30.0
+_FIGURES_SECONDS = 300.0
 
 
 class ClonePass:
@@ -38,6 +40,8 @@ class ClonePass:
         self._document = vmclone
         self._spec = VMCloneSpec.model_validate(vmclone["spec"])
         self._uid: str = vmclone["metadata"]["uid"]
+        self._matches: Mapping[int, Match] = {}
+        """The VMs that replicas to come go on with."""
 
     async def run(self) -> float | None:
         """Return after how many seconds to look again, or None when events will say."""
@@ -46,17 +50,22 @@ class ClonePass:
         found = await consent.check(self._engine, self._document)
         status = self._status()
         recorded = recorded_sessions(status, self._replicas())
-        blocker = found.blocker or conflict_with(self._document, recorded, self._neighbours())
-        if blocker is None and self._spec.plan.mode != "DryRun":
+        unlisted = await self._look_for_own(found, recorded) if found.blocker is None else None
+        borne = {ordinal: match.session for ordinal, match in self._matches.items()}
+        blocker = found.blocker or conflict_with(self._document, recorded, self._neighbours(), borne)
+        recorded = borne | recorded
+        if blocker is None and unlisted is None and self._spec.plan.mode != "DryRun":
             status = await self._record_sessions(status, recorded)
-        status, planned, problem = await self._plan(found, status, blocker, recorded)
+        status, planned, problem = await self._plan(found, status, blocker, recorded, unlisted)
         if planned.carry_out:
             makes = blocker is None and problem is None and planned.verdict is None
-            await self._change_replicas(status, found, may_make=makes)
-        self._wake_asked()
+            status = await self._change_replicas(status, found, may_make=makes)
+        wake_asked(self._engine, self._document, self._spec, self._replicas())
+        look_closer(self._engine, self._document, status.last_handled_reconcile_at, self._replicas())
         again: float | None = None
         if problem is None and (self._spec.plan.mode != "DryRun" or status.frozen_points or status.source_power):
-            status, again, problem = await self._freeze(found, status, blocker or self._dry_run())
+            against = planned.verdict if planned.verdict is not None and not planned.verdict.retrying else None
+            status, again, problem = await self._freeze(found, status, blocker or self._dry_run(), against)
         verdict = planned.verdict
         if problem is not None:
             told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
@@ -74,13 +83,30 @@ class ClonePass:
         told = Blocker(reason="DryRun", message="spec.plan.mode is DryRun: nothing is made")
         return told if self._spec.plan.mode == "DryRun" else None
 
+    async def _look_for_own(self, found: consent.Consent, recorded: Mapping[int, str]) -> CloneError | None:
+        """Find the VMs that replicas to come go on with; return why the backend does not tell."""
+        try:
+            self._matches = await adopting.look(self._engine, self._document, found, self._objects.unmade(), recorded)
+        except LeadershipLost:
+            raise
+        except CloneError as error:
+            return error
+        return None
+
     async def _plan(
-        self, found: consent.Consent, status: VMCloneStatus, blocker: Blocker | None, recorded: dict[int, str]
+        self,
+        found: consent.Consent,
+        status: VMCloneStatus,
+        blocker: Blocker | None,
+        recorded: dict[int, str],
+        unlisted: CloneError | None,
     ) -> tuple[VMCloneStatus, Planned, CloneError | None]:
         """Return the status with the plan, what became of it, and what the backend failed with."""
         planned = Planned(plan=status.plan, copy=status.copy_, carry_out=self._spec.plan.mode == "Auto")
         if blocker is not None or self._spec.paused:
             return status, planned, None
+        if unlisted is not None:
+            return status, planned, unlisted
         try:
             planned = await self._planning(found, recorded).run(status)
             return await self._with_plan(status, planned), planned, None
@@ -90,12 +116,15 @@ class ClonePass:
             return status, planned, error
 
     async def _freeze(
-        self, found: consent.Consent, status: VMCloneStatus, blocker: Blocker | None
+        self, found: consent.Consent, status: VMCloneStatus, blocker: Blocker | None, against: Blocker | None
     ) -> tuple[VMCloneStatus, float | None, CloneError | None]:
-        """Move the frozen points on; return the status as it is then, when to look again, and what failed."""
+        """Move the frozen points on; return the status as it is then, when to look again, and what failed.
+
+        `against` speaks against the plan, and so against another frozen point; what was made goes on.
+        """
         try:
-            moved, again = await self._frozen_points(found).run(status, blocker)
-            moved, later = await self._power_back(moved, found, blocker)
+            moved, again = await self._frozen_points(found).run(status, blocker or against)
+            moved, later = await self._power_back(moved, found, blocker, against)
             again = later if again is None else again
         except LeadershipLost:
             raise
@@ -105,19 +134,17 @@ class ClonePass:
         return moved, again, None
 
     async def _power_back(
-        self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None
+        self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None, against: Blocker | None
     ) -> tuple[VMCloneStatus, float | None]:
         """Switch the source on for home copies, or put it back once nothing needs it otherwise."""
-        copies = copies_homes(self._spec, found.mode, self._replicas())
-        if status.source_power is None and not copies:
-            return status, None
-        begins = blocker is None and not self._spec.paused
-        stops = self._spec.source_power == "StopForClone" and begins
+        may = blocker is None and not self._spec.paused
+        stops = self._spec.source_power == "StopForClone" and may and against is None
         if stops and freezes(status.frozen_points, self._views()):
             return status, None
-        power = SourcePower(engine=self._engine, document=self._document, spec=self._spec, commit=self._commit_points)
-        status, there = await power.ensure(status, Power.ON if copies else None)
-        return status, None if there and status.source_power is None else AGAIN_SECONDS
+        power = SourcePower(
+            engine=self._engine, document=self._document, commit=self._commit_points, backend=found.source_backend
+        )
+        return await power.settle(status, copies=may and copies_homes(self._spec, found.mode, self._replicas()))
 
     def _planning(self, found: consent.Consent, recorded: dict[int, str]) -> Planning:
         return Planning(
@@ -127,6 +154,7 @@ class ClonePass:
             found=found,
             objects=self._objects,
             sessions=wanted_sessions(self._document, recorded),
+            adopted=self._matches.keys(),
         )
 
     async def _with_plan(self, status: VMCloneStatus, planned: Planned) -> VMCloneStatus:
@@ -162,7 +190,7 @@ class ClonePass:
     async def _commit_points(self, status: VMCloneStatus) -> VMCloneStatus:
         self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
         written = await self._commit(status)
-        self._wake_waiting()
+        wake_waiting(self._engine, self._replicas())
         return written
 
     async def _record_sessions(self, status: VMCloneStatus, recorded: dict[int, str]) -> VMCloneStatus:
@@ -175,11 +203,13 @@ class ClonePass:
         self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
         return await self._commit(status.model_copy(update={"sessions": rows}))
 
-    async def _change_replicas(self, status: VMCloneStatus, found: consent.Consent, *, may_make: bool) -> None:
+    async def _change_replicas(self, status: VMCloneStatus, found: consent.Consent, *, may_make: bool) -> VMCloneStatus:
         """Make and remove VMCloneReplica objects; their own passes do the work."""
         may_make = may_make and not self._spec.paused
         sessions = {row.ordinal: row.session for row in status.sessions}
-        await self._objects.change(sessions, may_make=may_make, backend=found.backend_name)
+        rows, backend = LeftBehind(self._engine, self._document, status, self._commit), found.backend_name
+        await self._objects.change(sessions, may_make=may_make, backend=backend, leave=rows.mark)
+        return await rows.settled()
 
     @property
     def _objects(self) -> ReplicaObjects:
@@ -190,6 +220,7 @@ class ClonePass:
             spec=self._spec,
             wanted=0 if expired else self._spec.replicas,
             expired=expired,
+            matches=self._matches,
         )
 
     @property
@@ -215,11 +246,6 @@ class ClonePass:
     def _views(self) -> list[ReplicaView]:
         return self._objects.views()
 
-    def _wake_waiting(self) -> None:
-        for document in self._replicas():
-            if not is_true(VMCloneReplicaStatus.model_validate(document.get("status") or {}).conditions, "Ready"):
-                self._engine.queue.add(key_of(Kind.REPLICA, document))
-
     async def _report(
         self,
         status: VMCloneStatus,
@@ -243,6 +269,8 @@ class ClonePass:
         document = dumped(final)
         if document == self._document.get("status"):
             return None
+        if differ_only_in_figures(self._status(), final) and not self._engine.figures_due(self._uid, _FIGURES_SECONDS):
+            return None
         whole = final.ready_replicas == self._spec.replicas != status.ready_replicas
         fresh = whole or generation != status.observed_generation
         wait = self._engine.status_wait(self._uid, _STATUS_PAUSE_SECONDS)
@@ -253,23 +281,5 @@ class ClonePass:
         if final.replicas != status.replicas:
             copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has
         if generation != status.observed_generation or blocker is None:
-            self._wake_blocked()
+            wake_blocked(self._engine, self._replicas())
         return None
-
-    def _wake_asked(self) -> None:
-        """Wake the replicas that have not answered the newest request for a refresh."""
-        asked = annotation(self._document, REQUEST)[:128]
-        if not asked or self._spec.home_copy.refresh != "OnRequest" or self._spec.paused:
-            return
-        for document in self._replicas():
-            status = document.get("status") or {}
-            begun = status.get("operation")  # it looks again by itself, and later each time
-            if not begun and (status.get("homeCopy") or {}).get("handledSyncAt", "") != asked:
-                self._engine.queue.add(key_of(Kind.REPLICA, document))
-
-    def _wake_blocked(self) -> None:
-        """Wake replicas that waited for something only this object says: a grant, a pause that ended, more slots."""
-        for document in self._replicas():
-            state = (document.get("status") or {}).get("state", "")
-            if state in ("", "Failed", "Paused"):
-                self._engine.queue.add(key_of(Kind.REPLICA, document))

@@ -19,6 +19,7 @@ from vmclone_operator.domain.rollout import ReplicaView
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
 from vmclone_operator.engine.context import annotation, is_deleting, stamp_time
+from vmclone_operator.engine.wake_replicas import RECONCILE
 from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.kube.cluster import Document
 
@@ -64,7 +65,7 @@ def summarised(
     return status.model_copy(
         update={
             "observed_generation": writer.generation,
-            "last_handled_reconcile_at": annotation(vmclone, "reconcile-requested-at")[:128],
+            "last_handled_reconcile_at": annotation(vmclone, RECONCILE)[:128],
             "replicas": len(reports),
             "ready_replicas": sum(r.ready for r in reports),
             "updated_replicas": sum(r.current and not r.deleting for r in reports),
@@ -74,7 +75,7 @@ def summarised(
             "summary": "expired" if expired and not reports else summary.summary_line(reports, wanted=wanted)[:253],
             "mode": mode or status.mode,
             "filter": _filter() if mode == Mode.CLEAN.value else status.filter,
-            "progress": ProgressStatus(percent=summary.overall_percent(reports, wanted=wanted)),
+            "progress": _progress(reports, wanted=wanted),
             "frozen_points": _with_ordinals(status.frozen_points, [view_of(d, revision) for d in replicas]),
             "replica_statuses": tuple(r.row() for r in reports),
             "conditions": conditions,
@@ -124,6 +125,11 @@ def _dry_run(spec: VMCloneSpec, status: VMCloneStatus) -> str:
     return f"dry run, nothing is made: {actions} actions{against} in status.plan"
 
 
+def _progress(reports: Sequence[summary.ReplicaReport], *, wanted: int) -> ProgressStatus:
+    percent, seconds = summary.overall_percent(reports, wanted=wanted), summary.seconds_of_copies(reports)
+    return ProgressStatus(percent=percent, eta_seconds=seconds)
+
+
 def _filter() -> FilterStatus:
     return FilterStatus(version=floor().version, digest=floor().digest)
 
@@ -154,7 +160,7 @@ def view_of(document: Document, revision: str) -> ReplicaView:
         ordinal=document["spec"]["ordinal"],
         uid=document["metadata"]["uid"],
         deleting=is_deleting(document),
-        provisioned=is_true(status.conditions, "Provisioned"),
+        provisioned=is_true(status.conditions, "Provisioned") or bool(document["spec"].get("adopted")),
         missing=_drifted(status, DriftKind.MISSING),
         reconfigured=_drifted(status, DriftKind.RECONFIGURED),
         frozen_point=status.intent.frozen_point if status.intent is not None else "",

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from vmclone_operator.api import FINALIZER
-from vmclone_operator.domain.backend import BackendSession, Capabilities, ObservedClone
+from vmclone_operator.domain.adoption import Claimable
+from vmclone_operator.domain.backend import BackendSession, Capabilities
 from vmclone_operator.domain.conditions import ConditionWriter
-from vmclone_operator.engine.cache import Cache
+from vmclone_operator.domain.orphans import Orphans
+from vmclone_operator.engine.cache import Cache, incarnation_of
 from vmclone_operator.engine.copy_jobs import CopyJobs
+from vmclone_operator.engine.endpoints import host_of
+from vmclone_operator.engine.meter import CopyMeter, NoMeter
 from vmclone_operator.engine.own_writes import OwnWrites
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
@@ -41,14 +45,20 @@ class Engine:
     new_token: Callable[[], str]
     pods: PodSettings
     """The operator's own namespace, and what the pods of home copies are made of."""
+    copy_meter: CopyMeter = field(default_factory=NoMeter)
+    """Is told how home copies end."""
     passes_per_backend: int = 8
     """Replica passes that may be at one backend at a time: half of the workers."""
     copy_turns: dict[str, set[str]] = field(default_factory=dict)
     """Which incarnations were given a turn at a source and may not show it in their ledger yet."""
-    orphans: dict[str, tuple[ObservedClone, ...]] = field(default_factory=dict)
-    """By backend, the VMs of ours that belonged to nobody at the last look; without an entry nobody looked yet."""
+    claimable: dict[str, Claimable] = field(default_factory=dict)
+    """By backend, what its last list showed to VMClones that were restored."""
+    orphans: dict[str, Orphans] = field(default_factory=dict)
+    """By backend, what of ours belonged to nobody at the last look; without an entry nobody looked yet."""
     leftover_jobs: tuple[str, ...] = ()
     """The Jobs of home copies that belonged to nobody at the last look."""
+    leftover_secrets: tuple[str, ...] = ()
+    """The Secrets of home copies and seeds that belonged to nobody at the last look."""
     compared: dict[str, float] = field(default_factory=dict)
     """When each backend's list was last asked for."""
     looked_at: float = 0
@@ -58,7 +68,8 @@ class Engine:
     heard: dict[Kind, float] = field(default_factory=dict)
     """When an event or a live list last said how the objects of a kind are."""
     _live: dict[Key, tuple[float, Document | None]] = field(default_factory=dict)
-    _freezing: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    _at_source: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    _listing: dict[str, asyncio.Lock] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
     _passes: dict[str, int] = field(default_factory=dict)
     _own_writes: OwnWrites = field(default_factory=OwnWrites)
@@ -106,9 +117,10 @@ class Engine:
         uid = document["metadata"]["uid"]
         self._written.pop(uid, None)
         self.thorough.discard(key_of(kind, document))
-        self._written.pop(f"{uid}/copy", None)
+        incarnation = incarnation_of(document) if kind is Kind.REPLICA else ""
+        self._written.pop(f"{incarnation}/copy", None)
         for turns in self.copy_turns.values():
-            turns.discard(uid)
+            turns.discard(incarnation)
         if self.cache.get(key_of(kind, document)) is None:
             self.queue.forget(key_of(kind, document))
 
@@ -140,12 +152,20 @@ class Engine:
             self._passes[backend] -= 1
 
     def source_gate(self, backend: str, source_id: str) -> asyncio.Lock:
-        """Return the lock that lets one freeze at a time touch a source VM, over all VMClones."""
-        return self._freezing.setdefault((backend, source_id), asyncio.Lock())
+        """Return the lock of whoever freezes or switches a source VM: one at a time, over all VMClones."""
+        return self._at_source.setdefault((host_of(self.cache, backend), source_id), asyncio.Lock())
+
+    def list_gate(self, backend: str) -> asyncio.Lock:
+        """Return the lock of whoever needs a list of a backend's VMs: the others wait, and share it."""
+        return self._listing.setdefault(backend, asyncio.Lock())
 
     def status_wait(self, uid: str, pause_seconds: float) -> float:
         """Return the seconds until an object's summary may be written again."""
         return max(0.0, self._written.get(uid, -pause_seconds) + pause_seconds - self.clock())
+
+    def figures_due(self, uid: str, pause_seconds: float) -> bool:
+        """Return whether a summary that says nothing but other figures may be written; a restart is no news either."""
+        return self.clock() - self._written.setdefault(uid, self.clock()) >= pause_seconds
 
     def status_written(self, uid: str) -> None:
         """Remember when an object's summary was written."""

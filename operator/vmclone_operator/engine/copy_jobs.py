@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from vmclone_operator.api.home import FilterStatus, HomeCopyStatus
 from vmclone_operator.domain.conditions import printable
 from vmclone_operator.domain.home_copy import COPIED, CopyJobView, JobState
 from vmclone_operator.domain.labels import INCARNATION_LABEL
+from vmclone_operator.engine.secret_file import text_of
 from vmclone_operator.engine.ssh_keys import KeyPair, new_key, read_key
 from vmclone_operator.homecopy.job import CopyJob
 from vmclone_operator.homecopy.job_manifest import (
@@ -78,7 +79,7 @@ class CopyJobs:
                 return made
         if known is None:
             raise Conflict(f"Secret {name} comes and goes")
-        return read_key(base64.b64decode(known["data"][_CLONE_KEY]).decode())
+        return read_key(text_of(known, _CLONE_KEY))
 
     async def start(self, owner: CopyOwner, job: CopyJob) -> None:
         """Create the Job; one of that name is ours."""
@@ -111,6 +112,11 @@ class CopyJobs:
             Kind.JOB, namespace=self.settings.namespace, labels={INCARNATION_LABEL: incarnation}
         )
         return {str(job["metadata"]["name"]) for job in jobs}
+
+    async def attempts_of(self, incarnation: str) -> set[int]:
+        """Return the numbers of a clone's attempts that have a Job."""
+        numbers = (name.rpartition("-")[2] for name in await self.names_of(incarnation))
+        return {int(number) for number in numbers if number.isdigit()}
 
     async def _pod(self, name: str) -> Document | None:
         pods = await self.cluster.list(Kind.POD, namespace=self.settings.namespace, labels={_JOB_NAME_LABEL: name})
@@ -191,7 +197,19 @@ def _ended(job: Document, pod: Document | None) -> CopyJobView:
         message=message,
         reason=_RETRIED.get(reason, reason),
         receipt=_receipt(told) if reason == COPIED else None,
+        seconds=_seconds(job),
     )
+
+
+def _seconds(job: Document) -> float:
+    """Return how long a Job took from its start to its end, 0 when it does not say."""
+    status = job.get("status") or {}
+    ends = [c.get("lastTransitionTime") for c in status.get("conditions") or [] if c["type"] in {"Complete", "Failed"}]
+    try:
+        begun, ended = (datetime.fromisoformat(str(moment)) for moment in (status.get("startTime"), ends[0]))
+        return max(0.0, (ended - begun).total_seconds())
+    except (IndexError, ValueError, TypeError):
+        return 0.0
 
 
 def _failure(job: Document, pod: Document | None, ended: Mapping[str, Any]) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 
-from vmclone_operator.api.backend import CloneBackendSpec
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.home_copy import ENDED, RUNS, Order, queue_position
-from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.cache import incarnation_of
+from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.endpoints import endpoint_of
 from vmclone_operator.engine.wakeups import parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
@@ -41,14 +42,7 @@ def source_name(engine: Engine, backend: str, source_id: str) -> str:
     document = engine.cache.get(Key(Kind.BACKEND, "", backend))
     if document is None:
         return ""
-    return hashlib.sha256(f"{_endpoint(document)}/{source_id}".encode()).hexdigest()[:20]
-
-
-def _endpoint(backend: Document) -> str:
-    libvirt = CloneBackendSpec.model_validate(backend["spec"]).libvirt
-    if libvirt is None:
-        return f"fake/{backend['metadata']['name']}"
-    return f"libvirt/{(libvirt.host or 'local').lower()}"
+    return hashlib.sha256(f"{endpoint_of(document)}/{source_id}".encode()).hexdigest()[:20]
 
 
 async def position(engine: Engine, replica: Document, source: str, *, limit: int) -> int:
@@ -66,17 +60,17 @@ async def take_turn(engine: Engine, replica: Document, source: str, *, limit: in
     # From here on nothing waits: another copy that counts now finds this turn taken.
     if _place(engine, replica, source, limit=limit, active=active):
         return False
-    engine.copy_turns.setdefault(source, set()).add(replica["metadata"]["uid"])
+    engine.copy_turns.setdefault(source, set()).add(incarnation_of(replica))
     return True
 
 
 def _place(engine: Engine, replica: Document, source: str, *, limit: int, active: set[str]) -> int:
-    uid: str = replica["metadata"]["uid"]
+    mine = incarnation_of(replica)
     turns = engine.copy_turns.get(source, set())
     running, waiting = _others(engine, replica, source)
     return queue_position(
         order_of(replica, engine.timestamp()),
-        running=len((active | turns | running) - {uid}),
+        running=len((active | turns | running) - {mine}),
         waiting=[order for other, order in waiting.items() if other not in active | turns],
         limit=limit,
     )
@@ -89,10 +83,15 @@ def drop_unused(engine: Engine, incarnation: str) -> None:
 
 
 def give_back(engine: Engine, incarnation: str) -> None:
-    """Forget the turn of a copy that ended or never began, and wake those that wait."""
+    """Forget the turn of a copy that ended or never began, and wake those that wait.
+
+    Not its own replica, nor one that goes: woken by a pass that failed, they would get round every back-off.
+    """
     for turns in engine.copy_turns.values():
         turns.discard(incarnation)
     for document in engine.cache.copying():
+        if incarnation_of(document) == incarnation or is_deleting(document):
+            continue
         engine.queue.add(Key(Kind.REPLICA, document["metadata"]["namespace"], document["metadata"]["name"]))
 
 
@@ -128,13 +127,13 @@ def _others(engine: Engine, replica: Document, source: str) -> tuple[set[str], d
     waiting: dict[str, Order] = {}
     now = engine.timestamp()
     for other in engine.cache.copying():
-        uid = other["metadata"]["uid"]
-        if uid == replica["metadata"]["uid"] or _source_of(engine, other) != source:
+        incarnation = incarnation_of(other)
+        if incarnation == incarnation_of(replica) or _source_of(engine, other) != source:
             continue
         if _kind(other) in {RUNS, ENDED}:
-            running.add(uid)
+            running.add(incarnation)
         elif _stands_in_line(other):
-            waiting[uid] = order_of(other, now)
+            waiting[incarnation] = order_of(other, now)
     return running, waiting
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vmclone_operator.api.vmclone import FrozenPointStatus
+from vmclone_operator.api.vmclone import FrozenPointStatus, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, Operation, OperationState, Owner
 from vmclone_operator.domain.errors import (
     ActionNeeded,
@@ -24,6 +24,7 @@ from vmclone_operator.domain.errors import (
 )
 from vmclone_operator.domain.rollout import ReplicaView, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
+from vmclone_operator.kube.cluster import Document, Kind
 
 FREEZE_LIMIT = timedelta(seconds=5)
 _LOST_PAUSE = timedelta(seconds=20)
@@ -141,6 +142,16 @@ class Freezer:
             return FreezeStep(points=points, again_seconds=1, problem=problem)
         left = tuple(p for p in points if p.id != point.id)
         return FreezeStep(points=left, again_seconds=0, problem=problem)
+
+
+def copied_elsewhere(engine: Engine, vmclone: Document, source_id: str) -> bool:
+    """Return whether another VMClone's frozen point of this source is being copied now."""
+    for other in engine.cache.all(Kind.VMCLONE):
+        point = open_point(VMCloneStatus.model_validate(other.get("status") or {}).frozen_points)
+        copied = point is not None and point.frozen_time and point.source_id == source_id
+        if copied and other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
+            return True
+    return False
 
 
 def _replaced(points: Points, point: FrozenPointStatus, update: Mapping[str, object]) -> Points:

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from vmclone_operator.api.vmclone import FrozenPointStatus, SourceStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain import wishes
 from vmclone_operator.domain.backend import BackendSession, Consistency, DiskCopy, Owner, Power, SourceInfo
-from vmclone_operator.domain.errors import CloneError, PreflightFailed
+from vmclone_operator.domain.errors import CloneError, FrozenPointInUse, InsufficientSpace, PreflightFailed, RetryLater
 from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_point, waits_for_clone
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import consent
 from vmclone_operator.engine.context import Engine, is_deleting
-from vmclone_operator.engine.freezing import Freezer
+from vmclone_operator.engine.freezing import Freezer, copied_elsewhere
 from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower
 from vmclone_operator.engine.source_vm import described
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -68,7 +69,7 @@ class FrozenPass:
 
     @property
     def _power(self) -> SourcePower:
-        return SourcePower(engine=self.engine, document=self.document, spec=self.spec, commit=self.commit)
+        return SourcePower(engine=self.engine, document=self.document, commit=self.commit)
 
     def _freezer(self, session: BackendSession, backend: str) -> Freezer:
         return Freezer(
@@ -99,7 +100,8 @@ class FrozenPass:
     async def _release_strays(self, freezer: Freezer) -> None:
         """Remove what an operator that slept in mid-freeze made under a token that was given up meanwhile.
 
-        What is not one is read live: this operator may be the one that slept.
+        What is not one is read live: this operator may be the one that slept. A backend that is away is asked again
+        before the new point counts as complete: nobody looks for strays afterwards.
         """
         live = await self.engine.cluster.get(key_of(Kind.VMCLONE, self.document))
         if live is None or live["metadata"]["uid"] != self.document["metadata"]["uid"]:
@@ -111,6 +113,8 @@ class FrozenPass:
             try:
                 await freezer.session.release_frozen(freezer.owner, token)
             except CloneError as error:
+                if isinstance(error, RetryLater) and not isinstance(error, FrozenPointInUse):
+                    raise
                 log.warning("stray frozen point", extra={"token": token, "error": str(error)})
 
     async def _ensure_point(self, status: VMCloneStatus, session: BackendSession, freezer: Freezer) -> VMCloneStatus:
@@ -159,23 +163,19 @@ class FrozenPass:
             info, replicas=replicas, pool=self.spec.disk.pool or "", full=status.copy_.actual == DiskCopy.FULL.value
         )
         if findings:
-            raise PreflightFailed("; ".join(findings))
+            told = "; ".join(finding.message for finding in findings)
+            only_room = wishes.reason_of(findings) == InsufficientSpace.reason
+            raise InsufficientSpace(told) if only_room else PreflightFailed(told)
 
     def _copied_elsewhere(self, points: Sequence[FrozenPointStatus]) -> bool:
         """Return whether another VMClone's frozen point of this source is still copied: freezes queue per source.
 
         A backend may know only how the source's last copy ended, not whose it was; so none begins before that is told.
         """
-        if self.found.image:
-            return False
-        mine = self.document["metadata"]["uid"]
         wanted = open_point(points)
-        for other in self.engine.cache.all(Kind.VMCLONE):
-            point = open_point(VMCloneStatus.model_validate(other.get("status") or {}).frozen_points)
-            copied = point is not None and wanted is not None and point.source_id == wanted.source_id
-            if copied and point is not None and point.frozen_time and other["metadata"]["uid"] != mine:
-                return True
-        return False
+        if self.found.image or wanted is None:
+            return False
+        return copied_elsewhere(self.engine, self.document, wanted.source_id)
 
     async def _may_freeze_live(self) -> bool:
         """Read the wish and the grants live: the source is about to be touched."""

@@ -130,7 +130,7 @@ class HomePart:
         """Return the part with wish and consent read live; None when no copy may begin by them."""
         stamp = self.replica.stamp
         vmclone = await self.engine.live(Key(Kind.VMCLONE, stamp.namespace, stamp.vmclone))
-        if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != stamp.vmclone_uid:
+        if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != self.replica.vmclone_uid:
             return None
         now = await check_consent(self.engine, vmclone, live=True)
         part = replace(self, vmclone=vmclone, spec=VMCloneSpec.model_validate(vmclone["spec"]), consent=now)
@@ -141,7 +141,7 @@ class HomePart:
         stamp = self.replica.stamp
         return CopyOwner(
             vmclone=stamp.vmclone,
-            vmclone_uid=stamp.vmclone_uid,
+            vmclone_uid=self.replica.vmclone_uid,
             ordinal=stamp.ordinal,
             incarnation=stamp.incarnation,
             attempt=int(attempt),

@@ -48,7 +48,7 @@ class HomeSteps:
         """Take the turn and record the attempt; the write that comes next makes it durable."""
         if not await self.part.take_turn():
             return status  # another copy was faster; the next pass tells the place in the queue
-        receipt = next_attempt(status)
+        receipt = await self._receipt(status)
         request = situation.home.request
         if not request:
             receipt = receipt.model_copy(update={"handled_sync_at": self.part.asked()})
@@ -58,6 +58,14 @@ class HomeSteps:
         )
         copy_queue.tell_source(self.part.engine, self.part.vmclone)
         return status.model_copy(update={"operation": operation, "home_copy": receipt})
+
+    async def _receipt(self, status: VMCloneReplicaStatus) -> HomeCopyStatus:
+        """Return the receipt with the next attempt; one that runs and whose ledger was wiped goes on as it is."""
+        receipt = next_attempt(status)
+        if status.home_copy is not None:
+            return receipt
+        begun = await self.part.engine.copies.attempts_of(self.part.replica.stamp.incarnation)
+        return receipt.model_copy(update={"attempts": max((receipt.attempts, *begun))})
 
     async def start_copy(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Begin the copy if it still may begin, by what is read live: it opens the home of somebody else's VM."""
@@ -73,16 +81,37 @@ class HomeSteps:
             return status
         copies, owner = self.part.engine.copies, self.part.owner(operation.token)
         job = await self._job(home, situation, status, operation)
+        if not await self._runs(operation):
+            return status
         pair = await copies.ensure_key(owner, job, source_key=await home_key.read(self.part.engine, home))
         mark = f"vmclone-home-copy-{owner.incarnation.replace('-', '')[:20]}"
         line = authorized_keys_line(pair.public, mark=mark)
         command = allow_copy(user=home.user, line=line, unless_copied="" if operation.refresh else owner.incarnation)
         answer = await self.session.guest_exec(self.part.replica.stamp, command)
+        if not await self._runs(operation):
+            return await self._withdraw(operation, status)
         if answer.exit_code == ALREADY_COPIED:
             return self._copied_before(status, operation)
         if answer.exit_code != 0:
             raise CloneFailed(f"the clone does not let the home copy in: {answer.stderr or answer.stdout}")
         await copies.start(owner, job)
+        return status
+
+    async def _runs(self, operation: OperationStatus) -> bool:
+        """Return whether the live ledger still has this attempt: an operator may have slept in the middle of it."""
+        replica = self.part.replica
+        live = await self.part.engine.cluster.get(replica.key)
+        if live is None or live["metadata"]["uid"] != replica.document["metadata"]["uid"]:
+            return False
+        told = (live.get("status") or {}).get("operation") or {}
+        return (told.get("kind"), told.get("token")) == (operation.kind, operation.token)
+
+    async def _withdraw(self, operation: OperationStatus, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+        """Take back what was made of an attempt that another operator brought to its end meanwhile."""
+        with suppress(*_SILENT):
+            await self._close(operation, copied=False)
+        owner = self.part.owner(operation.token)
+        await self.part.engine.copies.remove(copy_name(owner), owner.incarnation)
         return status
 
     async def record_copy(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:

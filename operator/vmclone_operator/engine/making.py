@@ -6,16 +6,21 @@ Nobody can ask a hypervisor later whether a copy came to its end. So the ledger 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmclone_operator.api.replica import IntentStatus, StepStatus, VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import OperationState, Progress
+from vmclone_operator.domain.backend import OperationState, Progress, Shape
 from vmclone_operator.domain.errors import CapabilityMissing
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.steps import Step
 from vmclone_operator.domain.wishes import choose_copy
+from vmclone_operator.engine.consent import Consent
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.replica import Replica
+from vmclone_operator.engine.source_vm import described
 
 PROGRESS_PAUSE_SECONDS = 10.0
 """How often a percentage alone is worth a write."""
@@ -36,6 +41,19 @@ async def new_attempt(engine: Engine, replica: Replica, wish: VMCloneSpec, situa
         copy_=choice.actual.value,
         recorded_time=engine.timestamp(),
     )
+
+
+async def shape_of_clone(engine: Engine, replica: Replica, found: Consent) -> Shape:
+    """Return what the clone has beside its disks; on another host than the source's nothing else there says so.
+
+    The source's networks are not named: what they are called there is nothing to another host.
+    """
+    wished, home = replica.shape, found.source_backend or replica.spec.backend
+    here = host_of(engine.cache, home) == host_of(engine.cache, replica.spec.backend)
+    if here or (wished.cpus and wished.memory_bytes):
+        return wished
+    seen = (await described(engine, found)).shape
+    return replace(wished, cpus=wished.cpus or seen.cpus, memory_bytes=wished.memory_bytes or seen.memory_bytes)
 
 
 def followed(engine: Engine, status: VMCloneReplicaStatus, progress: Progress) -> VMCloneReplicaStatus:

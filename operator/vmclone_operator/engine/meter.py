@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from vmclone_operator.domain.home_copy import CopyJobView
     from vmclone_operator.kube.cluster import Key
 
 
@@ -37,6 +38,13 @@ class Meter(Protocol):
         """Note that a key backs off before it is tried again."""
 
 
+class CopyMeter(Protocol):
+    """Is told of every home copy that ended, once its end is recorded."""
+
+    def copy_ended(self, backend: str, copy: CopyJobView) -> None:
+        """Note how an attempt to copy a home to a clone at this backend ended."""
+
+
 class NoMeter:
     """Measures nothing."""
 
@@ -50,4 +58,7 @@ class NoMeter:
         """Do nothing."""
 
     def retried(self, key: Key) -> None:
+        """Do nothing."""
+
+    def copy_ended(self, backend: str, copy: CopyJobView) -> None:
         """Do nothing."""

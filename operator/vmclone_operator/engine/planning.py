@@ -6,19 +6,19 @@ is until all of it is done: half of an approved plan must not ask for a second a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmclone_operator.api.disk import CopyStatus
 from vmclone_operator.api.plan import PlanAction, PlanEstimate, PlanStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import wishes
-from vmclone_operator.domain.backend import Mode
+from vmclone_operator.domain.backend import Finding, Mode
 from vmclone_operator.domain.errors import ImageNotFound
 from vmclone_operator.domain.revision import revision_of, user_disk
 from vmclone_operator.domain.rollout import newest_complete
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.domain.wishes import CopyChoice, Cost, Finding
+from vmclone_operator.domain.wishes import CopyChoice, Cost
 from vmclone_operator.engine import consent, user_data
 from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.replica_objects import ReplicaObjects
@@ -51,6 +51,8 @@ class Planning:
     found: consent.Consent
     objects: ReplicaObjects
     sessions: Mapping[int, str]
+    adopted: Collection[int] = ()
+    """The ordinals whose VMs are there already."""
 
     async def run(self, status: VMCloneStatus) -> Planned:
         """Return the plan as it is now; raises what the backend fails with."""
@@ -80,7 +82,9 @@ class Planning:
         unfinished = [
             v.ordinal for v in self.objects.views() if not v.provisioned and not v.deleting and v not in going
         ]
-        actions = wishes.actions_of(changes, replaced, unfinished, self.sessions, expired=self.objects.expired)
+        actions = wishes.actions_of(
+            changes, replaced, unfinished, self.sessions, expired=self.objects.expired, adopted=self.adopted
+        )
         return actions, bool(changes.create or going)
 
     async def _anew(self, status: VMCloneStatus, actions: Sequence[PlanAction], *, begins: bool) -> Planned:
@@ -135,7 +139,7 @@ class Planning:
         newest = newest_complete(status.frozen_points)
         new_point = newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, fingerprint)
         if new_point or full:
-            asked = await session.preflight(
+            findings += await session.preflight(
                 info,
                 replicas=clones,
                 pool=self.spec.disk.pool or "",
@@ -143,7 +147,6 @@ class Planning:
                 image=self.found.image,
                 agent=self._mode is Mode.DISK and self.spec.identity.verify == "Require",
             )
-            findings += [Finding(reason="Blocked", message=sentence) for sentence in asked]
         cost = Cost(
             clones=clones,
             at_a_time=self.spec.rollout.max_in_flight,

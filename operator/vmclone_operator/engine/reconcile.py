@@ -32,14 +32,19 @@ async def reconcile(engine: Engine, key: Key) -> float | None:
     if document is None:
         return None
     try:
-        return await _pass(engine, key, document)
-    except (Conflict, Gone):
-        return await _refresh(engine, key)
+        return await _pass_or_refresh(engine, key, document)
     except Unavailable as error:
         raise PassFailed(str(error), limit=30) from error
     except Refused as error:
         log.error("the API server refuses a request", extra={"object": str(key), "error": str(error)})  # noqa: TRY400
         raise PassFailed(str(error), after=_STALLED_SECONDS) from error
+
+
+async def _pass_or_refresh(engine: Engine, key: Key, document: Document) -> float | None:
+    try:
+        return await _pass(engine, key, document)
+    except (Conflict, Gone):
+        return await _refresh(engine, key)
 
 
 async def _refresh(engine: Engine, key: Key) -> float | None:
@@ -110,7 +115,7 @@ async def _owner(engine: Engine, replica: Replica) -> Document | None:
     """Return the VMClone that a replica belongs to; without one of that uid, nothing is done for it."""
     key = Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone)
     owner = engine.cache.get(key) or await engine.live(key)
-    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid:
+    if owner is None or owner["metadata"]["uid"] != replica.vmclone_uid:
         return None
     return owner
 

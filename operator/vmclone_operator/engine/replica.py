@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmclone_operator.api import API_VERSION
+from vmclone_operator.api import API_VERSION, FINALIZER
 from vmclone_operator.api.disk import ReplicaDiskSpec
 from vmclone_operator.api.replica import IntentStatus, StepStatus, VMCloneReplicaSpec, VMCloneReplicaStatus
 from vmclone_operator.api.template import CloudInitSpec, TemplateSpec
@@ -16,12 +16,9 @@ from vmclone_operator.domain.labels import recommended
 from vmclone_operator.domain.revision import revision_of, user_disk, user_template
 from vmclone_operator.domain.steps import WAITING, Decision, Step
 from vmclone_operator.domain.units import bytes_of
-from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
+from vmclone_operator.engine.cache import VMCLONE_UID_LABEL, incarnation_of
 from vmclone_operator.engine.wakeups import parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
-
-LEFT_BEHIND = "vmclone.dev/left-behind"
-"""Label of a replica that is scaled down and whose VM stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +28,7 @@ class Replica:
     document: Document
     spec: VMCloneReplicaSpec
     stamp: Stamp
+    """What its VM carries; of an adopted one it names the VMClone and the replica that the VM was made for."""
     controlled: bool
     """False while its ownerReferences do not name the VMClone that its spec does."""
 
@@ -43,6 +41,16 @@ class Replica:
     def status(self) -> VMCloneReplicaStatus:
         """Return the status as the document has it."""
         return VMCloneReplicaStatus.model_validate(self.document.get("status") or {})
+
+    @property
+    def vmclone_uid(self) -> str:
+        """Return the uid of the VMClone that it belongs to now."""
+        return self.spec.vm_clone_uid
+
+    @property
+    def adopted(self) -> bool:
+        """Return whether its VM was there before it."""
+        return self.spec.adopted is not None
 
     @property
     def power(self) -> Power:
@@ -75,7 +83,7 @@ class Replica:
         return self.spec.disk if self.spec.disk is not None else wish.disk
 
     def clone_intent(
-        self, ledger: IntentStatus, *, source_id: str, mode: Mode, seed: Seed, pool: str = ""
+        self, ledger: IntentStatus, *, source_id: str, mode: Mode, seed: Seed, pool: str = "", made_from: str = ""
     ) -> CloneIntent:
         """Return the intent for the provider; only the attempt and what it finished come from the ledger."""
         incarnation = self.stamp.incarnation
@@ -92,6 +100,7 @@ class Replica:
             pool=pool,
             finished=ledger.finished,
             shape=self.shape,
+            made_from=made_from,
         )
 
     def seed(self) -> Seed:
@@ -115,9 +124,9 @@ def read_replica(document: Document, *, instance: str) -> Replica | None:
         instance=instance,
         namespace=meta["namespace"],
         vmclone=vmclone,
-        vmclone_uid=spec.vm_clone_uid,
+        vmclone_uid=spec.vm_clone_uid if spec.adopted is None else spec.adopted.vm_clone_uid,
         ordinal=spec.ordinal,
-        incarnation=meta["uid"],
+        incarnation=incarnation_of(document),
     )
     controlled = owner is not None and owner["uid"] == spec.vm_clone_uid and owner["name"] == vmclone
     return Replica(document=document, spec=spec, stamp=stamp, controlled=controlled)
@@ -132,8 +141,13 @@ def controller_of(document: Document) -> Document | None:
     return None
 
 
-def new_replica(vmclone: Document, *, ordinal: int, session: str, backend: str) -> Document:
-    """Return the document of a new replica. Nothing is copied from the VMClone's own labels or annotations."""
+def new_replica(
+    vmclone: Document, *, ordinal: int, session: str, backend: str, adopts: Stamp | None = None
+) -> Document:
+    """Return the document of a new replica. Nothing is copied from the VMClone's own labels or annotations.
+
+    One that adopts a VM has its finalizer from the beginning: whatever becomes of it, the VM is not forgotten.
+    """
     meta = vmclone["metadata"]
     owner = {
         "apiVersion": API_VERSION,
@@ -150,8 +164,11 @@ def new_replica(vmclone: Document, *, ordinal: int, session: str, backend: str) 
         spec["template"] = user_template(wish)
     if user_disk(wish):
         spec["disk"] = user_disk(wish)
+    if adopts is not None:
+        spec["adopted"] = {"vmCloneUID": adopts.vmclone_uid, "incarnation": adopts.incarnation}
     return {
         "metadata": {
+            "finalizers": [FINALIZER] if adopts is not None else [],
             "namespace": meta["namespace"],
             "name": naming.replica_name(meta["name"], ordinal),
             "labels": replica_labels(vmclone, {"spec": spec}),

@@ -6,10 +6,11 @@ a remembered state never costs a clone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from vmclone_operator.api.vmclone import VMCloneSpec
+from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.revision import revision_of
 from vmclone_operator.domain.rollout import (
     ReplicaChanges,
@@ -19,12 +20,16 @@ from vmclone_operator.domain.rollout import (
     repairable,
     replaceable,
 )
+from vmclone_operator.engine import adopting
 from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
 from vmclone_operator.engine.clone_report import view_of
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.drifting import is_rebuilt
-from vmclone_operator.engine.replica import LEFT_BEHIND, controller_of, new_replica, replica_labels
+from vmclone_operator.engine.replica import controller_of, new_replica, replica_labels
 from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind, key_of
+
+Leave = Callable[[Sequence[Document]], Awaitable[None]]
+"""Writes down, before they are deleted, that the VMs of these replicas stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class ReplicaObjects:
     spec: VMCloneSpec
     wanted: int
     expired: bool = False
+    matches: Mapping[int, Match] = field(default_factory=dict)
+    """By ordinal, the VMs that new replicas go on with."""
 
     def found(self) -> list[Document]:
         """Return the replicas that this VMClone controls, as the cache has them."""
@@ -44,6 +51,13 @@ class ReplicaObjects:
     def views(self) -> list[ReplicaView]:
         """Return what the VMClone's decisions need to know of them."""
         return [self._view(document) for document in self.found()]
+
+    def unmade(self) -> tuple[int, ...]:
+        """Return the ordinals that replicas are about to be made for; quick while every one has its replica."""
+        held = {document["spec"]["ordinal"] for document in self.found()}
+        if held.issuperset(range(1, self.wanted + 1)):
+            return ()
+        return self._plan(self.found(), may_make=True)[0].create
 
     def upcoming(self) -> tuple[ReplicaChanges, tuple[ReplicaView, ...]]:
         """Return what would be made and removed, and everybody who would be replaced, one after the other."""
@@ -55,7 +69,7 @@ class ReplicaObjects:
         others = [v for v in map(self._view, documents) if v not in going and not v.deleting]
         return changes, (*replaced, *(v for v in others if not v.current))
 
-    async def change(self, sessions: Mapping[int, str], *, may_make: bool, backend: str) -> None:
+    async def change(self, sessions: Mapping[int, str], *, may_make: bool, backend: str, leave: Leave) -> None:
         """Make and remove what has to be; put back the labels of those that stay."""
         changes, replaced = self._plan(self.found(), may_make=may_make)
         if changes.delete or changes.remake or replaced:
@@ -63,7 +77,7 @@ class ReplicaObjects:
             if documents is None:
                 return
             changes, replaced = self._plan(documents, may_make=may_make)
-            await self._remove(documents, changes, replaced)
+            await self._remove(documents, changes, replaced, leave)
         for ordinal in changes.create:
             await self._create(ordinal, sessions[ordinal], backend)
         leaving = {view.uid for view in changes.delete}
@@ -91,6 +105,11 @@ class ReplicaObjects:
         rebuilt = view.reconfigured and is_rebuilt(self.engine, backends[view.uid])
         return replace(view, reconfigured=rebuilt)
 
+    async def _is_wished(self) -> bool:
+        """Return whether this very wish is still there, read live."""
+        wish = await self.engine.live(key_of(Kind.VMCLONE, self.vmclone))
+        return wish is not None and not is_deleting(wish) and wish["metadata"]["uid"] == self.vmclone["metadata"]["uid"]
+
     async def _live(self) -> list[Document] | None:
         """Read the replicas live; None if the wish itself is no longer the one at hand: another pass follows."""
         meta = self.vmclone["metadata"]
@@ -107,35 +126,26 @@ class ReplicaObjects:
         return self._controlled(documents)
 
     async def _remove(
-        self, documents: Sequence[Document], changes: ReplicaChanges, replaced: Sequence[ReplicaView]
+        self, documents: Sequence[Document], changes: ReplicaChanges, replaced: Sequence[ReplicaView], leave: Leave
     ) -> None:
         by_uid = {document["metadata"]["uid"]: document for document in documents}
-        orphaned = self.spec.deletion.on_scale_down == "Orphan" and not self.expired
-        for view in changes.delete:
-            document = by_uid[view.uid]
-            if orphaned:
-                document = await self._leave_behind(document)
-            await self.engine.cluster.delete(Kind.REPLICA, document)
-        for view in (*changes.remake, *replaced):
+        if self.spec.deletion.on_scale_down == "Orphan" and not self.expired:
+            await leave([by_uid[view.uid] for view in changes.delete])
+        for view in (*changes.delete, *changes.remake, *replaced):
             await self.engine.cluster.delete(Kind.REPLICA, by_uid[view.uid])
 
-    async def _leave_behind(self, document: Document) -> Document:
-        """Say on the object, before it goes, that its VM stays: a rebuild would look the same."""
-        labels = document["metadata"].get("labels") or {}
-        if labels.get(LEFT_BEHIND) == "true":
-            return document
-        return await self.engine.write_labels(Kind.REPLICA, document, {**labels, LEFT_BEHIND: "true"})
-
     async def _restore_labels(self, document: Document) -> None:
-        """Put our labels back on a replica that lost them, and take the mark off one that stays after all."""
+        """Put our labels back on a replica that lost them."""
         present, wanted = document["metadata"].get("labels") or {}, replica_labels(self.vmclone, document)
-        if is_deleting(document) or (wanted.items() <= present.items() and LEFT_BEHIND not in present):
-            return
-        kept = {name: value for name, value in present.items() if name != LEFT_BEHIND}
-        await self.engine.write_labels(Kind.REPLICA, document, {**kept, **wanted})
+        if not is_deleting(document) and not wanted.items() <= present.items():
+            await self.engine.write_labels(Kind.REPLICA, document, {**present, **wanted})
 
     async def _create(self, ordinal: int, session: str, backend: str) -> None:
-        wanted = new_replica(self.vmclone, ordinal=ordinal, session=session, backend=backend)
+        match = self.matches.get(ordinal)
+        if match is not None and not await self._is_wished():
+            return  # what adopts a VM takes it along when it goes
+        stamp = None if match is None else match.clone.stamp
+        wanted = new_replica(self.vmclone, ordinal=ordinal, session=session, backend=backend, adopts=stamp)
         try:
             made = await self.engine.cluster.create(Kind.REPLICA, wanted)
         except Conflict:
@@ -146,6 +156,8 @@ class ReplicaObjects:
                 self.engine.saw(Kind.REPLICA, document)
             return
         self.engine.saw(Kind.REPLICA, made)
+        if match is not None:
+            await adopting.tell(self.engine, self.vmclone, made, match)
 
     def _view(self, document: Document) -> ReplicaView:
         return view_of(document, revision_of(self.vmclone["spec"]))

@@ -48,7 +48,7 @@ class ReplicaPass:
 
     async def run(self) -> float | None:
         """Return after how many seconds to look again, or None when events will say."""
-        if self._replica.status.intent is not None:
+        if self._replica.status.intent is not None or self._replica.adopted:
             document = await self._engine.ensure_finalizer(Kind.REPLICA, self._replica.document)
             self._replica = replace(self._replica, document=document)
         self._consent = await consent.check(self._engine, self._vmclone)
@@ -78,6 +78,8 @@ class ReplicaPass:
                 booting(situation.mode) if made else replace(decision, again_seconds=0 if more else 2)
             )  # made within the call: one write less
         await self._write(await drifting.told(self._engine, self._replica, status, situation), decision)
+        if decision.do is Do.RECORD_COPY:  # written: the next pass does not record it again
+            self._engine.copy_meter.copy_ended(self._replica.spec.backend, situation.home.job)
         return decision.again_seconds
 
     async def _gather(self) -> Situation:
@@ -100,10 +102,9 @@ class ReplicaPass:
             intent=status.intent,
             frozen=self._frozen_point(status),
             clone=clone,
-            foreign=await drifting.foreign_holder(self._session, self._incarnation)
-            if provisioned and clone is None
-            else "",
+            foreign=await self._foreign_holder(clone, provisioned=provisioned),
             provisioned=provisioned,
+            adopted=self._replica.adopted,
             guest=status.guest,
             probe=probe,
             addresses=addresses,
@@ -121,6 +122,12 @@ class ReplicaPass:
             if clone is not None and status.guest is not None
             else HomeSituation(),
         )
+
+    async def _foreign_holder(self, clone: ObservedClone | None, *, provisioned: bool) -> str:
+        """Return the VM that has the UUID of a clone that was there and carries our stamp no more."""
+        if clone is not None or not (provisioned or self._replica.adopted):
+            return ""
+        return await drifting.foreign_holder(self._session, self._incarnation)
 
     def _frozen_point(self, status: VMCloneReplicaStatus) -> FrozenPointStatus | None:
         """Return what to clone from: while disks are finished, what they were copied from."""
@@ -172,7 +179,7 @@ class ReplicaPass:
 
     def _sibling_documents(self) -> list[Document]:
         mine = self._replica.key
-        found = self._engine.cache.replicas_of(self._replica.stamp.vmclone_uid)
+        found = self._engine.cache.replicas_of(self._replica.vmclone_uid)
         return [d for d in found if d["metadata"]["name"] != mine.name]
 
     def _address_conflict(self, addresses: Sequence[str]) -> str:

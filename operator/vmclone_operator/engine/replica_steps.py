@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from vmclone_operator.api.replica import ClonedFromStatus, GuestStatus, ScrubStatus, VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import guest
+from vmclone_operator.domain.adoption import made_from
 from vmclone_operator.domain.backend import BackendSession, Mode, OperationState, Power, Seed
 from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneFailed, UserUnknown
@@ -66,15 +67,16 @@ class ReplicaSteps:
         vmclone = await self.engine.live(Key(Kind.VMCLONE, self.replica.stamp.namespace, self.replica.stamp.vmclone))
         if intent is None or frozen is None or not await self._still_wanted(vmclone, frozen.id):
             return status
-        operation = await self.session.start_clone(
-            self.replica.clone_intent(
-                intent,
-                source_id=frozen.source_id,
-                mode=situation.mode,
-                seed=await self._seed(situation.mode),
-                pool=self.replica.disk(self.spec).pool or "",
-            )
+        wanted = self.replica.clone_intent(
+            intent,
+            source_id=frozen.source_id,
+            mode=situation.mode,
+            seed=await self._seed(situation.mode),
+            pool=self.replica.disk(self.spec).pool or "",
+            made_from=made_from(self.spec, situation.mode),
         )
+        shape = await making.shape_of_clone(self.engine, self.replica, self.consent)
+        operation = await self.session.start_clone(replace(wanted, shape=shape))
         progress = await self.session.poll(operation)
         if progress.state is OperationState.DONE:
             return self._provisioned(status, operation.target, frozen.id, frozen.fingerprint)
@@ -109,7 +111,7 @@ class ReplicaSteps:
         return keys
 
     async def _still_wanted(self, vmclone: Document | None, frozen_id: str) -> bool:
-        if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != self.replica.stamp.vmclone_uid:
+        if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != self.replica.vmclone_uid:
             return False
         points = VMCloneStatus.model_validate(vmclone.get("status") or {}).frozen_points
         wish = VMCloneSpec.model_validate(vmclone["spec"])

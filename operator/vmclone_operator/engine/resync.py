@@ -11,14 +11,17 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from vmclone_operator.domain.backend import ObservedClone, Owner, Power
+from vmclone_operator.domain.backend import ObservedClone, Power
 from vmclone_operator.domain.daily import is_due
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.units import seconds_of
+from vmclone_operator.engine.adopting import list_clones
+from vmclone_operator.engine.cache import incarnation_of
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.drifting import differs
 from vmclone_operator.engine.queue import Priority
-from vmclone_operator.engine.sweep import look_for_jobs, look_for_orphans
+from vmclone_operator.engine.sweep import look_for_orphans
+from vmclone_operator.engine.sweep_objects import look_for_objects
 from vmclone_operator.kube.cluster import ClusterError, Document, Kind, key_of
 
 log = logging.getLogger(__name__)
@@ -32,9 +35,9 @@ async def resync(engine: Engine) -> None:
     due = [name for name, interval in _intervals(engine).items() if interval is None]
     await compare(engine, due)
     try:
-        await look_for_jobs(engine)
+        await look_for_objects(engine)
     except ClusterError as error:
-        log.warning("home copies not listed", extra={"error": str(error)})
+        log.warning("leftovers of home copies not listed", extra={"error": str(error)})
     _look_closer(engine)
     for kind in (Kind.BACKEND, Kind.SOURCE):
         for document in engine.cache.all(kind):
@@ -106,14 +109,14 @@ async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -
     engine.compared[backend] = engine.clock()
     try:
         session = await engine.session(backend)
-        clones = await session.find_clones(Owner(instance=engine.instance))
+        clones = await list_clones(engine, backend, session)
         await look_for_orphans(engine, backend, session, clones)
     except (CloneError, ClusterError) as error:
         log.warning("backend not listed", extra={"backend": backend, "error": str(error)})
         return
     found = {clone.stamp.incarnation: clone for clone in clones}
     for replica in replicas:
-        if not _as_reported(replica, found.get(replica["metadata"]["uid"])):
+        if not _as_reported(replica, found.get(incarnation_of(replica))):
             engine.queue.add(key_of(Kind.REPLICA, replica), Priority.LOW)
 
 

@@ -6,11 +6,11 @@ It exists before the seed does, so a clone that is adopted after a crash has the
 from __future__ import annotations
 
 import base64
-import binascii
 
 from vmclone_operator.domain.errors import CloneFailed
 from vmclone_operator.domain.labels import INCARNATION_LABEL, recommended
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.secret_file import SecretFileUnusable, text_of
 from vmclone_operator.engine.ssh_keys import KeyPair, new_key, read_key
 from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind
 
@@ -66,8 +66,10 @@ def _key(engine: Engine, incarnation: str) -> Key:
 
 
 def _read(document: Document) -> KeyPair:
-    name = document["metadata"]["name"]
+    place = f"Secret {document['metadata']['name']} in the operator's namespace"
     try:
-        return read_key(base64.b64decode(document["data"][_FILE], validate=True).decode())
-    except (KeyError, ValueError, binascii.Error) as error:
-        raise CloneFailed(f"Secret {name} in the operator's namespace is not what was made; delete it") from error
+        return read_key(text_of(document, _FILE))
+    except SecretFileUnusable as error:
+        raise CloneFailed(f"{place} {error}; delete the Secret, which was another when it was made") from error
+    except ValueError as error:
+        raise CloneFailed(f"{place} holds another key than was made; delete it") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import naming
@@ -27,13 +27,18 @@ def wanted_sessions(vmclone: Document, recorded: dict[int, str]) -> dict[int, st
     return naming.assign_sessions(recorded, prefix=prefix, replicas=spec.replicas)
 
 
-def conflict_with(vmclone: Document, recorded: dict[int, str], others: Iterable[Document]) -> Blocker | None:
-    """Return why the VMClone must wait: another one of its namespace holds a session it wishes for."""
+def conflict_with(
+    vmclone: Document, recorded: dict[int, str], others: Iterable[Document], found: Mapping[int, str]
+) -> Blocker | None:
+    """Return why the VMClone must wait: another one of its namespace holds a session it wishes for.
+
+    `found`: the sessions of VMs that it would go on with.
+    """
     claims: dict[str, Claim] = {}
     for other in others:
         if other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
             _add_claims(claims, other)
-    conflict = session_conflicts(wanted_sessions(vmclone, recorded), recorded, claims, _since(vmclone))
+    conflict = session_conflicts(wanted_sessions(vmclone, {**found, **recorded}), recorded, claims, _since(vmclone))
     if conflict is None:
         return None
     session, holder = conflict

@@ -57,11 +57,11 @@ async def find(engine: Engine, read: Read, vmclone: Document) -> SessionSource |
     replica = None if document is None else read_replica(document, instance=engine.instance)
     if replica is None or not replica.controlled or replica.spec.session != session or is_deleting(replica.document):
         return None
-    if replica.stamp.vmclone_uid == vmclone["metadata"]["uid"]:
+    if replica.vmclone_uid == vmclone["metadata"]["uid"]:
         return None
     owner = await read(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
     root = "" if owner is None else root_of(engine.cache, owner)
-    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid or not root:
+    if owner is None or owner["metadata"]["uid"] != replica.vmclone_uid or not root:
         return None
     return SessionSource(
         session=session,

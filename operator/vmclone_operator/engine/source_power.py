@@ -1,24 +1,32 @@
 """Switches the source for a freeze or a home copy where `spec.sourcePower` lets us, and puts it back as it was.
 
-How it was found is written to VMClone status before it is switched; a VMClone that goes puts it back first.
+How it was found is written to VMClone status before it is switched, and that it goes back before it does. All of it
+happens under the gate that freezes take, and what other VMClones wrote down is read live.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from vmclone_operator.api.vmclone import SourcePowerStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Mode, Power
-from vmclone_operator.domain.errors import SourceChanged, SourceNotFound
-from vmclone_operator.domain.source_power import PowerSituation, Switch, decide, found
+from vmclone_operator.domain.errors import SourceChanged, SourceLocked, SourceNotFound
+from vmclone_operator.domain.source_power import PowerSituation, Switch, decide, found, why_not_yet
+from vmclone_operator.engine import consent, copy_queue
 from vmclone_operator.engine.cache import is_copying
 from vmclone_operator.engine.context import Engine, is_deleting
-from vmclone_operator.kube.cluster import Document, Kind
+from vmclone_operator.engine.endpoints import host_of
+from vmclone_operator.engine.freezing import copied_elsewhere
+from vmclone_operator.engine.written import dumped
+from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 Commit = Callable[[VMCloneStatus], Awaitable[VMCloneStatus]]
 AGAIN_SECONDS = 2.0
+_AGAIN = timedelta(seconds=AGAIN_SECONDS)
+_SHUTDOWN_LIMIT = timedelta(minutes=2)
+"""After that a guest that was asked to shut down, and then left alone, has obeyed or never will."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,31 +35,64 @@ class SourcePower:
 
     engine: Engine
     document: Document
-    spec: VMCloneSpec
     commit: Commit
+    backend: str = ""
+    """Where the source is; empty: where its frozen points are."""
 
     async def ensure(self, status: VMCloneStatus, wanted: Power | None) -> tuple[VMCloneStatus, bool]:
         """Bring the source a step closer to what is needed; return the status and whether it is there."""
         ledger = status.source_power
         if ledger is None and (wanted is None or not status.source.id):
             return status, True
-        backend = ledger.backend if ledger is not None else status.source.backend
+        backend = ledger.backend if ledger is not None else self.backend or status.source.backend
         source_id = ledger.id if ledger is not None else status.source.id
         session = await self.engine.session(backend)
-        info = await session.describe_source(source_id)
-        situation = PowerSituation(
+        async with self.engine.source_gate(backend, source_id):
+            situation = await self._look(ledger, wanted, session, (backend, source_id))
+            _complain(situation)
+            status = await self._carry_out(decide(situation), situation, status, session)
+        return status, wanted is None or (situation.observed is wanted and not _goes_back(status))
+
+    async def settle(self, status: VMCloneStatus, *, copies: bool) -> tuple[VMCloneStatus, float | None]:
+        """Have it on while homes are copied, else put it back; return the status and when to look again."""
+        copies = copies and (status.source_power is not None or await self._may_begin())
+        status, there = await self.ensure(status, Power.ON if copies else None)
+        return status, None if there and status.source_power is None else AGAIN_SECONDS
+
+    async def _may_begin(self) -> bool:
+        """Read the wish and the grants live: the source is about to be switched."""
+        live = await self.engine.live(key_of(Kind.VMCLONE, self.document))
+        if live is None or is_deleting(live) or live["metadata"]["uid"] != self.document["metadata"]["uid"]:
+            return False
+        return (await consent.check(self.engine, live, live=True)).blocker is None
+
+    async def _look(
+        self, ledger: SourcePowerStatus | None, wanted: Power | None, session: BackendSession, vm: tuple[str, str]
+    ) -> PowerSituation:
+        backend, source_id = vm
+        return PowerSituation(
             wanted=wanted,
-            observed=info.power,
+            observed=await _observed(session, source_id, needed=wanted is not None),
             ledger=ledger,
-            others=_others(self.engine, self.document, backend, source_id),
+            others=await _others(self.engine, self.document, backend, source_id),
+            busy=self._busy(ledger, wanted, backend, source_id),
+            settled=ledger is not None and self._settled(ledger),
         )
-        if wanted is not None and ledger is not None and ledger.reached and info.power.value != ledger.wanted:
-            raise SourceChanged(
-                f"somebody switched the source {info.power.value.lower()}, which was wanted {wanted.value.lower()} for"
-                " spec.sourcePower; it is left as it is: switch it back, or set spec.sourcePower to Keep"
-            )
-        status = await self._carry_out(decide(situation), situation, status, session)
-        return status, wanted is None or info.power is wanted
+
+    def _busy(self, ledger: SourcePowerStatus | None, wanted: Power | None, backend: str, source_id: str) -> str:
+        """Return what others do with the source that a switch would cut off; a VMClone that goes waits for nobody."""
+        goes_off = wanted is Power.OFF or (ledger is not None and wanted is None and ledger.was == Power.OFF.value)
+        if is_deleting(self.document):
+            return ""
+        if ledger is None and copied_elsewhere(self.engine, self.document, source_id):
+            return "is being copied for another VMClone"
+        running, _ = copy_queue.counts(self.engine, copy_queue.source_name(self.engine, backend, source_id))
+        return "has its home copied just now" if goes_off and running else ""
+
+    def _settled(self, ledger: SourcePowerStatus) -> bool:
+        if not ledger.return_time:
+            return False
+        return self.engine.now() - datetime.fromisoformat(ledger.return_time) > _SHUTDOWN_LIMIT
 
     async def _carry_out(
         self, step: Switch, situation: PowerSituation, status: VMCloneStatus, session: BackendSession
@@ -59,15 +100,20 @@ class SourcePower:
         ledger, wanted = status.source_power, situation.wanted
         if step is Switch.RECORD and wanted is not None:
             return await self._record(situation, wanted, status, session)
-        if step is Switch.SWITCH and wanted is not None and ledger is not None:
-            if situation.observed is wanted:
-                reached = ledger.model_copy(update={"reached": True})
-                return await self.commit(status.model_copy(update={"source_power": reached}))
-            await session.set_source_power(ledger.id, wanted)
-        if step is Switch.PUT_BACK and ledger is not None:
-            await session.set_source_power(ledger.id, Power(ledger.was))
+        if ledger is None or step is Switch.NOTHING:
+            return status
         if step is Switch.FORGET:
             return await self.commit(status.model_copy(update={"source_power": None}))
+        if step is Switch.SWITCH and wanted is not None:
+            await session.set_source_power(ledger.id, wanted)
+            return status
+        there = ledger.model_copy(update={"reached": ledger.reached or situation.observed is Power(ledger.wanted)})
+        if step is Switch.RETURN:
+            there = there.model_copy(update={"return_time": self.engine.timestamp()})
+        if there != ledger:
+            status = await self.commit(status.model_copy(update={"source_power": there}))
+        if step in {Switch.RETURN, Switch.PUT_BACK}:
+            await session.set_source_power(ledger.id, Power(ledger.was))
         return status
 
     async def _record(
@@ -75,7 +121,7 @@ class SourcePower:
     ) -> VMCloneStatus:
         ledger = SourcePowerStatus(
             id=status.source.id,
-            backend=status.source.backend,
+            backend=self.backend or status.source.backend,
             was=found(situation).value,
             wanted=wanted.value,
             reached=situation.observed is wanted,
@@ -88,6 +134,35 @@ class SourcePower:
         return status
 
 
+def _complain(s: PowerSituation) -> None:
+    """Raise what people must know: somebody else switched the source, or it is held for another VMClone."""
+    ledger = s.ledger
+    if ledger is None:
+        waits = why_not_yet(s)
+        if waits:
+            raise SourceLocked(f"the source {waits}; it is used once that is over", retry_after=_AGAIN)
+        return
+    moved = ledger.reached and not ledger.return_time and s.observed is not None and s.observed.value != ledger.wanted
+    if s.wanted is not None and s.observed is not None and moved:
+        raise SourceChanged(
+            f"somebody switched the source {s.observed.value.lower()}, which was wanted {s.wanted.value.lower()} for"
+            " spec.sourcePower; it is left as it is: switch it back, or set spec.sourcePower to Keep"
+        )
+
+
+def _goes_back(status: VMCloneStatus) -> bool:
+    return status.source_power is not None and bool(status.source_power.return_time)
+
+
+async def _observed(session: BackendSession, source_id: str, *, needed: bool) -> Power | None:
+    try:
+        return (await session.describe_source(source_id)).power
+    except SourceNotFound:
+        if needed:
+            raise
+        return None
+
+
 def copies_homes(spec: VMCloneSpec, mode: str, replicas: Sequence[Document]) -> bool:
     """Return whether a home is read from the source now, or waits for that."""
     if spec.source_power != "StartForCopy" or mode != Mode.CLEAN.value:
@@ -96,31 +171,27 @@ def copies_homes(spec: VMCloneSpec, mode: str, replicas: Sequence[Document]) -> 
 
 
 async def put_back(engine: Engine, vmclone: Document) -> bool:
-    """Put the source of a VMClone that goes back as it was; true once it is, or nobody can any more."""
-    ledger = VMCloneStatus.model_validate(vmclone.get("status") or {}).source_power
-    if ledger is None:
-        return True
-    with suppress(SourceNotFound):
-        session = await engine.session(ledger.backend)
-        info = await session.describe_source(ledger.id)
-        situation = PowerSituation(
-            wanted=None,
-            observed=info.power,
-            ledger=ledger,
-            others=_others(engine, vmclone, ledger.backend, ledger.id),
-        )
-        if decide(situation) is Switch.PUT_BACK:
-            await session.set_source_power(ledger.id, Power(ledger.was))
-            return False
-    return True
+    """Put the source of a VMClone that goes back as it was, or hand it over; true once that is written down."""
+    document = engine.newest(Kind.VMCLONE, vmclone)
+
+    async def commit(status: VMCloneStatus) -> VMCloneStatus:
+        await engine.write_status(Kind.VMCLONE, document, dumped(status))
+        return status
+
+    status = VMCloneStatus.model_validate(document.get("status") or {})
+    status, _ = await SourcePower(engine=engine, document=document, commit=commit).ensure(status, None)
+    return status.source_power is None
 
 
-def _others(engine: Engine, vmclone: Document, backend: str, source_id: str) -> list[SourcePowerStatus]:
-    """Return what other VMClones, of any namespace, wrote down about the same VM."""
+async def _others(engine: Engine, vmclone: Document, backend: str, source_id: str) -> list[SourcePowerStatus]:
+    """Return what other VMClones, of any namespace, wrote down about the same VM; one that is gone holds nothing."""
+    vm = (host_of(engine.cache, backend), source_id)
     ledgers = []
     for other in engine.cache.all(Kind.VMCLONE):
-        told = (other.get("status") or {}).get("sourcePower") or {}
-        same = (told.get("backend"), told.get("id")) == (backend, source_id)
-        if same and other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
-            ledgers.append(SourcePowerStatus.model_validate(told))
+        if other["metadata"]["uid"] == vmclone["metadata"]["uid"] or not (other.get("status") or {}).get("sourcePower"):
+            continue
+        live = await engine.live(key_of(Kind.VMCLONE, other))
+        told = VMCloneStatus.model_validate((live or {}).get("status") or {}).source_power
+        if told is not None and (host_of(engine.cache, told.backend), told.id) == vm:
+            ledgers.append(told)
     return ledgers

@@ -17,10 +17,11 @@ from vmclone_operator.domain.conditions import Progress, Readiness, find
 from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse
 from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
-from vmclone_operator.engine import copy_queue, seed_secret, source_power
+from vmclone_operator.engine import adopting, copy_queue, seed_secret, source_power
 from vmclone_operator.engine.cache import owner_uid
 from vmclone_operator.engine.context import Engine, annotation, is_deleting
-from vmclone_operator.engine.replica import LEFT_BEHIND, Replica
+from vmclone_operator.engine.left_behind import is_left_behind
+from vmclone_operator.engine.replica import Replica
 from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.homecopy.job_manifest import copy_name_of
@@ -36,7 +37,7 @@ _WAY_OUT = "or set the annotation vmclone.dev/orphan-on-delete=true to leave it 
 async def remove_replica(engine: Engine, replica: Replica) -> float | None:
     """Remove the clone, prove that it is gone, and let the object go; return when to look again."""
     document = replica.document
-    if FINALIZER not in document["metadata"].get("finalizers", []):
+    if FINALIZER not in document["metadata"].get("finalizers", []) or await _claims_anothers(engine, replica):
         return None
     if find(replica.status.conditions, "Deleting") is None:
         await _say(engine, Kind.REPLICA, document, "Removing", _BEING_REMOVED)
@@ -54,6 +55,7 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
             await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
             return None
         gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
+        gone = gone and await adopting.release_inherited(engine, replica, session)
     except CloneError as error:
         await _say(engine, Kind.REPLICA, document, error.reason, f"{error}; {_WAY_OUT}")
         raise
@@ -64,13 +66,22 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
     return None
 
 
+async def _claims_anothers(engine: Engine, replica: Replica) -> bool:
+    """Let a replica go untouched that says it adopted what another one has; return whether it did."""
+    if adopting.claim_stands(engine, replica):
+        return False
+    await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, replica.document))
+    return True
+
+
 async def _left_behind(engine: Engine, replica: Replica, session: BackendSession) -> bool:
     """Make the VM nobody's if the wish says that it stays, and tell so; return whether it stands there now.
 
-    One that never was delivered is removed all the same: its disk may not be scrubbed yet.
+    One that never was delivered is removed all the same: its disk may not be scrubbed yet, its home not be there.
     """
-    if not await _stays(engine, replica):
-        return False
+    status = replica.status
+    if (status.intent is not None and not status.ready_time) or not await _stays(engine, replica):
+        return False  # without an intent its ledger was wiped: then nobody knows what it was, and it stays
     owner = Owner(instance=replica.stamp.instance, incarnation=replica.stamp.incarnation)
     if any(not (clone.complete and clone.connected) for clone in await session.find_clones(owner)):
         return False
@@ -83,13 +94,13 @@ async def _left_behind(engine: Engine, replica: Replica, session: BackendSession
 
 
 async def _stays(engine: Engine, replica: Replica) -> bool:
-    """Return whether the VM outlives its replica: `onScaleDown` is marked on it, `onDelete` is asked of the wish."""
-    if (replica.document["metadata"].get("labels") or {}).get(LEFT_BEHIND) == "true":
-        return True
+    """Return whether the VM outlives its replica: `onScaleDown` was written down, `onDelete` is asked of the wish."""
     namespace = replica.stamp.namespace
     owner = await engine.live(Key(Kind.VMCLONE, namespace, replica.stamp.vmclone))  # the VM depends on its word
-    if owner is None or owner["metadata"]["uid"] != replica.stamp.vmclone_uid:
+    if owner is None or owner["metadata"]["uid"] != replica.vmclone_uid:
         return False
+    if is_left_behind(owner, replica.document["metadata"]["uid"]):
+        return True
     if VMCloneSpec.model_validate(owner["spec"]).deletion.on_delete != "Orphan":
         return False
     if is_deleting(owner):
@@ -143,10 +154,17 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         if annotation(vmclone, "orphan-on-delete") != "true":
             await _say(engine, Kind.VMCLONE, vmclone, error.reason, f"{error}; {_WAY_OUT}")
             raise
-        note = f"frozen points of {meta['namespace']}/{meta['name']} may be left at the backend: {error}"
+        left = f"frozen points of {meta['namespace']}/{meta['name']} may be left at the backend{_switched(vmclone)}"
+        note = f"{left}: {error}"
         await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note, warning=True)
     await engine.drop_finalizer(Kind.VMCLONE, engine.newest(Kind.VMCLONE, vmclone))
     return None
+
+
+def _switched(vmclone: Document) -> str:
+    """Return how the source is left, for people, if it is switched for this VMClone."""
+    held = VMCloneStatus.model_validate(vmclone.get("status") or {}).source_power
+    return "" if held is None else f", and its source switched {held.wanted}, which was {held.was} before"
 
 
 async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:

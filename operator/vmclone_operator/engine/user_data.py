@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +9,8 @@ from vmclone_operator.api.template import CloudInitSpec
 from vmclone_operator.domain.cloud_config import CloudConfigRefused, parse_cloud_config
 from vmclone_operator.domain.errors import ActionNeeded
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.kube.cluster import Document, Key, Kind, Refused
+from vmclone_operator.engine.secret_file import SecretFileUnusable, text_of
+from vmclone_operator.kube.cluster import Key, Kind, Refused
 
 _FILE = "user-data"
 
@@ -39,19 +38,9 @@ async def read(engine: Engine, namespace: str, cloud_init: CloudInitSpec | None)
         raise SecretNotReadable(
             f"{place} may not be read: bind the ClusterRole vmclone-user-secrets to the operator in that namespace"
         ) from error
-    if secret is None:
-        raise SecretNotReadable(f"{place} does not exist; create it with the key {_FILE}")
     try:
-        return parse_cloud_config(_text(secret))
+        return parse_cloud_config(text_of(secret, _FILE))
+    except SecretFileUnusable as error:
+        raise SecretNotReadable(f"{place} {error}; write the cloud-config there, under {_FILE}") from error
     except CloudConfigRefused as error:
         raise SecretNotReadable(f"{place}, key {_FILE}: {error}") from error
-
-
-def _text(secret: Document) -> str:
-    data = secret.get("data") or {}
-    if _FILE not in data:
-        raise CloudConfigRefused(f"it has no key {_FILE}; write the cloud-config under it")
-    try:
-        return base64.b64decode(data[_FILE], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise CloudConfigRefused("it is not text in UTF-8") from None

@@ -22,6 +22,8 @@ from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, R
 _CHUNK = 500
 _TIMEOUT_SECONDS = 30.0
 _LOG_BYTES = 64 * 1024
+_JSON = "application/json, */*"
+_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _JSON_PATCH = "application/json-patch+json"
 _LEASES = f"/apis/{Kind.LEASE.group}/"
 
@@ -61,15 +63,21 @@ class KubeClient:
         self, kind: Kind, *, namespace: str = "", labels: Mapping[str, str] | None = None
     ) -> Sequence[Document]:
         """List objects live, in chunks, over all namespaces unless one is named."""
-        selector = ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+        return await self._list(_path(kind, namespace), labels or {}, accept=_JSON)
+
+    async def list_metadata(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Sequence[Document]:
+        """List names, labels and uids of objects live; their contents never leave the API server."""
+        return await self._list(_path(kind, namespace), labels, accept=_METADATA)
+
+    async def _list(self, path: str, labels: Mapping[str, str], *, accept: str) -> Sequence[Document]:
+        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         query = [("limit", str(_CHUNK)), *([("labelSelector", selector)] if selector else [])]
         items: list[Document] = []
         token = ""
         while True:
-            page = await self._request(
-                "GET", _path(kind, namespace), query=[*query, *([("continue", token)] if token else [])]
-            )
-            items += page.get("items", [])
+            pages = [*query, *([("continue", token)] if token else [])]
+            page: Document = json.loads(await self._send("GET", path, query=pages, accept=accept))
+            items += page.get("items") or []  # of metadata alone an empty list is null
             token = page.get("metadata", {}).get("continue", "")
             if not token:
                 return items
@@ -151,10 +159,11 @@ class KubeClient:
         query: Sequence[tuple[str, str]] = (),
         body: object = None,
         content_type: str = "application/json",
+        accept: str = _JSON,
     ) -> bytes:
         if method != "GET" and not path.startswith(_LEASES):
             self._check_fence()
-        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             request = await self._api.param_serialize(
                 method, path, query_params=[*query], header_params=headers, body=body, auth_settings=["BearerToken"]

@@ -95,6 +95,9 @@ class Cluster(Protocol):
     ) -> Sequence[Document]:
         """List objects live, in chunks, over all namespaces unless one is named."""
 
+    async def list_metadata(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Sequence[Document]:
+        """List names, labels and uids of objects live; their contents never leave the API server."""
+
     async def create(self, kind: Kind, document: Document) -> Document:
         """Create an object; raises Conflict when the name is taken, Gone when its namespace is."""
 

@@ -62,15 +62,21 @@ class State(Collector):
         yield _family("vmclone_replicas", "Replicas by backend and state.", ("backend", "state"), replicas.items())
         wishes = Count(_ready(d) for d in self._all(Kind.VMCLONE))
         yield _family("vmclone_vmclones", "VMClones by their Ready condition.", ("ready", "reason"), wishes.items())
-        orphans = {} if engine is None else {(name,): len(found) for name, found in engine.orphans.items()}
-        yield _family(
-            "vmclone_orphans", "VMs of ours that belong to nobody, by backend.", ("backend",), orphans.items()
-        )
+        yield self._orphans()
         leftovers = [] if engine is None else [((), len(engine.leftover_jobs))]
         yield _family("vmclone_leftover_jobs", "Jobs of home copies that belong to nobody.", (), leftovers)
+        leftovers = [] if engine is None else [((), len(engine.leftover_secrets))]
+        meaning = "Secrets of home copies and seeds that belong to nobody."
+        yield _family("vmclone_leftover_secrets", meaning, (), leftovers)
         yield from self._copies()
         up = {(str(d["metadata"]["name"]),): _ready(d)[0] == "True" for d in self._all(Kind.BACKEND)}
         yield _family("vmclone_backend_up", "1 while a CloneBackend is Ready.", ("backend",), up.items())
+
+    def _orphans(self) -> GaugeMetricFamily:
+        found = {} if self.engine is None else self.engine.orphans
+        counts = {(name, kind): count for name, one in found.items() for kind, count in one.counts().items()}
+        meaning = "What of ours belongs to nobody, by backend and kind: VM, Volume, FrozenPoint."
+        return _family("vmclone_orphans", meaning, ("backend", "kind"), counts.items())
 
     def _copies(self) -> Iterator[GaugeMetricFamily]:
         cache = None if self.engine is None else self.engine.cache

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from tests.integration.copies.machines import Machine, make_key, make_user, run
-from tests.integration.copies.site import NAMESPACES, OPERATOR, ROOT, SOURCE, Site, kubectl
+from tests.integration.copies.site import NAMESPACES, OPERATOR, ROOT, SOURCE, Site
+from tests.support.cluster_cli import kubectl
 
 FIRST_ADDRESS = 101
 CLONES = 7
@@ -122,7 +123,7 @@ def _objects(source: Machine, key: str) -> list[dict[str, Any]]:
 
 
 def _apply(objects: list[dict[str, Any]]) -> None:
-    kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
 
 def _remove() -> None:

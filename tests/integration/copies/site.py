@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.integration.copies.machines import Machine
+from tests.support.cluster_cli import kubectl
 
 ROOT = Path(__file__).parents[3]
 OPERATOR, SOURCE = "vmclone-copies", "copies"
 NAMESPACES = ("copies-a", "copies-b")
 _ACCEPTED = re.compile(r"^Accepted publickey for \S+ from (\S+) port (\d+)")
 _ENDED = re.compile(r"^(?:Disconnected from|Connection closed by|Connection reset by) (?:user \S+ )?(\S+) port (\d+)")
-
-
-def kubectl(*arguments: str, text: str = "") -> str:
-    """Run kubectl and return what it says."""
-    done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, f"kubectl {arguments}: {done.stderr}"
-    return done.stdout
 
 
 @dataclass
@@ -49,7 +40,7 @@ class Site:
             "metadata": {"name": name, "namespace": namespace},
             "spec": {**spec, "retry": {"backoff": "2s"}},
         }
-        kubectl("apply", "-f", "-", text=json.dumps(document))
+        kubectl("apply", "-f", "-", given=json.dumps(document))
 
     def replicas(self) -> list[dict[str, Any]]:
         """Return all replicas of all namespaces of ours."""
@@ -96,11 +87,3 @@ def all_ready(replicas: list[dict[str, Any]], count: int) -> bool:
         for document in replicas
     ]
     return len(states) == count and all(states)
-
-
-def wait_until(what: str, condition: Callable[[], bool], seconds: float, *, pause: float = 0.5) -> None:
-    """Wait for a condition; fail with its name when it takes too long."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(pause)

@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 import pytest
-from tests.integration.copies.site import NAMESPACES, Site, all_ready, wait_until
+from tests.integration.copies.site import NAMESPACES, Site, all_ready
+from tests.support.cluster_cli import wait_until
 
 pytestmark = pytest.mark.apiserver
 FILES, FILE_BYTES = 12, 1 << 20

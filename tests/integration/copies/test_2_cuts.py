@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from tests.integration.copies.machines import Machine
-from tests.integration.copies.site import NAMESPACES, OPERATOR, Site, all_ready, kubectl, wait_until
+from tests.integration.copies.site import NAMESPACES, OPERATOR, Site, all_ready
+from tests.support.cluster_cli import kubectl, wait_until
 
 pytestmark = pytest.mark.apiserver
 SIZE = 24 << 20

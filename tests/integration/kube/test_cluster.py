@@ -135,3 +135,20 @@ def test_a_list_is_by_namespace_and_labels(ask: Ask) -> None:
         return [d["metadata"]["name"].removeprefix(name) for d in (*found, *none)]
 
     assert ask(scenario) == ["-1"]
+
+
+def test_metadata_are_listed_without_contents(ask: Ask) -> None:
+    """Names, labels and uids of Secrets, and nothing of what is in them."""
+
+    async def scenario(cluster: Cluster) -> None:
+        labels = {"vmclone.dev/incarnation": secrets.token_hex(8)}
+        meta = {"name": f"t-{secrets.token_hex(4)}", "namespace": "kube-tests", "labels": labels}
+        made_now = await cluster.create(Kind.SECRET, {"metadata": meta, "data": {"key": "c2VjcmV0"}})
+        (found,) = await cluster.list_metadata(Kind.SECRET, namespace="kube-tests", labels=labels)
+        assert found["metadata"]["uid"] == made_now["metadata"]["uid"]
+        assert found["metadata"]["labels"] == labels
+        assert not {"data", "stringData"} & found.keys()
+        assert await cluster.list_metadata(Kind.SECRET, namespace="kube-tests", labels={"no": "body"}) == []
+        await cluster.delete(Kind.SECRET, made_now)
+
+    ask(scenario)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.leaders.operators import ROOT, Operator, Place, kubectl
+from tests.integration.leaders.operators import ROOT, Operator, Place
+from tests.support.cluster_cli import kubectl
 
 Start = Callable[[str], Operator]
 
@@ -31,7 +32,7 @@ def place(request: pytest.FixtureRequest, audit_log: Path) -> Iterator[Place]:
     name = f"leaders-{os.getpid()}-{abs(hash(request.node.name)) % 10_000}"
     with tempfile.TemporaryDirectory() as folder:
         made = Place(namespace=name, users=f"{name}-users", folder=Path(folder), audit_log=audit_log)
-        kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": _objects(made)}))
+        kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": _objects(made)}))
         yield made
         _remove(made)
 

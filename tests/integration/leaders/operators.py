@@ -13,24 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.cluster_cli import kubectl, wait_until
+
 ROOT = Path(__file__).parents[3]
 STOP_SECONDS = 40
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
-def kubectl(*arguments: str, text: str = "", check: bool = True) -> str:
-    """Run kubectl and return what it says."""
-    done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, check=False, timeout=60)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def wait_until(what: str, condition: Callable[[], bool], seconds: float) -> float:
+def seconds_until(what: str, condition: Callable[[], bool], seconds: float) -> float:
     """Wait for a condition; return how long it took, fail after so many seconds."""
     began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+    wait_until(what, condition, seconds, pause=0.1)
     return time.monotonic() - began
 
 
@@ -63,7 +56,7 @@ class Place:
             "metadata": {"name": name, "namespace": self.users},
             "spec": {"source": {"name": self.namespace}, "replicas": replicas},
         }
-        kubectl("apply", "-f", "-", text=json.dumps(wish))
+        kubectl("apply", "-f", "-", given=json.dumps(wish))
 
     def is_ready(self, name: str, replicas: int = 1) -> bool:
         """Return whether so many clones are ready."""
@@ -123,7 +116,7 @@ class Operator:
             assert not self.ended(), self._log.read_text(errors="replace")[-2000:]
             return self.said(words)
 
-        return wait_until(f"{self._log.name} says {words}", said, seconds)
+        return seconds_until(f"{self._log.name} says {words}", said, seconds)
 
     def send(self, which: signal.Signals) -> None:
         """Send a signal."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.integration.leaders.conftest import Start
-from tests.integration.leaders.operators import ROOT, Place, kubectl, wait_until
+from tests.integration.leaders.operators import ROOT, Place
+from tests.support.cluster_cli import kubectl, wait_until
 
 AWAY_SECONDS = 45
 """More than a lease: the leader ends by itself, and another process (in a cluster, its container) starts."""

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from tests.integration.leaders.conftest import Start
-from tests.integration.leaders.operators import Operator, Place, wait_until
+from tests.integration.leaders.operators import Operator, Place, seconds_until
+from tests.support.cluster_cli import wait_until
 
 Record = Callable[[str, object], None]
 TAKEOVER_SECONDS = 35
@@ -42,7 +43,7 @@ def test_takeover_after_a_kill(place: Place, start: Start, record_property: Reco
     """A leader that is killed is followed within 35 seconds, and nothing is made twice."""
     first, second = one_leads(place, start)
     first.send(signal.SIGKILL)
-    took = wait_until("the second one leads", lambda: second.said('"leading"'), TAKEOVER_SECONDS)
+    took = seconds_until("the second one leads", lambda: second.said('"leading"'), TAKEOVER_SECONDS)
     record_property("takeover_seconds", round(took, 1))
     print(f"takeover after a kill: {took:.1f} s")  # noqa: T201  - the figure is what people want to know
     assert place.leader() == "second"
@@ -53,7 +54,7 @@ def test_takeover_on_a_rollout(place: Place, start: Start, record_property: Reco
     """A leader that is told to stop gives the Lease back: the other one leads within 5 seconds."""
     first, second = one_leads(place, start)
     first.send(signal.SIGTERM)
-    took = wait_until("the second one leads", lambda: second.said('"leading"'), ROLLOUT_SECONDS)
+    took = seconds_until("the second one leads", lambda: second.said('"leading"'), ROLLOUT_SECONDS)
     record_property("rollout_seconds", round(took, 1))
     print(f"takeover on a rollout: {took:.1f} s")  # noqa: T201  - the figure is what people want to know
     wait_until("the first one has ended", first.ended, 20)

@@ -12,7 +12,7 @@ from pathlib import Path
 import libvirt
 import pytest
 from tests.contract.libvirt_backend import CAPACITY, IMAGE_MARKER, LibvirtFacts, open_libvirt, open_session
-from tests.integration.libvirt.steps import clone_intent, ended, freeze_intent, gone, play, stamp_of
+from tests.integration.libvirt.steps import INSTANCE, clone_intent, ended, freeze_intent, gone, play, stamp_of
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -58,7 +58,7 @@ def configuration(facts: LibvirtFacts, intent: CloneIntent) -> ET.Element:
 
 
 def own_volume(facts: LibvirtFacts, intent: CloneIntent) -> str:
-    prefix = naming.volume_prefix(intent.stamp.incarnation)
+    prefix = naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
     return next(name for name in facts.volume_names() if name.startswith(prefix) and name.endswith(".qcow2"))
 
 
@@ -183,7 +183,7 @@ def test_an_image_that_is_changed_while_it_is_copied_is_no_frozen_point() -> Non
         async with open_libvirt() as (_, facts), open_session(facts, fence=write_before_the_copy) as session:
             place.append(facts)
             facts.make_image(GOLDEN)
-            wish = Owner(instance="i", vmclone_uid=str(uuid.uuid4()))
+            wish = Owner(instance=INSTANCE, vmclone_uid=str(uuid.uuid4()))
             frozen = await session.freeze(image_intent(facts, wish.vmclone_uid))
             with pytest.raises(SourceChanged, match=GOLDEN):
                 await ended(session, frozen.operation)
@@ -197,7 +197,7 @@ def test_an_image_that_is_changed_while_it_is_copied_is_no_frozen_point() -> Non
 def test_another_process_calls_the_copy_of_an_image_lost_and_releases_it() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         facts.make_image(GOLDEN)
-        wish = Owner(instance="i", vmclone_uid=str(uuid.uuid4()))
+        wish = Owner(instance=INSTANCE, vmclone_uid=str(uuid.uuid4()))
         frozen = await session.freeze(image_intent(facts, wish.vmclone_uid))
         assert (await ended(session, frozen.operation)).state is OperationState.DONE
         async with open_session(facts) as restarted:
@@ -254,6 +254,8 @@ def test_without_its_source_on_this_host_a_clone_is_made_by_its_shape_and_starts
         facts.make_image(GOLDEN)
         shape = Shape(cpus=2, memory_bytes=64 << 20, networks=("default",))
         intent = replace(await clean_intent(session, facts), source_id=str(uuid.uuid4()), shape=shape)
+        elsewhere = replace(await session.describe_source(facts.source_id), source_id=intent.source_id)
+        assert list(await session.preflight(elsewhere, replicas=1, image=GOLDEN)) == []
         await session.start_clone(intent)
         await session.set_power(intent.stamp, Power.ON)
         (clone,) = await session.find_clones(
@@ -285,7 +287,9 @@ def test_firmware_variables_are_made_blank_for_the_clone_and_go_with_it() -> Non
         await session.start_clone(intent)
         await session.set_power(intent.stamp, Power.ON)
         path = configuration(facts, intent).findtext("os/nvram") or ""
-        assert path.startswith(str(facts.pool_path / naming.volume_prefix(intent.stamp.incarnation)))
+        assert path.startswith(
+            str(facts.pool_path / naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation))
+        )
         assert _is_there(path)
         await gone(lambda: session.delete_clone(intent.stamp))
         assert not _is_there(path)

@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from tests.contract.libvirt_backend import LibvirtFacts, open_libvirt
@@ -36,17 +35,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "FAILED_SECONDS", 1.0)
     monkeypatch.setattr(connection, "KEEPALIVE_SECONDS", 1)
     monkeypatch.setattr(connection, "KEEPALIVE_COUNT", 2)
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Iterator[SecondLibvirtd]:
-    """Run a libvirtd that nobody else uses."""
-    daemon = SecondLibvirtd(tmp_path)
-    try:
-        daemon.create()
-        yield daemon
-    finally:
-        daemon.remove()
 
 
 def _over_tls(port: int, pool: str = "default") -> dict[str, object]:

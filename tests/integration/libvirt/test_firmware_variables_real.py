@@ -142,7 +142,7 @@ def test_a_file_that_undefining_left_goes_with_the_clone() -> None:
         own = _clone_file(facts, stamp)
         shapes.clone_domain(facts, stamp).undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
         assert own.exists()
-        assert own.name.startswith(naming.volume_prefix(stamp.incarnation))
+        assert own.name.startswith(naming.volume_prefix(stamp.instance, stamp.incarnation))
         await shapes.removed(session, stamp)
         assert not own.exists()
 

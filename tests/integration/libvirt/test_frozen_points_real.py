@@ -56,7 +56,7 @@ def test_a_source_that_is_off_is_frozen_completely() -> None:
         assert (done.frozen.source_id, done.frozen.fingerprint) == (source.source_id, source.fingerprint)
         assert 0 < done.frozen.allocated_bytes < CAPACITY
         (name,) = facts.volume_names()
-        assert name.startswith(naming.frozen_prefix(uid))
+        assert name.startswith(naming.frozen_prefix(INSTANCE, uid))
         assert facts.first_sector(name) == MARKER
         assert await session.find_frozen(Owner(instance=INSTANCE, vmclone_uid=uid)) == ["f1"]
 
@@ -84,13 +84,13 @@ def test_releasing_one_frozen_point_leaves_all_others() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         mine, other = str(uuid.uuid4()), str(uuid.uuid4())
         for uid, token in ((mine, "f1"), (mine, "f1-2"), (other, "f1")):
-            facts.make_volume(f"{naming.frozen_prefix(uid)}{token}-vda.qcow2")
+            facts.make_volume(f"{naming.frozen_prefix(INSTANCE, uid)}{token}-vda.qcow2")
             await frozen_point(session, facts, uid, f"{token}x")
         before = facts.volume_names()
         await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=mine), "f1x"))
         removed = set(before) - set(facts.volume_names())
         assert len(removed) == 1
-        assert removed.pop().startswith(f"{naming.frozen_prefix(mine)}f1x-")
+        assert removed.pop().startswith(f"{naming.frozen_prefix(INSTANCE, mine)}f1x-")
 
     play(scenario)
 
@@ -152,7 +152,7 @@ def test_a_source_is_found_by_name_and_by_id_and_may_be_cloned() -> None:
         assert (disk.target, disk.capacity_bytes, disk.shared) == ("vda", CAPACITY, False)
         assert list(await session.preflight(named, replicas=3)) == []
         (problem,) = await session.preflight(named, replicas=1 << 24)
-        assert facts.pool_name in problem
+        assert facts.pool_name in problem.message
         with pytest.raises(SourceNotFound):
             await session.describe_source(f"{facts.pool_name}-nobody")
 

@@ -101,7 +101,9 @@ def marks(facts: LibvirtFacts, intent: CloneIntent) -> dict[str, int]:
     return {
         path.name: path.stat().st_mtime_ns
         for folder in (facts.pool_path, facts.spare_path)
-        for path in folder.glob(f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-vd*")
+        for path in folder.glob(
+            f"{naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)}{intent.token}-vd*"
+        )
     }
 
 
@@ -193,7 +195,7 @@ def test_a_volume_that_a_killed_process_made_at_the_last_moment_is_made_again() 
         intent = await full_intent(session, facts)
         gate.opened.clear()
         await session.start_clone(intent)
-        late = f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-vda.qcow2"
+        late = f"{naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)}{intent.token}-vda.qcow2"
         facts.make_volume(late)
         gate.opened.set()
         with pytest.raises(RetryLater, match="another process"):

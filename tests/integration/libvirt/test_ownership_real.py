@@ -66,8 +66,8 @@ def test_deleting_removes_the_vm_and_its_disks_and_may_be_repeated() -> None:
         (left,) = await session.find_clones(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid))
         assert left.stamp == sibling
         names = facts.volume_names()
-        assert not [name for name in names if name.startswith(naming.volume_prefix(stamp.incarnation))]
-        assert [name for name in names if name.startswith(naming.volume_prefix(sibling.incarnation))]
+        assert not [name for name in names if name.startswith(naming.volume_prefix(INSTANCE, stamp.incarnation))]
+        assert [name for name in names if name.startswith(naming.volume_prefix(INSTANCE, sibling.incarnation))]
 
     play(scenario)
 
@@ -86,9 +86,9 @@ def test_deleting_removes_a_running_clone() -> None:
 def test_what_an_attempt_left_without_a_vm_is_deleted_too() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         stamp = stamp_of(str(uuid.uuid4()))
-        facts.make_volume(f"{naming.volume_prefix(stamp.incarnation)}c0-vda.qcow2")
+        facts.make_volume(f"{naming.volume_prefix(INSTANCE, stamp.incarnation)}c0-vda.qcow2")
         # A file that another program wrote: libvirt does not know it until the pool is read anew.
-        (facts.pool_path / f"{naming.volume_prefix(stamp.incarnation)}c0-seed.img").write_bytes(b"\0" * 4096)
+        (facts.pool_path / f"{naming.volume_prefix(INSTANCE, stamp.incarnation)}c0-seed.img").write_bytes(b"\0" * 4096)
         assert await session.delete_clone(stamp)
         assert facts.volume_names() == []
 

@@ -50,7 +50,7 @@ def test_a_clone_is_off_quarantined_stamped_and_reads_the_sources_bytes() -> Non
         assert (clone.stamp, clone.token, clone.vm_name) == (stamp, "c1", intent.vm_name)
         assert (clone.external_id, clone.complete) == (intent.uuid, True)
         assert (clone.power, clone.connected, clone.agent) == (Power.OFF, False, False)
-        prefix = naming.volume_prefix(stamp.incarnation)
+        prefix = naming.volume_prefix(INSTANCE, stamp.incarnation)
         overlay = next(name for name in facts.volume_names() if name.startswith(prefix) and name.endswith(".qcow2"))
         assert facts.first_sector(overlay) == MARKER
         xml = facts.connection.lookupByUUIDString(intent.uuid).XMLDesc()
@@ -78,8 +78,8 @@ def test_leftovers_of_a_lost_attempt_go_before_the_new_one_starts() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         stamp = stamp_of(str(uuid.uuid4()))
         intent = clone_intent(facts, stamp, await frozen_point(session, facts, stamp.vmclone_uid))
-        lost = f"{naming.volume_prefix(stamp.incarnation)}c0-vda.qcow2"
-        other = f"{naming.volume_prefix(str(uuid.uuid4()))}c0-vda.qcow2"
+        lost = f"{naming.volume_prefix(INSTANCE, stamp.incarnation)}c0-vda.qcow2"
+        other = f"{naming.volume_prefix(INSTANCE, str(uuid.uuid4()))}c0-vda.qcow2"
         for name in (lost, other):
             facts.make_volume(name)
         await session.start_clone(intent)
@@ -158,7 +158,7 @@ def test_clones_made_at_the_same_time_all_get_whole_disks() -> None:
             made = [(session, other)[n % 2].start_clone(intent) for n, intent in enumerate(intents)]
             await asyncio.gather(*made)
         for stamp in stamps:
-            prefix = naming.volume_prefix(stamp.incarnation)
+            prefix = naming.volume_prefix(INSTANCE, stamp.incarnation)
             names = [name for name in facts.volume_names() if name.startswith(prefix)]
             assert len(names) == 2
             (overlay,) = (name for name in names if name.endswith(".qcow2"))

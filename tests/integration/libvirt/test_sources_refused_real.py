@@ -14,7 +14,7 @@ from tests.integration.libvirt.shapes import DiskSpec, clone_disks, content
 from tests.integration.libvirt.steps import play
 
 from vmclone_operator.domain.backend import BackendSession
-from vmclone_operator.domain.errors import SourceUnhealthy
+from vmclone_operator.domain.errors import SourceLocked, SourceUnhealthy
 from vmclone_operator.providers.libvirt.session import LibvirtSession
 
 pytestmark = pytest.mark.libvirt
@@ -136,10 +136,34 @@ def test_what_cannot_be_copied_safely_is_refused_before_anything_is_made(
         before = facts.volume_names()
         source = await session.describe_source(facts.source_id)
         (finding,) = await session.preflight(source, replicas=1)
-        assert sentence in finding
+        assert sentence in finding.message
         with pytest.raises(SourceUnhealthy, match=re.escape(sentence)):
             await shapes.cloned(session, facts)
         assert facts.volume_names() == before
+
+    play(scenario)
+
+
+PULLED = """
+<domainbackup mode='pull'><server transport='unix' socket='{folder}/theirs.sock'/><disks>
+<disk name='vda' backup='yes' type='file'><scratch file='{folder}/theirs.scratch'/></disk></disks></domainbackup>
+"""
+
+
+def test_a_source_that_another_tool_backs_up_is_locked_and_its_backup_goes_on() -> None:
+    async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
+        facts = _plain(facts)
+        source = shapes.domain_of(facts)
+        source.create()
+        facts.pool_path.chmod(0o777)  # QEMU makes the socket itself
+        source.backupBegin(PULLED.format(folder=facts.pool_path), None)
+        before = facts.volume_names()
+        with pytest.raises(SourceLocked, match="another job"):
+            await shapes.cloned(session, facts)
+        assert facts.volume_names() == before
+        assert source.backupGetXMLDesc()
+        source.abortJob()
+        await shapes.removed(session, await shapes.cloned(session, facts))
 
     play(scenario)
 
@@ -160,7 +184,7 @@ def test_all_findings_are_told_at_once() -> None:
         source = await session.describe_source(facts.source_id)
         found = list(await session.preflight(source, replicas=1 << 24, pool="nowhere", agent=True))
         for word in ("vda", "vdb", "vdy is a network disk", "hostdev", "agent channel", "storage pool nowhere"):
-            assert [finding for finding in found if word in finding], (word, found)
+            assert [finding for finding in found if word in finding.message], (word, found)
         assert len(found) == 6
 
     play(scenario)
@@ -175,11 +199,12 @@ def test_space_is_asked_for_in_every_pool_that_is_touched() -> None:
         full = free // source.disks[0].allocated_bytes
         assert list(await session.preflight(source, replicas=1, full=True)) == []
         (problem,) = await session.preflight(source, replicas=full, full=True)
-        assert facts.pool_name in problem
-        assert "15 % margin" in problem
+        assert problem.reason == "InsufficientSpace"
+        assert facts.pool_name in problem.message
+        assert "15 % margin" in problem.message
         (problem,) = await session.preflight(source, replicas=1, pool="nowhere")
-        assert "there is no storage pool nowhere" in problem
+        assert "there is no storage pool nowhere" in problem.message
         (problem,) = await session.preflight(source, replicas=1, image="no-such.qcow2")
-        assert "no image no-such.qcow2" in problem
+        assert "no image no-such.qcow2" in problem.message
 
     play(scenario)

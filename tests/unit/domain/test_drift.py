@@ -7,11 +7,19 @@ from itertools import pairwise
 
 import pytest
 
-from vmclone_operator.domain.backend import ObservedClone, Power, Shape, Stamp
+from vmclone_operator.domain.backend import (
+    Leftover,
+    LeftoverKind,
+    ObservedClone,
+    Owner,
+    Power,
+    Shape,
+    Stamp,
+)
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.daily import DAY_SECONDS, is_due
 from vmclone_operator.domain.drift import Drift, DriftKind, drift_of
-from vmclone_operator.domain.orphans import asked_for, suspects, told
+from vmclone_operator.domain.orphans import Orphans, suspects
 from vmclone_operator.domain.plan import Situation, decide
 from vmclone_operator.domain.rollout import ReplicaView, repairable
 from vmclone_operator.domain.steps import Do
@@ -118,21 +126,28 @@ def clone(number: int) -> ObservedClone:
     )
 
 
+LEFTOVER = Leftover(
+    kind=LeftoverKind.FROZEN_POINT, owner=Owner(instance="i", vmclone_uid="u"), name="vmclone-base-x-u-f1", token="f1"
+)
+
+
 def test_an_orphan_is_a_vm_whose_incarnation_does_not_live() -> None:
     assert suspects([clone(2), clone(1)], {"n2"}) == (clone(1),)
     assert suspects([clone(2), clone(1)], set()) == (clone(1), clone(2))
 
 
 def test_only_orphans_that_are_named_by_their_id_are_asked_for() -> None:
-    orphans = [clone(1), clone(2)]
-    assert asked_for(orphans, "") == ()
-    assert asked_for(orphans, "dev-1, *, golden-dev") == ()
-    assert asked_for(orphans, " id-2 ,id-9,") == (clone(2),)
+    orphans = Orphans(clones=(clone(1), clone(2)), leftovers=(LEFTOVER,))
+    assert not orphans.named_in("")
+    assert not orphans.named_in("dev-1, *, golden-dev, vmclone-")
+    assert orphans.named_in(" id-2 ,id-9,") == Orphans(clones=(clone(2),))
+    assert orphans.named_in(f"id-1,{LEFTOVER.name}").leftovers == (LEFTOVER,)
+    assert orphans.without(orphans.named_in(f"id-2,{LEFTOVER.name}")) == Orphans(clones=(clone(1),))
 
 
 def test_what_is_told_of_many_orphans_stays_short_and_says_what_to_do() -> None:
-    message = told([clone(n) for n in range(500)])
-    assert message.startswith("500 VMs carry our stamp")
-    assert "and 497 more" in message
+    message = Orphans(clones=tuple(clone(n) for n in range(500)), leftovers=(LEFTOVER,)).told()
+    assert message.startswith("500 VMs, 1 frozen points carry our stamp")
+    assert "and 498 more" in message
     assert "vmclone.dev/remove-orphans" in message
     assert len(message) < 500

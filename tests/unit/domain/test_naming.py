@@ -12,6 +12,7 @@ from vmclone_operator.domain import naming
 
 ME = "4f1d2b3c-0000-4000-8000-000000000001"
 REBUILT = "4f1d2b3c-0000-4000-8000-000000000002"
+OURS, THEIRS = "installation-1", "installation-2"
 
 
 def test_the_same_incarnation_always_gets_the_same_ids() -> None:
@@ -19,14 +20,14 @@ def test_the_same_incarnation_always_gets_the_same_ids() -> None:
     assert naming.clone_uuid(ME) == "54342fae-bc9f-548e-854d-c626515a7016"
     assert naming.mac_address(ME, 0) == "02:40:a4:f4:70:7b"
     assert naming.vm_name("dev-1", ME) == "dev-1-4f1d2b"
-    assert naming.volume_prefix(ME) == "vmclone-4f1d2b3c000040008000000000000001-"
-    assert naming.frozen_prefix(ME) == "vmclone-base-4f1d2b3c000040008000000000000001-"
+    assert naming.volume_prefix(OURS, ME) == "vmclone-216ee80d-4f1d2b3c000040008000000000000001-"
+    assert naming.frozen_prefix(OURS, ME) == "vmclone-base-216ee80d-4f1d2b3c000040008000000000000001-"
 
 
 def test_a_rebuilt_replica_gets_another_uuid_and_other_macs_and_volumes() -> None:
     assert naming.clone_uuid(ME) != naming.clone_uuid(REBUILT)
     assert naming.mac_address(ME, 0) != naming.mac_address(REBUILT, 0)
-    assert naming.volume_prefix(ME) != naming.volume_prefix(REBUILT)
+    assert naming.volume_prefix(OURS, ME) != naming.volume_prefix(OURS, REBUILT)
 
 
 def test_a_vm_uuid_is_a_uuid_that_systemd_takes_for_a_machine_id() -> None:
@@ -48,8 +49,9 @@ def test_4800_nics_do_not_collide() -> None:
 
 
 def test_the_volumes_of_one_owner_are_never_taken_for_anothers() -> None:
-    """A prefix is a stamp: none may begin another, nor a clone's a frozen point's."""
-    prefixes = [f(uid) for f in (naming.volume_prefix, naming.frozen_prefix) for uid in (ME, REBUILT, "x", "")]
+    """A prefix is a stamp: none may begin another, nor a clone's a frozen point's, nor ours another installation's."""
+    makers = (naming.volume_prefix, naming.frozen_prefix)
+    prefixes = [f(of, uid) for f in makers for of in (OURS, THEIRS, "") for uid in (ME, REBUILT, "x", "")]
     for one in prefixes:
         assert [other for other in prefixes if other.startswith(one)] == [one]
 
@@ -74,12 +76,12 @@ HOSTILE = {"no uuid": "x", "empty": "", "a path": "../../etc", "a shell word": "
 
 @pytest.mark.parametrize("uid", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_strange_uid_still_gives_plain_names(uid: str) -> None:
-    assert re.fullmatch(r"vmclone-[0-9a-f]{32}-", naming.volume_prefix(uid))
+    assert re.fullmatch(r"vmclone-[0-9a-f]{8}-[0-9a-f]{32}-", naming.volume_prefix(uid, uid))
     assert re.fullmatch(r"dev-[0-9a-f]{6}", naming.vm_name("dev", uid))
 
 
 def test_one_uuid_written_in_two_ways_is_one_incarnation() -> None:
-    assert naming.volume_prefix(ME.upper()) == naming.volume_prefix(ME)
+    assert naming.volume_prefix(OURS, ME.upper()) == naming.volume_prefix(OURS, ME)
 
 
 def test_a_replica_object_is_named_by_its_ordinal() -> None:

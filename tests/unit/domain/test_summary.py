@@ -9,7 +9,13 @@ import pytest
 from vmclone_operator.api.replica import GuestStatus, IntentStatus, StepStatus, VMCloneReplicaStatus
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.domain.summary import ReplicaReport, overall_percent, readiness, summary_line
+from vmclone_operator.domain.summary import (
+    ReplicaReport,
+    overall_percent,
+    readiness,
+    seconds_of_copies,
+    summary_line,
+)
 
 UID = "4f1d0000-0000-4000-8000-000000000001"
 WRITER = ConditionWriter(generation=1, now="2026-01-01T00:00:00Z")
@@ -35,10 +41,12 @@ def retrying(ordinal: int) -> ReplicaReport:
     return ReplicaReport(ordinal=ordinal, session=f"dev-{ordinal}", uid=UID, deleting=False, status=status)
 
 
-def copying(ordinal: int, *, percent: int = 0, position: int = 0, state: str = "Running") -> ReplicaReport:
+def copying(
+    ordinal: int, *, percent: int = 0, position: int = 0, state: str = "Running", seconds: int = 0
+) -> ReplicaReport:
     """Return a replica in the step HomeCopy."""
     made = report(ordinal, "HomeCopy")
-    step = StepStatus(name="HomeCopy", state=state, percent=percent, queue_position=position)
+    step = StepStatus(name="HomeCopy", state=state, percent=percent, queue_position=position, eta_seconds=seconds)
     status = made.status.model_copy(update={"steps": (step,)})
     return ReplicaReport(ordinal=ordinal, session=made.session, uid=UID, deleting=False, status=status)
 
@@ -259,3 +267,10 @@ def test_a_row_says_why_within_its_bound() -> None:
     status = VMCloneReplicaStatus(state="Failed", conditions=WRITER.put_readiness((), told))
     long = ReplicaReport(ordinal=1, session="dev", uid=UID, deleting=False, status=status).row()
     assert len(long.message) == 256
+
+
+def test_the_last_of_the_copies_that_run_says_when_all_are_done() -> None:
+    slow, quick = copying(1, percent=10, seconds=340), copying(2, percent=90, seconds=20)
+    failed, unknown = copying(3, state="Failed", seconds=999), copying(4)
+    assert seconds_of_copies([slow, quick, failed, unknown, report(5, "Ready")]) == 340
+    assert seconds_of_copies([unknown]) == 0

@@ -6,9 +6,9 @@ import pytest
 
 from vmclone_operator.api.plan import PlanAction, PlanStatus
 from vmclone_operator.domain import wishes
-from vmclone_operator.domain.backend import Capabilities, DiskCopy, Mode
+from vmclone_operator.domain.backend import Capabilities, DiskCopy, Finding, Mode
 from vmclone_operator.domain.rollout import ReplicaChanges, ReplicaView
-from vmclone_operator.domain.wishes import Cost, Finding
+from vmclone_operator.domain.wishes import Cost
 
 BOTH, NO_LINKED, NO_FULL = Capabilities(), Capabilities(linked=False), Capabilities(full=False)
 NEITHER = Capabilities(linked=False, full=False)

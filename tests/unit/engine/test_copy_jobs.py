@@ -227,6 +227,21 @@ def test_a_receipt_is_kept() -> None:
     assert {name: kept[name] for name in told} == told
 
 
+TIMES: dict[str, tuple[dict[str, Any], float]] = {
+    "from its start to its end": ({"startTime": "2026-01-01T00:00:00Z"}, 90),
+    "an end before the start": ({"startTime": "2026-01-01T01:00:00Z"}, 0),
+    "no start": ({}, 0),
+    "a start that is no time": ({"startTime": "soon"}, 0),
+}
+
+
+@pytest.mark.parametrize(("told", "seconds"), TIMES.values(), ids=TIMES.keys())
+def test_how_long_a_job_took_is_what_the_api_server_says(told: dict[str, Any], seconds: float) -> None:
+    copies = Copies().job({**COMPLETE, "lastTransitionTime": "2026-01-01T00:01:30Z"})
+    copies.cluster.overwrite(Key(Kind.JOB, SYSTEM, NAME), lambda document: document["status"].update(told))
+    assert copies.view().seconds == seconds
+
+
 def test_a_receipt_that_is_lost_is_empty() -> None:
     assert Copies().job(COMPLETE).view().receipt == HomeCopyStatus()
 

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from tests.support.memory_cluster import MemoryCluster
 from tests.unit.observe.scrape import Clock, samples, watched
 
+from vmclone_operator.domain.orphans import Orphans
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import WorkQueue
@@ -94,12 +95,16 @@ def test_what_belongs_to_nobody_is_counted_once_somebody_looked() -> None:
 
     async def scenario() -> None:
         watching.state.engine = engine(clock)
-        watching.state.engine.orphans["lab"] = ()
+        watching.state.engine.orphans["lab"] = Orphans()
+        watching.state.engine.leftover_secrets = ("one",)
         watching.state.engine.leftover_jobs = ("one", "two")
 
     asyncio.run(scenario())
-    assert samples(watching.registry, "vmclone_orphans") == {("lab",): 0}
+    assert samples(watching.registry, "vmclone_orphans") == {
+        ("lab", kind): 0 for kind in ("VM", "Volume", "FrozenPoint")
+    }
     assert samples(watching.registry, "vmclone_leftover_jobs") == {(): 2}
+    assert samples(watching.registry, "vmclone_leftover_secrets") == {(): 1}
 
 
 COPIES: dict[str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ from vmclone_operator.domain.errors import (
     TargetConflict,
 )
 from vmclone_operator.providers.fake.full_copies import FullCopies
-from vmclone_operator.providers.fake.machines import clone_volumes, new_clone, seed_volume
+from vmclone_operator.providers.fake.machines import clone_volumes, generic_machine, new_clone, seed_volume
 from vmclone_operator.providers.fake.state import Image, Machine, Volume
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ class Clones:
         for machine in calls.read("look up VM", stamp.incarnation, lambda: self._removable(stamp)):
             self._remove_machine(calls, machine)
         self._full.forget(stamp.incarnation)
-        for volume in calls.read("list files", stamp.incarnation, lambda: self._files(stamp.incarnation)):
+        for volume in calls.read("list files", stamp.incarnation, lambda: self._files(stamp)):
             if not self._full.busy(volume):
                 calls.write("delete volume", volume.name, partial(self._world.pool.delete_volume, volume.name))
-        return not calls.read("list files", stamp.incarnation, lambda: self._files(stamp.incarnation))
+        return not calls.read("list files", stamp.incarnation, lambda: self._files(stamp))
 
     def disown(self, calls: Calls, stamp: Stamp) -> bool:
         """Take our mark off a clone; return whether a VM stands there without it."""
@@ -145,6 +145,8 @@ class Clones:
 
     def _source(self, intent: CloneIntent) -> Machine:
         source = self._world.state.machines.get(intent.source_id)
+        if source is None and intent.mode is Mode.CLEAN and intent.shape.cpus and intent.shape.memory_bytes:
+            return generic_machine(intent)
         if source is None:
             raise SourceNotFound(f"the source VM {intent.source_id} is gone; it gives the clone its shape")
         return source
@@ -173,6 +175,7 @@ class Clones:
                 connected=machine.connected,
                 agent=machine.agent(now),
                 shape=machine.shape,
+                made_from=machine.made_from,
             )
             for machine in self._world.pool.machines_of(owner)
             if machine.stamp is not None
@@ -195,5 +198,5 @@ class Clones:
             calls.write("destroy", machine.name, partial(self._world.set_power_by_hand, machine, Power.OFF))
         calls.write("undefine", machine.name, partial(self._world.pool.undefine, machine))
 
-    def _files(self, incarnation: str) -> list[Volume]:
-        return self._world.pool.volumes_of(naming.volume_prefix(incarnation))
+    def _files(self, stamp: Stamp) -> list[Volume]:
+        return self._world.pool.volumes_of(naming.volume_prefix(stamp.instance, stamp.incarnation))

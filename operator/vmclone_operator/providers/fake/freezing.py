@@ -98,15 +98,15 @@ class FrozenPoints:
         """End the copy if it runs, remove its files; refused while a clone lies on them."""
         if not owner.vmclone_uid:
             raise OwnershipMismatch("a frozen point is removed for one VMClone only, and none was named")
-        files = calls.read("list files", token, lambda: self._files(owner.vmclone_uid, token))
+        files = calls.read("list files", token, lambda: self._files(owner, token))
         used = [volume.name for volume in files if self._in_use(volume)]
         if used:
             raise FrozenPointInUse(f"the frozen point {token} is still the base of clones ({used[0]})")
         image = self._world.state.images.get(token)
-        if image is not None and image.vmclone_uid == owner.vmclone_uid:
+        if image is not None and (image.instance, image.vmclone_uid) == (owner.instance, owner.vmclone_uid):
             self._discard(calls, image)
-        self._delete_files(calls, owner.vmclone_uid, token)
-        return not calls.read("list files", token, lambda: self._files(owner.vmclone_uid, token))
+        self._delete_files(calls, owner, token)
+        return not calls.read("list files", token, lambda: self._files(owner, token))
 
     def _in_use(self, base: Volume) -> bool:
         pool, now = self._world.pool, self._world.now()
@@ -119,9 +119,9 @@ class FrozenPoints:
         for name in image.volumes:
             calls.write("delete base", name, partial(self._delete_base, image, name))
 
-    def _delete_files(self, calls: Calls, vmclone_uid: str, token: str) -> None:
+    def _delete_files(self, calls: Calls, of: Owner | FreezeIntent, token: str) -> None:
         """Remove the files that no job knows of."""
-        for volume in self._files(vmclone_uid, token):
+        for volume in self._files(of, token):
             calls.write("delete base", volume.name, partial(self._world.pool.delete_volume, volume.name))
 
     def _abort(self, image: Image) -> None:
@@ -136,7 +136,7 @@ class FrozenPoints:
         image = self._world.state.images.get(intent.token)
         if image is not None and image.vmclone_uid == intent.vmclone_uid and image.running(self._world.now()):
             return image
-        if image is not None or self._files(intent.vmclone_uid, intent.token):
+        if image is not None or self._files(intent, intent.token):
             raise CloneFailed(f"an earlier attempt {intent.token} left files; release it and choose a new token")
         return None
 
@@ -165,7 +165,7 @@ class FrozenPoints:
         except BackendUnreachable:
             raise
         except CloneError:
-            self._delete_files(calls, intent.vmclone_uid, intent.token)
+            self._delete_files(calls, intent, intent.token)
             raise
 
     def _copy_running(self, calls: Calls, source: Machine, intent: FreezeIntent) -> Image:
@@ -199,7 +199,7 @@ class FrozenPoints:
         return self._record(source, intent)
 
     def _bases(self, source: Machine, intent: FreezeIntent) -> list[Volume]:
-        group = naming.frozen_prefix(intent.vmclone_uid)
+        group = naming.frozen_prefix(intent.instance, intent.vmclone_uid)
         return [
             Volume(
                 name=f"{group}{intent.token}-{disk.target}",
@@ -261,12 +261,9 @@ class FrozenPoints:
         )
 
     def _tokens(self, owner: Owner) -> Sequence[str]:
-        files = self._world.pool.volumes_of(naming.frozen_prefix(owner.vmclone_uid))
-        images = self._world.state.images
-        tokens = {volume.token for volume in files}
-        strange = {token for token in tokens if token in images and images[token].instance != owner.instance}
-        return sorted(tokens - strange)
+        files = self._world.pool.volumes_of(naming.frozen_prefix(owner.instance, owner.vmclone_uid))
+        return sorted({volume.token for volume in files})
 
-    def _files(self, vmclone_uid: str, token: str) -> list[Volume]:
-        files = self._world.pool.volumes_of(naming.frozen_prefix(vmclone_uid))
+    def _files(self, of: Owner | FreezeIntent, token: str) -> list[Volume]:
+        files = self._world.pool.volumes_of(naming.frozen_prefix(of.instance, of.vmclone_uid))
         return [volume for volume in files if volume.token == token]

@@ -61,10 +61,11 @@ class FullCopies:
         """
         incarnation = intent.stamp.incarnation
         run = self._runs.get(incarnation)
+        if any(disk.role in intent.finished and disk.name not in self._world.state.volumes for disk in disks):
+            self._runs.pop(incarnation, None)
+            return False
         if run is None or run.token != intent.token:
             self._runs.pop(incarnation, None)
-            if any(disk.role in intent.finished and disk.name not in self._world.state.volumes for disk in disks):
-                return False
             run = self._begin(calls, intent, disks)
         self._record(disks, intent.finished)
         self._advance(calls, run)

@@ -30,7 +30,7 @@ def copy_image(world: World, calls: Calls, intent: FreezeIntent, golden: GoldenI
 
 
 def _base(intent: FreezeIntent, golden: GoldenImage) -> Volume:
-    group = naming.frozen_prefix(intent.vmclone_uid)
+    group = naming.frozen_prefix(intent.instance, intent.vmclone_uid)
     return Volume(
         name=f"{group}{intent.token}-{_TARGET}",
         group=group,

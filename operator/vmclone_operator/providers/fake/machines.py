@@ -6,13 +6,13 @@ import copy
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode
-from vmclone_operator.providers.fake.guest import host_key
+from vmclone_operator.providers.fake.guest import Guest, host_key
 from vmclone_operator.providers.fake.state import Disk, FirstBoot, Image, Machine, State, Volume
 
 
 def clone_volumes(state: State, intent: CloneIntent, image: Image, source: Machine) -> list[Volume]:
     """Return the clone's disks, still to be made: overlays on the frozen point, or copies of it."""
-    group = naming.volume_prefix(intent.stamp.incarnation)
+    group = naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
     full = intent.copy is DiskCopy.FULL
     room = max((disk.capacity_bytes for disk in source.own_disks[:1]), default=0) if image.golden else 0
     return [
@@ -33,7 +33,7 @@ def clone_volumes(state: State, intent: CloneIntent, image: Image, source: Machi
 
 def seed_volume(intent: CloneIntent) -> Volume:
     """Return the seed disk, still to be made."""
-    group = naming.volume_prefix(intent.stamp.incarnation)
+    group = naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
     return Volume(name=f"{group}{intent.token}-seed", group=group, role="seed", token=intent.token, pool=intent.pool)
 
 
@@ -46,6 +46,7 @@ def new_clone(intent: CloneIntent, image: Image, source: Machine, disks: list[Vo
         guest=copy.deepcopy(image.guest),
         stamp=intent.stamp,
         token=intent.token,
+        made_from=intent.made_from,
         disks=[
             Disk(target=disk.role, capacity_bytes=disk.capacity_bytes, allocated_bytes=disk.allocated_bytes)
             for disk in disks
@@ -59,6 +60,13 @@ def new_clone(intent: CloneIntent, image: Image, source: Machine, disks: list[Vo
         connected=intent.mode is Mode.CLEAN,
         has_agent=image.has_agent,
     )
+
+
+def generic_machine(intent: CloneIntent) -> Machine:
+    """Return what stands in for a source on another host: a machine that its shape alone describes."""
+    nobody = Guest(machine_id="", hostname="", host_key="")
+    shape = intent.shape
+    return Machine(uuid=intent.source_id, name="", guest=nobody, cpus=shape.cpus, memory_bytes=shape.memory_bytes)
 
 
 def _first_boot(intent: CloneIntent) -> FirstBoot:

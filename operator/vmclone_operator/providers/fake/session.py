@@ -15,6 +15,7 @@ from vmclone_operator.domain.backend import (
     CloneIntent,
     DiskCopy,
     DiskInfo,
+    Finding,
     FreezeIntent,
     Frozen,
     GuestCommand,
@@ -29,13 +30,13 @@ from vmclone_operator.domain.backend import (
     Stamp,
 )
 from vmclone_operator.domain.errors import AgentNotReady, RetryLater
-from vmclone_operator.providers.fake import clones, freezing, wishes
+from vmclone_operator.providers.fake import clones, freezing, leftovers, wishes
 from vmclone_operator.providers.fake.calls import Calls
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from vmclone_operator.domain.backend import Fence, Wake
+    from vmclone_operator.domain.backend import Fence, Leftover, Wake
     from vmclone_operator.providers.fake.state import Machine
     from vmclone_operator.providers.fake.world import World
 
@@ -92,7 +93,7 @@ class FakeSession:
         full: bool = False,
         image: str = "",
         agent: bool = False,
-    ) -> Sequence[str]:
+    ) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned that often."""
         calls = await self._begin("preflight")
         wish = wishes.Wish(replicas=replicas, pool=pool, full=full, image=image, agent=agent)
@@ -113,6 +114,11 @@ class FakeSession:
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
         """List the tokens of the frozen points, complete or not, that this owner left."""
         return self._frozen_points.find(await self._begin("find_frozen"), owner)
+
+    async def find_leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
+        """List the files of an installation that nobody has or uses."""
+        calls = await self._begin("find_leftovers")
+        return calls.read("list files", "", lambda: leftovers.find(self._world, instance, living))
 
     async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
         """List the VMs stamped for this owner."""
@@ -153,8 +159,10 @@ class FakeSession:
         machine = calls.read("look up source", source_id, lambda: self._world.find(source_id))
         if machine.power is power:
             return False
-        call = "create" if power is Power.ON else "shutdown"
-        calls.write(call, machine.name, lambda: self._world.set_power_by_hand(machine, power))
+        if power is Power.ON:
+            calls.write("create", machine.name, lambda: self._world.set_power_by_hand(machine, power))
+        else:
+            calls.write("shutdown", machine.name, lambda: self._world.shut_down(machine))
         return True
 
     async def connect_network(self, stamp: Stamp) -> None:

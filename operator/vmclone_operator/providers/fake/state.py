@@ -98,6 +98,7 @@ class Machine:
     foreign: bool = False
     """True for what tests put here: touching it is a mistake."""
     token: str = ""
+    made_from: str = ""
     disks: list[Disk] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
     macs: list[str] = field(default_factory=list)
@@ -111,6 +112,8 @@ class Machine:
     has_agent: bool = True
     boot_seconds: float = 0
     powered_at: float = 0
+    off_at: float = 0
+    """When the guest will have shut down, as it was asked to."""
     linked_at: float = 0
     defined_at: float = 0
     complete_at: float = 0

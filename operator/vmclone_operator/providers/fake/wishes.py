@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.backend import Finding
+from vmclone_operator.domain.errors import CloneError, InsufficientSpace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +28,10 @@ class Wish:
     agent: bool
 
 
-def blockers(world: World, source: SourceInfo, wish: Wish) -> list[str]:
+def blockers(world: World, source: SourceInfo, wish: Wish) -> list[Finding]:
     """Return every reason why this source cannot be cloned so."""
-    return [*_of_source(world, source, wish), *_of_storage(world, source, wish)]
+    found = [Finding(message=sentence) for sentence in _of_source(world, source, wish)]
+    return [*found, *_of_storage(world, source, wish)]
 
 
 def _of_source(world: World, source: SourceInfo, wish: Wish) -> Iterator[str]:
@@ -40,16 +42,17 @@ def _of_source(world: World, source: SourceInfo, wish: Wish) -> Iterator[str]:
         yield f"{source.name} has no guest agent: install qemu-guest-agent in it"
 
 
-def _of_storage(world: World, source: SourceInfo, wish: Wish) -> Iterator[str]:
+def _of_storage(world: World, source: SourceInfo, wish: Wish) -> Iterator[Finding]:
     try:
         world.require_pool(wish.pool)
         point = _point_bytes(world, source, wish)
     except CloneError as error:
-        yield str(error)
+        yield Finding(message=str(error))
         return
     wanted = point * (1 + wish.replicas * wish.full) * _MARGIN_PERCENT // 100
     if world.pool.capacity_bytes is not None and wanted > (free := world.pool.free_bytes()):
-        yield f"{wish.replicas} clones of {source.name} need {wanted} bytes, the pool has {free}"
+        told = f"{wish.replicas} clones of {source.name} need {wanted} bytes, the pool has {free} bytes"
+        yield Finding(reason=InsufficientSpace.reason, message=told)
 
 
 def _point_bytes(world: World, source: SourceInfo, wish: Wish) -> int:

@@ -57,6 +57,8 @@ class World:
         """How long a linked clone stays incomplete; how long a full one's disks take to copy, all together."""
         self.dhcp_seconds = 0.0
         """From link up to an address."""
+        self.shutdown_seconds = 0.0
+        """From a source that is asked to shut down to one that is off."""
         self.capabilities = Capabilities()
         """What it can do; a session tells once."""
         self._clock, self._path, self._on_demand = clock, path, on_demand
@@ -183,7 +185,15 @@ class World:
         if len(found) != 1:
             problem = f"{len(found)} VMs are called {name}; use the UUID" if found else f"no VM is called {name}"
             raise SourceNotFound(problem)
+        if 0 < found[0].off_at <= self.now():
+            self.set_power_by_hand(found[0], Power.OFF)
         return found[0]
+
+    def shut_down(self, machine: Machine) -> None:
+        """Ask a guest to shut down; once asked, nobody can call it back."""
+        if not self.shutdown_seconds:
+            self.set_power_by_hand(machine, Power.OFF)
+        machine.off_at = machine.off_at or (self.now() + self.shutdown_seconds if self.shutdown_seconds else 0)
 
     def reconfigure_by_hand(
         self, machine: Machine, *, cpus: int = 0, memory_bytes: int = 0, networks: tuple[str, ...] = ()
@@ -209,7 +219,7 @@ class World:
             return
         machine.thaw(self.now())
         self.booted(machine)
-        machine.power, machine.powered_at = power, self.now()
+        machine.power, machine.powered_at, machine.off_at = power, self.now(), 0
         if power is Power.ON:
             machine.guest.machine_id = machine.guest.machine_id or machine.machine_id
         else:

@@ -74,7 +74,7 @@ def _disk(connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: 
 
 def _bases(pool: libvirt.virStoragePool, intent: CloneIntent) -> dict[str, Base]:
     """Return the disks of the frozen point by target."""
-    names = volumes.volume_names(pool, naming.frozen_prefix(intent.stamp.vmclone_uid))
+    names = volumes.volume_names(pool, naming.frozen_prefix(intent.stamp.instance, intent.stamp.vmclone_uid))
     held = [volume for name in names if (volume := parse_name(name)) and volume.token == intent.frozen_token]
     if not held:
         raise CloneFailed(f"the frozen point {intent.frozen_token} is gone")

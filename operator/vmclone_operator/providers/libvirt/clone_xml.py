@@ -113,7 +113,7 @@ def _name(domain: ET.Element, intent: CloneIntent) -> None:
 
 def _stamp(domain: ET.Element, intent: CloneIntent) -> None:
     _drop(domain, "metadata")
-    ET.SubElement(domain, "metadata").append(stamp_element(intent.stamp, intent.token))
+    ET.SubElement(domain, "metadata").append(stamp_element(intent.stamp, intent.token, intent.made_from))
 
 
 def _disks(domain: ET.Element, devices: ET.Element, new: CloneDisks) -> None:

@@ -38,7 +38,7 @@ from vmclone_operator.providers.libvirt.full_copies import FullCopies, Work, vol
 from vmclone_operator.providers.libvirt.nvram import VariableFiles
 from vmclone_operator.providers.libvirt.seed import seed_image
 from vmclone_operator.providers.libvirt.shape_xml import shape_of
-from vmclone_operator.providers.libvirt.stamp import read_stamp
+from vmclone_operator.providers.libvirt.stamp import read_made_from, read_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ class Clones:
         if not full and not self._full.give_up(intent.uuid):
             raise RetryLater("the clone's disks are still being copied by an earlier attempt")
         kept = self._full.proven(intent) if full else frozenset()
-        if not self._remove_volumes(connection, intent.stamp.incarnation, kept):
+        if not self._remove_volumes(connection, intent.stamp, kept):
             raise RetryLater("libvirt has yet to let go of a disk that an earlier attempt began")
         if not full:
             return {
@@ -132,7 +132,7 @@ class Clones:
                 for target, base in plan.bases.items()
             }
         work = {target: self._work(pool, intent, target, base) for target, base in plan.bases.items()}
-        present = volumes.volume_names(pool, naming.volume_prefix(intent.stamp.incarnation))
+        present = volumes.volume_names(pool, naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation))
         if not self._full.complete(intent, work, present):
             return None
         return {target: Overlay(path=pool.storageVolLookupByName(one.name).path()) for target, one in work.items()}
@@ -147,7 +147,7 @@ class Clones:
     def _seed(
         self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent, content: bytes
     ) -> str:
-        name = f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-seed.iso"
+        name = f"{naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)}{intent.token}-seed.iso"
         volume = volumes.create(pool, volumes.volume_xml(name, len(content), image_format="raw"), self._fence)
         volumes.upload(connection, volume, content, self._fence)
         return str(volume.path())
@@ -163,7 +163,7 @@ class Clones:
             return None
         if intent.mode is Mode.DISK:
             return self._variables.copy(connection, pool, intent)
-        name = f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-vars"
+        name = f"{naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)}{intent.token}-vars"
         return blank_variables(plan.machine, posixpath.join(volumes.pool_path(pool), name))
 
     def poll(self, connection: libvirt.virConnect, operation: Operation) -> Progress:
@@ -187,11 +187,11 @@ class Clones:
         if not self._full.give_up(naming.clone_uuid(stamp.incarnation)):
             return False
         own = volumes.open_pool(connection, self._pool)
-        held = volumes.names_everywhere(connection, naming.volume_prefix(stamp.incarnation))
+        held = volumes.names_everywhere(connection, naming.volume_prefix(stamp.instance, stamp.incarnation))
         for pool in {pool.name(): pool for pool in (own, *(pool for pool, _ in held))}.values():
             volumes.refresh(pool)  # firmware variables are made behind a pool's back
-        gone = self._remove_volumes(connection, stamp.incarnation)
-        left = volumes.names_everywhere(connection, naming.volume_prefix(stamp.incarnation))
+        gone = self._remove_volumes(connection, stamp)
+        left = volumes.names_everywhere(connection, naming.volume_prefix(stamp.instance, stamp.incarnation))
         if gone and not left:
             self._watch.forget_clone(stamp.incarnation)
         return gone and not left
@@ -202,12 +202,12 @@ class Clones:
         self._fence()
         translate.found(lambda: domain.undefineFlags(_UNDEFINE), libvirt.VIR_ERR_NO_DOMAIN)
 
-    def _remove_volumes(
-        self, connection: libvirt.virConnect, incarnation: str, kept: frozenset[str] = frozenset()
-    ) -> bool:
+    def _remove_volumes(self, connection: libvirt.virConnect, stamp: Stamp, kept: frozenset[str] = frozenset()) -> bool:
         """Remove an incarnation's volumes, in whichever pool they are; false when one has to wait."""
         gone = True
-        for pool, names in volumes.names_everywhere(connection, naming.volume_prefix(incarnation)):
+        for pool, names in volumes.names_everywhere(
+            connection, naming.volume_prefix(stamp.instance, stamp.incarnation)
+        ):
             doomed = [name for name in names if name not in kept]
             if doomed:
                 found = (volumes.find_volume(pool, name) for name in doomed)
@@ -248,6 +248,7 @@ def observed(xml: ET.Element) -> ObservedClone | None:
         power=Power.ON if domain_xml.is_active(xml) else Power.OFF,
         connected=domain_xml.links_up(xml),
         agent=domain_xml.agent_connected(xml),
+        made_from=read_made_from(xml),
     )
 
 

@@ -63,7 +63,7 @@ class FrozenPoints:
         source = sources.read(connection, intent.source_id)
         sources.require_copyable(source)
         pool = volumes.open_pool(connection, self._pool)
-        left = _of_token(pool, intent.token, naming.frozen_prefix(intent.vmclone_uid))
+        left = _of_token(pool, intent.token, naming.frozen_prefix(intent.instance, intent.vmclone_uid))
         if source.domain.isActive():
             return self._freeze_running(pool, source, intent, left)
         _refuse_leftovers(intent, left)
@@ -115,7 +115,7 @@ class FrozenPoints:
         """Make the backup's targets as volumes beforehand: the pool knows them, and the frozen time is short."""
         files = {}
         for target, capacity in sources.sizes(source).items():
-            name = frozen_volume_name(intent.vmclone_uid, intent.token, target, consistency)
+            name = frozen_volume_name(intent, intent.token, target, consistency)
             files[target] = volumes.create(pool, volumes.volume_xml(name, capacity), self._fence).path()
         return files
 
@@ -125,7 +125,7 @@ class FrozenPoints:
 
     def _give_up(self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent) -> None:
         """Remove what a failed attempt made, so that its token can be used again."""
-        left = _of_token(pool, intent.token, naming.frozen_prefix(intent.vmclone_uid))
+        left = _of_token(pool, intent.token, naming.frozen_prefix(intent.instance, intent.vmclone_uid))
         if (freeze.running_backup(source.domain) or frozenset()) & _paths(pool, left):
             self._fence()
             source.domain.abortJob()
@@ -143,9 +143,10 @@ class FrozenPoints:
         """Copy a golden image; the source only lends the name of its first disk, where it is on this host."""
         image = images.find(connection, self._pool, intent.image)
         pool = volumes.open_pool(connection, self._pool)
-        _refuse_leftovers(intent, _of_token(pool, intent.token, naming.frozen_prefix(intent.vmclone_uid)))
+        prefix = naming.frozen_prefix(intent.instance, intent.vmclone_uid)
+        _refuse_leftovers(intent, _of_token(pool, intent.token, prefix))
         target = blueprint.boot_target(connection, intent.source_id)
-        name = frozen_volume_name(intent.vmclone_uid, intent.token, target, Consistency.POWERED_OFF)
+        name = frozen_volume_name(intent, intent.token, target, Consistency.POWERED_OFF)
         copy = Copy(intent=intent, fingerprint=image.fingerprint, disks=1, total_bytes=image.info.allocation)
         return self._copy(copy, lambda bulk: images.copy_image(bulk, copy, name, self._pool, self._fence))
 
@@ -213,11 +214,10 @@ class FrozenPoints:
         """Remove a frozen point; false while its copy has yet to end."""
         pool = volumes.open_pool(connection, self._pool)
         copy = self._copies.get(token)
-        if copy is not None and copy.running:
-            copy.cancelled.set()
+        if copy is not None and not copy.give_up():
             return False
         volumes.refresh(pool)
-        held = _of_token(pool, token, naming.frozen_prefix(owner.vmclone_uid))
+        held = _of_token(pool, token, naming.frozen_prefix(owner.instance, owner.vmclone_uid))
         paths = _paths(pool, held)
         if held and self._abort_backup(connection, paths):
             return False
@@ -238,10 +238,12 @@ class FrozenPoints:
         return False
 
     def tokens(self, connection: libvirt.virConnect, owner: Owner) -> Sequence[str]:
-        """List the tokens of a VMClone's frozen points, complete or not."""
+        """List the tokens of a VMClone's frozen points: complete, begun, and those whose copy waits for its turn."""
         pool = volumes.open_pool(connection, self._pool)
-        names = volumes.volume_names(pool, naming.frozen_prefix(owner.vmclone_uid))
-        return sorted({volume.token for name in names if (volume := parse_name(name))})
+        names = volumes.volume_names(pool, naming.frozen_prefix(owner.instance, owner.vmclone_uid))
+        begun = {volume.token for name in names if (volume := parse_name(name))}
+        copies = list(self._copies.values())
+        return sorted(begun | {copy.intent.token for copy in copies if copy.running and copy.is_of(owner)})
 
 
 def _frozen(intent: FreezeIntent, consistency: Consistency, fingerprint: str) -> Frozen:

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import Consistency
+from vmclone_operator.domain.backend import Consistency, FreezeIntent, Owner
 
 _WORDS = {
     Consistency.QUIESCED: "quiesced",
@@ -15,7 +15,7 @@ _WORDS = {
     Consistency.POWERED_OFF: "off",
 }
 _KINDS = {word: consistency for consistency, word in _WORDS.items()}
-_NAME = re.compile(r"vmclone-base-([0-9a-f]{32})-(.+)-([a-z0-9]+)\.(quiesced|crash|off)\.qcow2")
+_NAME = re.compile(r"vmclone-base-([0-9a-f]{8})-([0-9a-f]{32})-(.+)-([a-z0-9]+)\.(quiesced|crash|off)\.qcow2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class FrozenVolume:
     """One disk of a frozen point, as its volume's name tells."""
 
     name: str
+    installation: str
+    """Whose operator made it: `naming.installation`."""
     vmclone_uid: str
     """As Kubernetes writes it; for a uid that is no UUID, the hash that stands for it."""
     token: str
@@ -30,9 +32,9 @@ class FrozenVolume:
     consistency: Consistency
 
 
-def frozen_volume_name(vmclone_uid: str, token: str, target: str, consistency: Consistency) -> str:
+def frozen_volume_name(owner: Owner | FreezeIntent, token: str, target: str, consistency: Consistency) -> str:
     """Return the name of the volume that holds one disk of a frozen point."""
-    return f"{naming.frozen_prefix(vmclone_uid)}{token}-{target}.{_WORDS[consistency]}.qcow2"
+    return f"{naming.frozen_prefix(owner.instance, owner.vmclone_uid)}{token}-{target}.{_WORDS[consistency]}.qcow2"
 
 
 def parse_name(name: str) -> FrozenVolume | None:
@@ -42,8 +44,9 @@ def parse_name(name: str) -> FrozenVolume | None:
         return None
     return FrozenVolume(
         name=name,
-        vmclone_uid=str(uuid.UUID(match[1])),
-        token=match[2],
-        target=match[3],
-        consistency=_KINDS[match[4]],
+        installation=match[1],
+        vmclone_uid=str(uuid.UUID(match[2])),
+        token=match[3],
+        target=match[4],
+        consistency=_KINDS[match[5]],
     )

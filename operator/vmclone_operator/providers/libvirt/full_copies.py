@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from vmclone_operator.providers.libvirt.connection import Connection
     from vmclone_operator.providers.libvirt.events import Watch
 
+_GIVEN_UP = "the copy was given up"
+
 
 def volume_name(intent: CloneIntent, target: str) -> str:
     """Return the name of one of the clone's own disks."""
-    return f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-{target}.qcow2"
+    return f"{naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)}{intent.token}-{target}.qcow2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,15 @@ class Attempt:
             return
         self.cancelled = threading.Event()
         first, *_ = [self.futures.pop(target) for target in failed]
+        if first.cancelled():
+            raise RetryLater(_GIVEN_UP)
         first.result()
+
+    def give_up(self) -> None:
+        """Copy no more: what waits for its turn never begins, what was begun ends by itself."""
+        self.cancelled.set()
+        for future in self.futures.values():
+            future.cancel()
 
 
 def _succeeded(future: Future[None]) -> bool:
@@ -129,7 +139,7 @@ class FullCopies:
     def _copy(self, connection: libvirt.virConnect, attempt: Attempt, work: Work) -> None:
         """Copy one disk, flattened; blocks until it is done."""
         if attempt.cancelled.is_set():
-            raise RetryLater("the copy was given up")
+            raise RetryLater(_GIVEN_UP)
         base = volumes.open_pool(connection, work.base_pool).storageVolLookupByName(work.base.name)
         pool = volumes.open_pool(connection, work.pool)
         xml = volumes.volume_xml(work.name, work.base.capacity)
@@ -150,7 +160,7 @@ class FullCopies:
         attempt = self._attempts.get(uuid)
         if attempt is None:
             return True
-        attempt.cancelled.set()
+        attempt.give_up()
         if attempt.running:
             return False
         del self._attempts[uuid]

@@ -83,7 +83,8 @@ class VariableFiles:
         if theirs is None:
             return None
         content = self.read(source, theirs)
-        name = f"{naming.volume_prefix(intent.stamp.incarnation)}{intent.token}-vars.{theirs.suffix}"
+        prefix = naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
+        name = f"{prefix}{intent.token}-vars.{theirs.suffix}"
         if content:
             xml = volumes.volume_xml(name, len(content), image_format="raw")
             volumes.upload(connection, volumes.create(pool, xml, self._fence), content, self._fence)

@@ -21,7 +21,7 @@ from vmclone_operator.providers.libvirt.frozen_names import frozen_volume_name
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from vmclone_operator.domain.backend import Fence
+    from vmclone_operator.domain.backend import Fence, Owner
     from vmclone_operator.providers.libvirt.events import Watch
 
 
@@ -43,15 +43,27 @@ class Copy:
         """Whether a thread still works on it."""
         return self.future is not None and not self.future.done()
 
+    def is_of(self, owner: Owner) -> bool:
+        """Return whether it is for this VMClone."""
+        return (self.intent.instance, self.intent.vmclone_uid) == (owner.instance, owner.vmclone_uid)
+
     def percent(self, written_bytes: int) -> int:
         """Return how much is done, by bytes or else by disks; never 100 before the end."""
         done, total = (written_bytes, self.total_bytes) if self.total_bytes else (self.finished, self.disks)
         return min(99, done * 100 // max(1, total))
 
+    def give_up(self) -> bool:
+        """Copy no more; one that waits for its turn never begins. False while one that was begun has yet to end."""
+        self.cancelled.set()
+        return self.future is None or self.future.cancel() or not self.running
+
     def raise_failure(self) -> None:
         """Raise what the copy failed with, if it did."""
-        if self.future is not None and self.future.done():
-            self.future.result()
+        if self.future is None or not self.future.done():
+            return
+        if self.future.cancelled():
+            raise RetryLater("the copy was given up")
+        self.future.result()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +94,7 @@ def copy_disks(connection: libvirt.virConnect, copy: Copy, pool_name: str, watch
         if copy.cancelled.is_set():
             raise RetryLater("the copy was given up")
         volume = sources.source_volume(connection, disk)
-        name = frozen_volume_name(copy.intent.vmclone_uid, copy.intent.token, disk.target, Consistency.POWERED_OFF)
+        name = frozen_volume_name(copy.intent, copy.intent.token, disk.target, Consistency.POWERED_OFF)
         fence()
         try:
             pool.createXMLFrom(volumes.volume_xml(name, capacities[disk.target]), volume, 0)

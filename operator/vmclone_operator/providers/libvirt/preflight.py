@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.backend import Finding
+from vmclone_operator.domain.errors import CloneError, InsufficientSpace, SourceNotFound
 from vmclone_operator.providers.libvirt import domain_xml, freeze, images, volumes
 from vmclone_operator.providers.libvirt import source as sources
 
@@ -37,16 +38,19 @@ class Wish:
     """Whether the clones' guests must answer."""
 
 
-def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Sequence[str]:
+def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Sequence[Finding]:
     """Return every reason why this source cannot be cloned so."""
     try:
         source = sources.read(connection, info.source_id)
+    except SourceNotFound as error:
+        # Mode Clean may go to another host than the source's: its clones get a machine of their own there.
+        return [*_space_findings(connection, info, wish)] if wish.image else [Finding(message=str(error))]
     except CloneError as error:
-        return [str(error)]
+        return [Finding(message=str(error))]
     found = list(domain_xml.device_blockers(source.xml) if wish.image else _source_findings(source))
     if wish.agent:
         found += _agent_findings(source, info)
-    return [*found, *_space_findings(connection, info, wish)]
+    return [*(Finding(message=sentence) for sentence in found), *_space_findings(connection, info, wish)]
 
 
 def _source_findings(source: Source) -> Iterator[str]:
@@ -67,18 +71,22 @@ def _agent_findings(source: Source, info: SourceInfo) -> list[str]:
     return []
 
 
-def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Iterator[str]:
+def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Iterator[Finding]:
     """Tell which pools have too little room; of one that is missing, that."""
     try:
         home = volumes.open_pool(connection, wish.home_pool)
         target = volumes.open_directory_pool(connection, wish.pool) if wish.pool else home
         size = _frozen_bytes(connection, info, wish)
     except CloneError as error:
-        yield str(error)
+        yield Finding(message=str(error))
         return
     clones = wish.replicas * (PER_CLONE_BYTES + (size if wish.full else 0))
+    for pool in (home, target):
+        volumes.refresh(pool)  # libvirt tells the room there was when it last looked: guests write, people tidy up
     needs = [(home, size + clones)] if _same_room(home, target) else [(home, size), (target, clones)]
-    yield from (problem for pool, needed in needs if (problem := volumes.space_problem(pool, needed)))
+    for pool, needed in needs:
+        if problem := volumes.space_problem(pool, needed):
+            yield Finding(reason=InsufficientSpace.reason, message=problem)
 
 
 def _frozen_bytes(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> int:

@@ -16,11 +16,13 @@ from vmclone_operator.domain.backend import (
     Capabilities,
     CloneIntent,
     Fence,
+    Finding,
     FreezeIntent,
     Frozen,
     GuestCommand,
     GuestResult,
     ImageInfo,
+    Leftover,
     ObservedClone,
     Operation,
     Owner,
@@ -31,14 +33,24 @@ from vmclone_operator.domain.backend import (
     Wake,
 )
 from vmclone_operator.domain.errors import ActionNeeded, CloneFailed, OwnershipMismatch
-from vmclone_operator.providers.libvirt import clones, frozen, guest, images, preflight, switches, translate, volumes
+from vmclone_operator.providers.libvirt import (
+    clones,
+    frozen,
+    guest,
+    images,
+    leftovers,
+    preflight,
+    switches,
+    translate,
+    volumes,
+)
 from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.access import PrivateFiles, knock, uri
 from vmclone_operator.providers.libvirt.connection import Connection
 from vmclone_operator.providers.libvirt.events import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import libvirt
 
@@ -91,7 +103,7 @@ class LibvirtSession:
         full: bool = False,
         image: str = "",
         agent: bool = False,
-    ) -> Sequence[str]:
+    ) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so."""
         wish = preflight.Wish(replicas=replicas, home_pool=self._pool, pool=pool, full=full, image=image, agent=agent)
         return await self._quick.run(partial(preflight.findings, info=source, wish=wish))
@@ -116,10 +128,14 @@ class LibvirtSession:
         return await self._quick.run(partial(self._frozen.release, owner=owner, token=token))
 
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
-        """List a VMClone's frozen points; names of volumes do not tell installations apart, so none without it."""
+        """List a VMClone's frozen points; none when no VMClone is named."""
         if not owner.vmclone_uid:
             return ()
         return await self._quick.run(partial(self._frozen.tokens, owner=owner))
+
+    async def find_leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
+        """List the files of an installation that nobody has or uses."""
+        return await self._quick.run(partial(leftovers.find, pool=self._pool, instance=instance, living=living))
 
     async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
         """List the VMs stamped for this owner."""

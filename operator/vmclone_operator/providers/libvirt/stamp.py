@@ -11,12 +11,13 @@ from vmclone_operator.domain.backend import Stamp
 
 NAMESPACE = "https://vmclone.dev/xmlns/v1"
 _TAG = f"{{{NAMESPACE}}}clone"
+_MADE_FROM = "made-from"
 ET.register_namespace("vmclone", NAMESPACE)
 
 
-def stamp_element(stamp: Stamp, token: str) -> ET.Element:
+def stamp_element(stamp: Stamp, token: str, made_from: str = "") -> ET.Element:
     """Return the metadata element for a clone made by this attempt."""
-    return ET.Element(
+    element = ET.Element(
         _TAG,
         {
             "instance": stamp.instance,
@@ -28,6 +29,14 @@ def stamp_element(stamp: Stamp, token: str) -> ET.Element:
             "token": token,
         },
     )
+    if made_from:
+        element.set(_MADE_FROM, made_from)
+    return element
+
+
+def read_made_from(domain: ET.Element) -> str:
+    """Return what the metadata say that a clone of ours was made from; empty where they say nothing."""
+    return next((mark.get(_MADE_FROM, "") for mark in domain.findall(f"metadata/{_TAG}")), "")
 
 
 def read_stamp(domain: ET.Element) -> tuple[Stamp, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -110,20 +111,25 @@ def test_what_fails_in_a_thread_fails_for_who_asked() -> None:
         Threads(1, name="test").submit(lambda: 1 // 0).result(10)
 
 
+OURS = f"{'cd' * 4}-{'ab' * 16}"
+OF_A_CLONE = f"vmclone-{OURS}-c1-vda.qcow2"
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        pytest.param(f"vmclone-base-{'ab' * 16}-f1-vda.quiesced.qcow2", ("f1", "vda", "Quiesced"), id="a token"),
-        pytest.param(f"vmclone-base-{'ab' * 16}-f-1-sdb.off.qcow2", ("f-1", "sdb", "PoweredOff"), id="with a dash"),
+        pytest.param(f"vmclone-base-{OURS}-f1-vda.quiesced.qcow2", ("f1", "vda", "Quiesced"), id="a token"),
+        pytest.param(f"vmclone-base-{OURS}-f-1-sdb.off.qcow2", ("f-1", "sdb", "PoweredOff"), id="with a dash"),
     ],
 )
 def test_a_frozen_volumes_name_tells_its_token_and_kind(name: str, expected: tuple[str, str, str]) -> None:
     found = parse_name(name)
     assert found is not None
     assert (found.token, found.target, found.consistency.value) == expected
+    assert (found.installation, found.vmclone_uid) == ("cd" * 4, str(uuid.UUID("ab" * 16)))
 
 
-@pytest.mark.parametrize("name", ["disk.qcow2", "vmclone-base-x-f1-vda.off.qcow2", f"vmclone-{'ab' * 16}-c1-vda.qcow2"])
+@pytest.mark.parametrize("name", ["disk.qcow2", "vmclone-base-x-f1-vda.off.qcow2", OF_A_CLONE])
 def test_other_volumes_are_no_frozen_points(name: str) -> None:
     assert parse_name(name) is None
 

@@ -13,7 +13,7 @@ from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.naming import clone_uuid
 from vmclone_operator.domain.source_values import Shape
 from vmclone_operator.kube.cluster import Key, Kind
-from vmclone_operator.providers.fake import FaultSchedule
+from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule
 from vmclone_operator.providers.fake.state import GIB, Machine
 
 BIGGER = {"cpus": 4, "memory": "8Gi", "networks": ["lan", "storage"]}
@@ -195,6 +195,46 @@ def test_a_rebuild_is_no_scale_down_and_leaves_no_orphan() -> None:
     sim.run(5)
     wait_ready(sim, 2)
     assert len([m for m in sim.world.state.machines.values() if m.name.startswith("dev")]) == 2
+
+
+def test_nobody_who_writes_labels_makes_a_vm_outlive_its_replica() -> None:
+    """Users may delete VMCloneReplicas and write their labels; what stays is written where only the operator writes."""
+    sim = ready(2)
+    key, made = Key(Kind.REPLICA, "team-a", "dev-2"), machine(sim, 2).uuid
+    sim.cluster.overwrite(key, lambda d: d["metadata"]["labels"].update({"vmclone.dev/left-behind": "true"}))
+    sim.cluster.remove(key)
+    sim.run(5)
+    wait_ready(sim, 2)
+    assert made not in sim.world.state.machines
+
+
+def test_a_label_that_is_lost_costs_no_vm_that_was_to_stay() -> None:
+    sim = ready(2, **ORPHAN)
+    left = machine(sim, 2)
+    change(sim, replicas=1, **ORPHAN)
+    key = Key(Kind.REPLICA, "team-a", "dev-2")
+    sim.run(60, until=lambda: "deletionTimestamp" in sim.cluster.documents[key]["metadata"])
+    sim.cluster.overwrite(key, lambda d: d["metadata"].update(labels={}))
+    wait_ready(sim, 1)
+    assert (left.stamp, left.uuid in sim.world.state.machines) == (None, True)
+    sim.run(120)
+    assert "leftBehind" not in vmclone(sim)["status"]
+
+
+def test_a_scale_down_that_is_taken_back_leaves_no_orphan_later() -> None:
+    sim = ready(2, **ORPHAN)
+    kept = machine(sim, 2)
+    sim.schedule.choose = lambda point: Fault(kind=FaultKind.FAIL) if point.call == "delete VMCloneReplica" else None
+    change(sim, replicas=1, **ORPHAN)
+    sim.run(30, until=lambda: "leftBehind" in vmclone(sim)["status"])
+    assert [row["ordinal"] for row in vmclone(sim)["status"]["leftBehind"]] == [2]
+    change(sim, replicas=2, **ORPHAN)
+    sim.schedule.choose = lambda _: None
+    wait_ready(sim, 2)
+    sim.cluster.remove(Key(Kind.REPLICA, "team-a", "dev-2"))
+    sim.run(5)
+    wait_ready(sim, 2)
+    assert kept.uuid not in sim.world.state.machines
 
 
 def test_a_clone_that_never_was_delivered_is_no_orphan() -> None:

@@ -41,7 +41,7 @@ def test_attempts_that_are_used_up_wait_for_a_person_and_cost_nothing() -> None:
     sim.run(600)
     assert len(sim.schedule.struck) == 3
     writes = len(sim.cluster.writes)
-    sim.run(24 * 3600)
+    sim.run(6 * 3600)
     assert (len(sim.schedule.struck), len(sim.cluster.writes)) == (3, writes)
     assert condition(vmclone(sim), "Stalled") == ("True", "CloneFailed")
     sim.schedule.choose = lambda _: None

@@ -130,7 +130,8 @@ def test_a_clone_that_goes_away_before_its_job_is_made_holds_up_nobody(goes: Cal
     sim.run(600, until=lambda: reserved(sim))
     goes(machine_of(sim))
     assert another_gets_its_turn(sim)
-    assert len(sim.kubelet.runs) == 2
+    mine = replica(sim, 1)["metadata"]["uid"]
+    assert [run.incarnation == mine for run in sim.kubelet.runs[:2]] == [True, False]
 
 
 def test_a_clone_that_is_delivered_off_and_goes_off_in_mid_copy_holds_up_nobody() -> None:

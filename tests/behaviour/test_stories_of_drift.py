@@ -117,7 +117,7 @@ def test_an_orphan_is_reported_within_five_minutes_and_not_touched() -> None:
     kept = left_behind(sim)
     sim.run(300)
     assert condition(backend(sim), "OrphansFound") == ("True", "OrphansFound")
-    row = {"name": kept.name, "externalID": kept.uuid, "vmclone": "team-a/dev", "ordinal": 1}
+    row = {"kind": "VM", "name": kept.name, "externalID": kept.uuid, "vmclone": "team-a/dev", "ordinal": 1}
     assert backend(sim)["status"]["orphans"] == [row]
     assert len(events(sim, "OrphansFound")) == 1
     assert condition(backend(sim), "Ready") == ("True", "Reachable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
@@ -224,7 +225,50 @@ def test_room_that_is_missing_for_more_keeps_what_is_there() -> None:
     sim.world.pool.capacity_bytes = 3 * GIB
     change(sim, replicas=5, disk={"copy": "Full"})
     sim.run(300)
-    assert condition(vmclone(sim), "Planned") == ("False", "Blocked")
+    assert condition(vmclone(sim), "Planned") == ("False", "InsufficientSpace")
     assert sim.get(Kind.REPLICA, "dev-2", "team-a") is None
     assert len(sim.world.inventory().clones) == 1
     assert Key(Kind.REPLICA, "team-a", "dev-1") in sim.cluster.documents
+
+
+def crowded(**spec: Any) -> Simulation:
+    """Return an operator whose clones do not fit, at a pool whose room moves by itself."""
+    sim = begin(FaultSchedule(), replicas=2, **spec)
+    sim.world.pool.capacity_bytes = GIB // 2
+    sim.run(120)
+    return sim
+
+
+def use_room(sim: Simulation) -> None:
+    """Let others write to the pool, and the source's guest to its disk."""
+    pool, disk = sim.world.pool, sim.world.find("golden-dev").disks[0]
+    pool.capacity_bytes, disk.allocated_bytes = (pool.capacity_bytes or 0) - 4096, disk.allocated_bytes + 4096
+
+
+@pytest.mark.parametrize("mode", ["Auto", "Manual", "DryRun"])
+def test_room_that_moves_by_itself_is_written_every_five_minutes_at_most(mode: str) -> None:
+    sim = crowded(plan={"mode": mode})
+    assert condition(vmclone(sim), "Planned") == ("False", "InsufficientSpace")
+    writes, told = len(sim.cluster.writes), plan(sim)["blockers"]
+    for _ in range(60):
+        use_room(sim)
+        sim.cluster.overwrite(DEV, lambda d: d["metadata"].update(annotations={"example.com/tick": str(sim.clock())}))
+        sim.run(30)
+    asked = sum(name == "VMClone/dev" for name in sim.cluster.writes[writes:]) - 60
+    assert asked <= 6
+    assert plan(sim)["blockers"] != told
+
+
+def test_a_blocked_plan_whose_figures_stand_still_costs_no_write() -> None:
+    sim = crowded()
+    writes = len(sim.cluster.writes)
+    sim.run(3600)
+    assert len(sim.cluster.writes) == writes
+
+
+def test_news_are_written_at_once_whatever_the_figures_do() -> None:
+    sim = crowded()
+    use_room(sim)
+    change(sim, replicas=1)
+    sim.run(5)
+    assert [action[1] for action in steps(sim)] == ["dev-1"]

@@ -1,0 +1,35 @@
+"""Figures in messages that move by themselves: free space, and what a source that is in use holds. Pure.
+
+Worth showing, and worth no write of their own each time: whoever waits for room would be written about all day.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vmclone_operator.api.base import Condition
+from vmclone_operator.api.plan import PlanEstimate, PlanStatus
+from vmclone_operator.api.vmclone import VMCloneStatus
+
+_SIZE = re.compile(r"\b\d+(?:\.\d+)?(?= ?(?:[KMGTP]i?B|bytes)\b)")
+
+
+def differ_only_in_figures(before: VMCloneStatus, after: VMCloneStatus) -> bool:
+    """Return whether a status says nothing new but other sizes, in its messages or its plan's estimate."""
+    if not after.plan.actions or before.replica_statuses != after.replica_statuses:
+        return False  # nothing is waited for, or there is real news: no need to look at every message
+    return before != after and _without_figures(before) == _without_figures(after)
+
+
+def _without_figures(status: VMCloneStatus) -> VMCloneStatus:
+    conditions = tuple(_condition(condition) for condition in status.conditions)
+    return status.model_copy(update={"plan": _plan(status.plan), "conditions": conditions})
+
+
+def _plan(plan: PlanStatus) -> PlanStatus:
+    blockers = tuple(_SIZE.sub("#", sentence) for sentence in plan.blockers)
+    return plan.model_copy(update={"blockers": blockers, "estimate": PlanEstimate()})
+
+
+def _condition(condition: Condition) -> Condition:
+    return condition.model_copy(update={"message": _SIZE.sub("#", condition.message)})
