@@ -37,6 +37,14 @@ RENDERED = {
     ),
     "a mirror": ("imageRegistry=mirror.example/team", f"image.digest=sha256:{'0' * 64}", "imagePullSecrets={pull}"),
     "own names": ("fullnameOverride=clones", "serviceAccount.name=robot", "operator.instance=restored"),
+    "copies with a place of their own": (
+        "imagePullSecrets={pull}",
+        "homeCopy.resources.limits.cpu=2",
+        "homeCopy.nodeSelector.disk=ssd",
+        "homeCopy.tolerations[0].key=copies",
+        "homeCopy.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey=zone",
+        "homeCopy.priorityClassName=low",
+    ),
     "placed": ("nodeSelector.disk=ssd", "priorityClassName=high", "operator.extraEnv.A=b", "operator.extraArgs={--x}"),
 }
 REFUSED = {
@@ -47,6 +55,9 @@ REFUSED = {
     "a port that needs rights": "metrics.port=80",
     "an unknown level": "operator.logLevel=LOUD",
     "a size that is none": "homeCopy.stagingSize=plenty",
+    "an amount for copies that is none": "homeCopy.resources.limits.memory=plenty",
+    "resources of copies outside of requests and limits": "homeCopy.resources.memory=1Gi",
+    "an affinity of copies that Kubernetes does not know": "homeCopy.affinity.nodes.x=y",
     "a ServiceMonitor without the Service": "serviceMonitor.enabled=true,metrics.service.enabled=false",
 }
 

@@ -41,10 +41,11 @@ def _make(made: Recipe, context: Path | None, *, load: bool) -> None:
         build.write_context(context, made, build.cache_folder())
         print(context)
         return
-    archive = build.archive(build.cache_folder(), made)
+    image = made.image
+    archive = build.archive(build.cache_folder(), made, image)
     if load:
-        into_lab(Lab(Layout.from_environment(os.environ)), made.image, str(archive))
-    print(made.image)
+        into_lab(Lab(Layout.from_environment(os.environ)), image, str(archive))
+    print(image)
 
 
 def into_lab(lab: Lab, image: str, archive: str) -> None:

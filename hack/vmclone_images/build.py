@@ -17,9 +17,11 @@ from vmclone_lab.progress import step
 TOOLS = ("buildah", "mmdebstrap", "runc")
 
 
-def archive(cache: Path, made: Recipe) -> Path:
-    """Return the image of this checkout as an archive that containerd imports; build it unless it is cached."""
-    image = made.image
+def archive(cache: Path, made: Recipe, image: str) -> Path:
+    """Return an image as an archive that containerd imports; build it from this checkout unless it is cached.
+
+    `image` is the name that the recipe gave once: sources that change meanwhile must not give it another.
+    """
     target = cache / f"image-{made.name}-{image.rpartition(':')[2]}.tar"
     if target.exists():
         return target

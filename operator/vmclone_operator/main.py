@@ -214,9 +214,11 @@ def _engine(  # noqa: PLR0917  - everything is made by the caller
         clock=time.monotonic,
         now=_now,
         new_token=lambda: secrets.token_hex(4),
+        copy_meter=watching.copies,
         pods=PodSettings(
             namespace=settings.namespace,
             image=settings.home_copy_image,
+            place=settings.home_copy_pods,
             staging_size=settings.home_copy_staging_size,
         ),
     )

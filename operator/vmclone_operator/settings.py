@@ -8,6 +8,8 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vmclone_operator.homecopy.pod_place import PodPlace, read_place
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -28,6 +30,8 @@ class Settings:
     """The image of home-copy Jobs; empty: home copies are refused with a sentence."""
     home_copy_staging_size: str
     """The most that a staged copy may hold on its volume, as a Kubernetes quantity."""
+    home_copy_pods: PodPlace
+    """Where the pods of home copies run, and with how much."""
     allow_fake: bool
     """Whether CloneBackends of kind fake may be used: for tests and benchmarks."""
     log_level: str
@@ -55,6 +59,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         metrics_port=given.metrics_port,
         home_copy_image=given.home_copy_image,
         home_copy_staging_size=given.home_copy_staging_size,
+        home_copy_pods=given.home_copy_pods,
         allow_fake=given.allow_fake,
         log_level=given.log_level,
     )
@@ -76,6 +81,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _pods(text: str) -> PodPlace:
+    try:
+        return read_place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _level(text: str) -> str:
     if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise argparse.ArgumentTypeError(f"{text!r} is no level; write DEBUG, INFO, WARNING or ERROR")
@@ -92,5 +104,6 @@ _FLAGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("metrics-port", _port, "0", "port of /metrics, /healthz and /readyz; 0 serves none"),
     ("home-copy-image", str, "", "image of home-copy Jobs"),
     ("home-copy-staging-size", str, "50Gi", "the most that a staged home copy may hold on its volume"),
+    ("home-copy-pods", _pods, "{}", "resources, imagePullSecrets, nodeSelector, ... of home-copy Jobs, as JSON"),
     ("log-level", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
 )

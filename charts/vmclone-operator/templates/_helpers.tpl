@@ -65,3 +65,9 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end -}}
+
+{{- /* Where the pods that copy homes run, and with how much, as the operator reads it. */ -}}
+{{- define "vmclone.homeCopyPods" -}}
+{{- $pods := pick .Values.homeCopy "resources" "nodeSelector" "tolerations" "affinity" "priorityClassName" -}}
+{{- merge (dict "imagePullSecrets" .Values.imagePullSecrets) $pods | toJson -}}
+{{- end -}}

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 _PACKAGE = "vmclone_operator.homecopy.source"
-_MODULES = ("patterns", "signatures", "git_index", "judge", "scan", "send", "program")
+_MODULES = ("patterns", "signatures", "git_index", "judge", "screen", "scan", "send", "program")
 
 _LOADER = """\
 import json, sys, types

@@ -16,14 +16,14 @@ case $1 in
 esac;
 letters=${1%%e.*};
 case ${letters#-} in
-  *[!vlHptRSudb]*) no "refused options";;
+  *[!vlHptRSudbz]*) no "refused options";;
 esac;
 first=$1;
 for word in "$@"; do
   case $word in
     "$first"|.) ;;
     *..*) no "refused path";;
-    --info=STATS2|--stats|--from0|--backup|--update) ;;
+    --info=STATS2|--compress-level=-1|--stats|--from0|--backup|--update) ;;
     --timeout=*|--bwlimit=*) case ${word#*=} in *[!0-9]*) no "refused number";; esac;;
     --partial-dir|--partial-dir=.vmclone-partial|.vmclone-partial) ;;
     --backup-dir|--backup-dir=.vmclone-backup/*|.vmclone-backup/*) ;;

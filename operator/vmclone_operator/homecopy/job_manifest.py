@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vmclone_operator.domain.labels import INCARNATION_LABEL, recommended
 from vmclone_operator.homecopy.job import CopyJob, Transfer
+from vmclone_operator.homecopy.pod_place import PodPlace
 
 COMPONENT = "home-copy"
 SOURCE_LABEL = "vmclone.dev/source"
@@ -43,9 +44,7 @@ class PodSettings:
 
     namespace: str
     image: str
-    cpu_request: str = "100m"
-    memory_request: str = "64Mi"
-    memory_limit: str = "512Mi"
+    place: PodPlace = field(default_factory=PodPlace)
     staging_size: str = "50Gi"
     """The most that a staged copy may hold on its volume, which dies with the pod: the next attempt begins anew."""
     keep_seconds: int = 3600
@@ -92,6 +91,7 @@ def secret_manifest(
 def job_manifest(owner: CopyOwner, settings: PodSettings, job: CopyJob) -> dict[str, Any]:
     """Return the Job: one pod, one attempt; trying again is the operator's decision."""
     pod = {
+        **settings.place.fields(),
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -137,10 +137,7 @@ def _container(settings: PodSettings, job: CopyJob) -> dict[str, Any]:
         "command": ["python3", "-m", _MODULE, *files, TERMINATION_LOG],
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "File",
-        "resources": {
-            "requests": {"cpu": settings.cpu_request, "memory": settings.memory_request},
-            "limits": {"memory": settings.memory_limit},
-        },
+        "resources": dict(settings.place.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -174,7 +174,8 @@ class _Copy:
     def _rsync_options(self) -> dict[str, Any]:
         job = self._job
         limits = {"bandwidthKiB": job.bandwidth_kib, "timeoutSeconds": RSYNC_TIMEOUT_SECONDS}
-        return {"refresh": job.refresh, "sparse": bool(self._counts["sparse"]), **limits}
+        found = {"sparse": bool(self._counts["sparse"]), "compress": bool(self._counts["mostlyText"])}
+        return {"refresh": job.refresh, **found, **limits}
 
 
 def _answers(stream: IO[bytes]) -> Iterator[dict[str, Any]]:

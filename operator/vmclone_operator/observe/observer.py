@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from vmclone_operator.observe.calls import CallMeter
+from vmclone_operator.observe.copies import CopyCounts
 from vmclone_operator.observe.health import Health, LoopLag, News
 from vmclone_operator.observe.passes import PassMeter
 from vmclone_operator.observe.state import State
@@ -26,6 +27,7 @@ class Observer:
     health: Health
     passes: PassMeter
     calls: CallMeter
+    copies: CopyCounts
     state: State
 
     def follow(self, engine: Engine, *, relist_seconds: float) -> None:
@@ -44,5 +46,6 @@ def observer(*, clock: Callable[[], float], workers: int) -> Observer:
         health=health,
         passes=PassMeter(registry, clock=clock, workers=workers),
         calls=CallMeter(registry, clock=clock),
+        copies=CopyCounts(registry),
         state=State(registry, health),
     )

@@ -15,6 +15,7 @@ CHART = ROOT / "charts" / "vmclone-operator"
 NAMESPACE = "vmclone-chart"
 USERS = "chart-team"
 RELEASE = "vmclone"
+UNINSTALL = ("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:vmclone-vmclone-operator"
 
 
@@ -83,4 +84,4 @@ def helm(verb: str, *words: str, images: Mapping[str, str]) -> Answer:
 
 
 def uninstall() -> Answer:
-    return ask("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "120s")
+    return ask(*UNINSTALL, "--timeout", "120s")

@@ -13,6 +13,7 @@ from tests.integration.chart.release import NAMESPACE, OPERATOR, ask, do, read
 
 from vmclone_operator.homecopy.job import CopyJob, Host, Transfer
 from vmclone_operator.homecopy.job_manifest import CopyOwner, PodSettings, copy_name, job_manifest, secret_manifest
+from vmclone_operator.homecopy.pod_place import read_place
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("installed")]
 OWNER = CopyOwner(vmclone="dev", vmclone_uid="u-1", ordinal=1, incarnation="0b0e6c1e-7d5c-4a77-9f6a-1c2d", attempt=1)
@@ -20,6 +21,16 @@ NOBODY = Host(address="127.0.0.1", port=9, user="dev", host_keys=("ssh-ed25519 A
 JOB = CopyJob(source=NOBODY, clone=NOBODY, timeout_seconds=60)
 NAME = copy_name(OWNER)
 AS_OPERATOR = ("--as", OPERATOR, "-n", NAMESPACE)
+
+
+PLACE = {
+    "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "256Mi"}},
+    "imagePullSecrets": ["registry"],
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "copies", "operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {}},
+    "priorityClassName": "system-cluster-critical",
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +71,10 @@ def create_pod(settings: PodSettings, job: CopyJob, **changes: object) -> tuple[
 @pytest.mark.parametrize("transfer", Transfer)
 def test_restricted_pod_security_admits_a_copy(settings: PodSettings, transfer: Transfer) -> None:
     assert create_pod(settings, replace(JOB, transfer=transfer))[0] == 0
+
+
+def test_the_api_server_takes_a_copy_that_has_a_place_of_its_own(settings: PodSettings) -> None:
+    assert create_pod(replace(settings, place=read_place(json.dumps(PLACE))), JOB)[0] == 0
 
 
 def test_restricted_pod_security_is_enforced_here(settings: PodSettings) -> None:

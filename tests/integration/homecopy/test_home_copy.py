@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from tests.integration.homecopy.copying import Copying
-from tests.integration.homecopy.homes import ordinary_home, picture, wait_for_bytes, write
+from tests.integration.homecopy.homes import age, ordinary_home, picture, wait_for_bytes, write
 from tests.support.canaries import PASSES, WORD, secret_files
 
 from vmclone_operator.homecopy.job import OnSecret, Transfer
@@ -85,6 +85,20 @@ def test_key_of_a_copy_gives_no_shell(copying: Copying) -> None:
         )
         assert (done.returncode, done.stdout) == (65, ""), words
         assert "vmclone: " in done.stderr
+
+
+def test_a_home_of_texts_travels_compressed_and_arrives_as_it_was(copying: Copying) -> None:
+    for number in range(200):
+        write(copying.source.home / f"notes {number % 7}/{number}.txt", f"line of text number {number}\n" * 900)
+    write(copying.source.home / "notes 1/token.txt", "line of text\n" * 900 + "ghp_" + "a1B2" * 9)
+    age(copying.source.home)
+    copying.source.own()
+    result = copying.run()
+    assert (result.reason, result.receipt["excluded"]) == ("Copied", {"content": 1}), result.receipt
+    assert 0 < result.receipt["sentBytes"] < result.receipt["bytes"] / 4
+    (copying.source.home / "notes 1/token.txt").unlink()
+    age(copying.source.home)
+    assert picture(copying.clone.home) == picture(copying.source.home)
 
 
 def test_home_larger_than_max_size_is_refused_before_the_copy(copying: Copying) -> None:

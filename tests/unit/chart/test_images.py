@@ -49,6 +49,14 @@ def test_an_image_is_named_by_what_it_is_made_of(name: str) -> None:
     assert recipe.digest(b"a", b"b") != recipe.digest(b"ab")
 
 
+def test_an_image_keeps_the_name_it_was_asked_for_by(tmp_path: Path) -> None:
+    """Sources that change while it is made must not give it another name than the caller has."""
+    ready = tmp_path / "image-home-copy-0123456789ab.tar"
+    ready.touch()
+    image = "vmclone.local/vmclone-home-copy:0123456789ab"
+    assert build.archive(tmp_path, recipe.HOME_COPY, image) == ready
+
+
 def test_the_image_of_the_copies_holds_the_relay_and_nothing_of_the_operator() -> None:
     assert ROOT / "operator/vmclone_operator/main.py" in recipe.OPERATOR.sources()
     held = {path.relative_to(recipe.PACKAGE).parts[0] for path in recipe.HOME_COPY.sources()}

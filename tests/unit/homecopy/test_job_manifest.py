@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from vmclone_operator.homecopy.job_manifest import (
     job_manifest,
     secret_manifest,
 )
+from vmclone_operator.homecopy.pod_place import read_place
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA"
 OWNER = CopyOwner(
@@ -57,6 +59,52 @@ def test_only_a_staged_copy_has_a_staging_volume() -> None:
     staged = CopyJob(source=SOURCE, clone=CLONE, transfer=Transfer.STAGED)
     assert [volume["name"] for volume in pod(JOB)["volumes"]] == ["job", "private"]
     assert [volume["name"] for volume in pod(staged)["volumes"]] == ["job", "private", "staging"]
+
+
+PLACE: dict[str, Any] = {
+    "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}},
+    "imagePullSecrets": ["registry"],
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "copies", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "low",
+}
+
+
+def placed(document: dict[str, Any]) -> dict[str, Any]:
+    settings = replace(SETTINGS, place=read_place(json.dumps(document)))
+    spec: dict[str, Any] = job_manifest(OWNER, settings, JOB)["spec"]["template"]["spec"]
+    return spec
+
+
+def test_the_pod_runs_where_the_administrator_says_and_can_do_no_more_there() -> None:
+    spec, usual = placed(PLACE), pod(JOB)
+    assert spec["containers"][0].pop("resources") == PLACE["resources"]
+    del usual["containers"][0]["resources"]
+    names = ("nodeSelector", "tolerations", "affinity", "priorityClassName")
+    assert {name: spec.pop(name) for name in names} == {name: PLACE[name] for name in names}
+    assert spec.pop("imagePullSecrets") == [{"name": "registry"}]
+    assert spec == usual
+
+
+def test_what_the_administrator_leaves_empty_stays_as_it_is() -> None:
+    assert placed({name: type(value)() for name, value in PLACE.items()}) == pod(JOB)
+    assert pod(JOB)["containers"][0]["resources"]["limits"] == {"memory": "512Mi"}
+
+
+BAD_PLACES = {
+    "no JSON": ("{", "this is none"),
+    "no object": ("[]", "one JSON object"),
+    "a field that would loosen it": ('{"hostNetwork": true}', "hostNetwork is no field"),
+    "a list where a map belongs": ('{"nodeSelector": ["ssd"]}', "nodeSelector of the pods of home copies is a map"),
+    "a name where a list belongs": ('{"imagePullSecrets": "registry"}', "is a list of names"),
+}
+
+
+@pytest.mark.parametrize(("text", "complaint"), BAD_PLACES.values(), ids=BAD_PLACES.keys())
+def test_a_place_that_is_none_is_refused_with_a_sentence(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        read_place(text)
 
 
 def test_nothing_of_a_user_stands_in_the_job() -> None:

@@ -95,6 +95,10 @@ class Judge:
             return None
         return doubtful
 
+    def is_ordinary(self, path: bytes) -> bool:
+        """Return whether nothing but a key shape inside can keep a file back, whose name does not."""
+        return self._doubtful(path) is None or self._git_store.match(path)
+
     def _doubtful(self, path: bytes) -> Optional[str]:
         """Return the family whose names may be secrets and may be none."""
         if not self._any_doubtful.may_match(path):

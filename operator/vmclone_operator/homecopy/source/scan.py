@@ -9,11 +9,14 @@ from typing import IO, Any, Dict, List, Optional, Set, Tuple
 
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
 from vmclone_operator.homecopy.source.judge import Judge
-from vmclone_operator.homecopy.source.signatures import is_binary
+from vmclone_operator.homecopy.source.screen import Screen
+from vmclone_operator.homecopy.source.signatures import is_binary, is_plain_text
 
 _NAMED_AT_MOST = 200
 _SNIFF_BYTES = 8192
 _BLOCK_BYTES = 512
+_SCREENED_BYTES = 16 * 1024 * 1024
+_SCREENED_FILES = 500
 Inode = Tuple[int, int]
 
 
@@ -30,6 +33,10 @@ class Scan:
         tracked = TrackedFiles(self._home)
         self._judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
         self._text_limit = int(parameters["rules"]["textLimitBytes"])
+        self._screen = Screen(self._home, parameters["rules"]["signatures"])
+        self._waiting: List[Tuple[bytes, os.stat_result]] = []
+        self._waiting_bytes = 0
+        self._text_bytes = 0
         self._output = output
         self._linked: Dict[Inode, List[Tuple[bytes, int, bool]]] = {}
         self._kept_back: Dict[Inode, str] = {}
@@ -44,6 +51,7 @@ class Scan:
         """Walk the paths (relative to the home) and write the list, each name ended by a NUL."""
         for path in paths:
             self._walk(self._inside(path))
+            self._judge_waiting()
         self._write_linked()
 
     def so_far(self) -> Dict[str, int]:
@@ -59,6 +67,7 @@ class Scan:
             allowedCount=len(self._allowed),
             otherFileSystems=self._mounts[:_NAMED_AT_MOST],
             sparse=self._sparse,
+            mostlyText=2 * self._text_bytes > self._counts["bytes"],
         )
         return document
 
@@ -114,7 +123,7 @@ class Scan:
         elif stat.S_ISDIR(info.st_mode):
             return self._directory(path, family)
         elif stat.S_ISREG(info.st_mode):
-            self._file(path, info, family)
+            self._regular(path, info, family)
         elif stat.S_ISLNK(info.st_mode):
             self._symlink(path, family)
         else:
@@ -131,12 +140,42 @@ class Scan:
             own = None
         return [(path, own)]
 
-    def _file(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
+    def _regular(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
+        """Judge a file now, or let a large one wait for others that are looked through with it."""
+        large = _SNIFF_BYTES <= info.st_size <= self._text_limit
+        if family is not None or not large or not self._judge.is_ordinary(path):
+            self._file(path, info, family)
+            return
+        self._waiting.append((path, info))
+        self._waiting_bytes += info.st_size
+        if self._waiting_bytes >= _SCREENED_BYTES or len(self._waiting) >= _SCREENED_FILES:
+            self._judge_waiting()
+
+    def _judge_waiting(self) -> None:
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        heads = {path: self._head(path) for path, _ in waiting}
+        texts = [(path, info.st_size) for path, info in waiting if is_plain_text(heads[path])]
+        self._text_bytes += sum(size for _, size in texts)
+        cleared = self._screen.clear([path for path, _ in texts])
+        for path, info in waiting:
+            head = heads[path]
+            known = b"" if path in cleared else head if is_binary(head) else None
+            self._file(path, info, None, known)
+
+    def _head(self, path: bytes) -> bytes:
+        """Return a file's beginning; nothing of one that cannot be read, which is found out when it is judged."""
+        try:
+            return self._read(path, _SNIFF_BYTES, whole=False) or b""
+        except OSError:
+            return b""
+
+    def _file(self, path: bytes, info: os.stat_result, family: Optional[str], known: Optional[bytes] = None) -> None:
+        """Take or leave a file; what is `known` of its content is not read again."""
         allowed = False
         kept_back = family
         if family is None or (family != "extra" and self._judge.allows(path)):
             try:
-                verdict = self._judge.file(path, lambda: self._read(path, info.st_size))
+                verdict = self._judge.file(path, lambda: self._read(path, info.st_size) if known is None else known)
                 if verdict.allowed:
                     self._read(path, 0)
             except OSError:
@@ -164,7 +203,7 @@ class Scan:
         else:
             self._take(path, "symlinks")
 
-    def _read(self, path: bytes, size: int) -> Optional[bytes]:
+    def _read(self, path: bytes, size: int, *, whole: bool = True) -> Optional[bytes]:
         """Return what can be judged of a file; opened even when that is nothing, since rsync will have to."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         handle = os.open(self._home + b"/" + path, flags)
@@ -172,7 +211,7 @@ class Scan:
             if size > self._text_limit:
                 return None
             head = os.read(handle, _SNIFF_BYTES)
-            if is_binary(head) or len(head) < _SNIFF_BYTES:
+            if not whole or is_binary(head) or len(head) < _SNIFF_BYTES:
                 return head
             return os.pread(handle, size + _SNIFF_BYTES, 0)
         finally:

@@ -56,6 +56,11 @@ def is_binary(head: bytes) -> bool:
     return b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
 
 
+def is_plain_text(head: bytes) -> bool:
+    """Return whether a file that begins so is a text whose bytes are its letters."""
+    return bool(head) and b"\0" not in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
+
+
 def _signature(document: Dict[str, Any]) -> Signature:
     anchors = [anchor.encode() for anchor in document["anchors"]]
     return Signature(document["name"], anchors, re.compile(document["pattern"].encode()))

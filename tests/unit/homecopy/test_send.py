@@ -1,0 +1,46 @@
+"""rsync's arguments are constants, and what it does besides copying depends on what the scan saw."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmclone_operator.homecopy.filters import floor
+from vmclone_operator.homecopy.forced_command import forced_command
+from vmclone_operator.homecopy.source.scan import Scan
+from vmclone_operator.homecopy.source.send import rsync_command
+
+LARGE_TEXT = "plain words\n" * 2000
+HOMES: dict[str, tuple[dict[str, str | bytes], bool]] = {
+    "texts": ({"a.txt": LARGE_TEXT, "b.txt": LARGE_TEXT, "c.bin": b"\0" * 30_000}, True),
+    "bytes with a text among them": ({"a.txt": LARGE_TEXT, "c.bin": b"\0" * 30_000}, False),
+    "nothing": ({}, False),
+}
+
+
+@pytest.mark.parametrize(("files", "mostly"), HOMES.values(), ids=HOMES.keys())
+def test_the_scan_says_whether_a_home_is_mostly_text(
+    files: dict[str, str | bytes], mostly: bool, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    scan = Scan(os.fsencode(tmp_path), {"rules": floor().rules, "excludes": [], "allow": []}, io.BytesIO())
+    scan.run(["."])
+    assert scan.summary()["mostlyText"] is mostly
+
+
+@pytest.mark.parametrize(("option", "word"), [("sparse", "-lptHS"), ("compress", "--compress")])
+def test_what_the_scan_saw_decides(option: str, word: str) -> None:
+    usual: dict[str, Any] = {"timeoutSeconds": 120}
+    assert word not in rsync_command("/f", usual)
+    assert word in rsync_command("/f", {**usual, option: True})
+
+
+def test_the_clone_takes_the_letters_that_rsync_makes_of_them() -> None:
+    taken = re.findall(r"\*\[!(\w+)\]\*\) no", forced_command())
+    assert set("lHptRSz") <= set(taken[-1])
