@@ -1,0 +1,170 @@
+"""What is promised of libvirt, and the test on a real libvirtd that proves it: nobody has to search for it.
+
+Where a guest matters the test boots one (`tests/integration/guest`, `tests/e2e`). Everything else is proven with VMs
+that boot nothing, or with clones whose guests are simulated over real storage and definitions
+(`tests/support/unbooted.py`). What only decides, and touches no hypervisor, is proven in `tests/unit` and not listed.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[2]
+HERE, CONTRACT, GUEST, E2E = "integration/libvirt/", "contract/", "integration/guest/", "e2e/"
+
+SOURCES = {
+    "by name or UUID": HERE + "test_frozen_points_real.py::test_a_source_is_found_by_name_and_by_id_and_may_be_cloned",
+    "two VMs match": HERE + "test_frozen_points_real.py::test_a_vm_whose_name_is_anothers_uuid_is_not_guessed_at",
+    "running or off; qcow2, raw, several disks, snapshots, special characters": HERE
+    + "test_source_shapes_real.py::test_a_clone_has_the_current_content_of_every_disk",
+    "cdrom, read-only and shared disks": HERE
+    + "test_source_shapes_real.py::test_what_other_vms_may_have_too_is_shared_and_not_copied",
+    "UEFI variables are copied": HERE
+    + "test_firmware_variables_real.py::test_a_clone_gets_a_copy_of_the_sources_variables",
+    "UEFI variables are never blank": HERE
+    + "test_firmware_variables_real.py::test_a_running_source_whose_variables_are_gone_has_no_clones",
+    "started while it is copied": HERE
+    + "test_source_moments_real.py::test_a_source_that_is_started_while_it_is_copied_is_frozen_again_as_it_runs",
+    "started, stopped or undefined while it is copied": HERE
+    + "test_source_changes_real.py::test_a_source_that_is_not_what_it_was_gives_no_frozen_point",
+    "renamed while it is copied": HERE
+    + "test_source_moments_real.py::test_a_source_that_is_renamed_while_it_is_copied_is_the_same_source",
+    "stops while its backup runs": HERE
+    + "test_source_changes_real.py::test_a_source_that_stops_while_its_backup_runs_is_frozen_again_as_it_is_then",
+    "refused before anything is made": HERE
+    + "test_sources_refused_real.py::test_what_cannot_be_copied_safely_is_refused_before_anything_is_made",
+    "network disks and host devices": HERE + "test_sources_refused_real.py::test_all_findings_are_told_at_once",
+    "locked": HERE
+    + "test_sources_refused_real.py::test_a_source_that_another_tool_backs_up_is_locked_and_its_backup_goes_on",
+    "formats are never probed": HERE
+    + "test_sources_refused_real.py::test_a_raw_disk_that_looks_like_qcow2_stays_raw_while_it_runs",
+}
+DISKS = {
+    "linked": HERE + "test_session_real.py::test_a_clone_is_off_quarantined_stamped_and_reads_the_sources_bytes",
+    "full": HERE + "test_full_copies_real.py::test_a_full_copy_reads_the_sources_bytes_and_stands_alone",
+    "auto": HERE + "test_changes_real.py::test_auto_makes_linked_clones_where_they_are_to_be_had_and_says_so",
+    "disk.pool": CONTRACT + "test_shapes.py::test_disks_lie_in_the_pool_that_was_asked_for",
+    "disk.consistency": HERE
+    + "test_frozen_points_real.py::test_a_running_guest_without_an_agent_is_frozen_only_when_a_crash_is_acceptable",
+    "template: CPUs, memory, networks": HERE
+    + "test_changes_real.py::test_a_template_gives_a_clone_its_processors_memory_and_networks",
+    "sourcePower puts the source back": HERE
+    + "test_source_moments_real.py::test_a_running_source_is_stopped_for_its_frozen_point_and_runs_again",
+    "sourcePower at every write": HERE
+    + "test_source_moments_real.py::test_the_source_runs_again_whatever_goes_wrong_at_any_write",
+    "sourcePower of two wishes": HERE + "test_source_shared_real.py::"
+    "test_a_source_that_two_vmclones_stop_runs_again_once_both_have_their_clones",
+    "regenerated and kept fields": HERE
+    + "test_side_by_side_real.py::test_source_and_clones_run_side_by_side_and_share_nothing_that_is_ones_own",
+    "a frozen point's life": HERE
+    + "test_frozen_points_real.py::test_a_frozen_point_is_kept_while_a_clone_stands_on_it",
+    "a frozen point given up in mid-copy": HERE + "test_source_moments_real.py::"
+    "test_a_wish_that_is_deleted_while_its_source_is_copied_waits_for_the_copy_and_leaves_nothing",
+    "a backup given up in mid-copy": HERE + "test_source_moments_real.py::"
+    "test_a_wish_that_is_deleted_while_its_source_is_backed_up_ends_the_backup",
+    "copies given up before their turn": HERE + "test_source_moments_real.py::"
+    "test_a_wish_that_is_deleted_before_its_copies_had_their_turn_goes_at_once_and_leaves_nothing",
+    "attempt tokens": HERE + "test_session_real.py::test_leftovers_of_a_lost_attempt_go_before_the_new_one_starts",
+    "a bulk connection of its own": HERE
+    + "test_full_copies_real.py::test_no_more_disks_are_copied_at_a_time_than_libvirtd_can_bear",
+}
+GUESTS = {
+    "identity": GUEST + "test_identity_on_real_guest.py::test_every_value_is_the_clones_own",
+    "scrub": GUEST + "test_identity_on_real_guest.py::test_the_disk_is_scrubbed_before_the_link_goes_up",
+    "overwritten and trimmed": GUEST + "test_identity_on_real_guest.py::test_the_raw_disk_holds_no_canary_any_more",
+    "masked units": GUEST
+    + "test_identity_on_real_guest.py::test_the_owners_units_are_masked_and_stopped_and_passwords_are_gone",
+    "needsReboot": GUEST + "test_identity_on_real_guest.py::test_a_guest_that_must_be_rebooted_says_so_until_it_was",
+    "GuestAgentMissing, whatever identity.verify says": HERE
+    + "test_quarantine_real.py::test_a_clone_that_never_answers_stays_disconnected_and_says_what_is_missing",
+    "a source is never frozen over 5 s": E2E
+    + "test_3_faults.py::test_killed_at_every_step_the_source_never_stands_still_for_five_seconds",
+}
+PLANS = {
+    "all findings in one report, before anything is made": HERE
+    + "test_plans_real.py::test_all_findings_are_told_in_one_plan_and_nothing_is_made",
+    "DryRun and its estimate": HERE + "test_plans_real.py::test_a_dry_run_tells_what_would_be_made_and_makes_nothing",
+    "15 % margin, in every pool": HERE
+    + "test_plans_real.py::test_the_margin_of_15_percent_is_asked_for_in_the_pool_of_the_clones_too",
+}
+CHANGES = {
+    "scale up and down": HERE + "test_changes_real.py::test_one_to_three_to_one_keeps_the_first_vm_and_freezes_once",
+    "OnDelete": HERE + "test_changes_real.py::test_a_changed_template_waits_for_the_deletion_of_each_replica",
+    "Recreate with maxUnavailable": HERE
+    + "test_changes_real.py::test_recreate_replaces_every_clone_and_keeps_the_rest_delivered",
+    "pause": HERE + "test_changes_real.py::test_a_paused_wish_changes_nothing_and_is_deleted_all_the_same",
+    "Missing": HERE + "test_drift_real.py::test_a_clone_that_was_undefined_by_hand_is_made_again_and_leaves_no_file",
+    "Foreign": HERE + "test_drift_real.py::test_a_clone_whose_stamp_was_taken_off_is_reported_and_never_touched",
+    "Reconfigured": HERE + "test_drift_real.py::test_a_clone_that_was_reconfigured_is_reported_and_stays_as_it_is",
+    "Reconfigured, made anew": HERE
+    + "test_drift_real.py::test_a_reconfigured_clone_is_made_anew_where_the_backend_says_so",
+    "Orphan": HERE + "test_changes_real.py::test_an_orphan_stays_with_its_disks_and_what_they_stand_on_and_is_nobodys",
+    "partial failure": HERE + "test_changes_real.py::test_one_clone_whose_name_is_taken_does_not_hold_up_the_others",
+    "a session as source": HERE + "test_changes_real.py::test_a_session_is_cloned_with_all_that_was_done_on_it",
+    "cloneOfClones": HERE + "test_changes_real.py::test_without_the_owners_word_a_session_is_not_cloned",
+    "SessionConflict": HERE
+    + "test_changes_real.py::test_the_second_of_two_wishes_with_one_session_makes_nothing_and_names_the_first",
+    "deletion in any order, with the operator down": HERE
+    + "test_drift_real.py::test_deleted_in_any_order_with_the_operator_down_nothing_is_left",
+}
+OWNERSHIP = {
+    "stamps with the incarnation": HERE + "test_ownership_real.py::test_a_clone_with_another_stamp_is_never_touched",
+    "a stranger in the way": HERE + "test_ownership_real.py::test_a_strangers_vm_in_the_way_is_named_and_left_alone",
+    "the admission policy": "integration/chart/test_1_running.py::test_people_may_not_create_replicas",
+    "what people may change on a replica": "integration/chart/test_1_running.py::"
+    "test_what_people_may_change_on_a_replica",
+    "files that nobody has": HERE + "test_restores_real.py::"
+    "test_files_of_a_vm_that_is_gone_and_then_its_frozen_point_go_when_they_are_named",
+    "a restored wish finds its VMs": HERE + "test_restores_real.py::"
+    "test_a_restored_wish_goes_on_with_its_vms_and_takes_all_along_when_it_goes",
+}
+CONNECTIONS = {
+    "qemu+ssh": HERE + "test_ssh_real.py::test_everything_works_over_ssh",
+    "qemu+tls, and a restart of libvirtd in mid-work": HERE
+    + "test_restarts_real.py::test_a_libvirtd_that_restarts_at_work_costs_nobody_a_vm",
+    "a slow host delays nobody": HERE
+    + "test_connections_real.py::test_a_libvirtd_that_hangs_delays_nobody_else_and_is_used_again_when_it_goes_on",
+    "a dead host delays nobody": HERE
+    + "test_connections_real.py::test_a_host_that_takes_every_connection_and_never_answers_delays_nobody_else",
+}
+LEADERS = {
+    "takeover after a kill": "integration/leaders/test_leaders.py::test_takeover_after_a_kill",
+    "takeover on a rollout": "integration/leaders/test_leaders.py::test_takeover_on_a_rollout",
+    "two make": HERE + "test_two_leaders_real.py::test_a_clone_that_two_operators_make_is_one_whole_clone",
+    "two remove": HERE
+    + "test_two_leaders_real.py::test_a_clone_that_two_operators_remove_is_gone_and_its_sibling_stays",
+    "two freeze": HERE
+    + "test_two_leaders_real.py::test_a_source_that_two_operators_freeze_has_whole_frozen_points_only",
+}
+CRASHES = {
+    "killed or cut off at every write": CONTRACT
+    + "test_libvirt_crashes.py::test_a_fault_at_any_write_changes_nothing_in_the_end",
+    "deleted at every write": CONTRACT + "test_libvirt_crashes.py::test_deleted_at_any_write_a_vmclone_leaves_nothing",
+}
+PROMISES = {
+    **SOURCES,
+    **DISKS,
+    **GUESTS,
+    **PLANS,
+    **CHANGES,
+    **OWNERSHIP,
+    **CONNECTIONS,
+    **LEADERS,
+    **CRASHES,
+}
+
+
+@cache
+def _tests_in(file: str) -> frozenset[str]:
+    tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_a_promise_has_a_test_of_that_name(promise: str) -> None:
+    file, _, name = PROMISES[promise].partition("::")
+    assert name in _tests_in(file)
