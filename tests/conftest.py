@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 import pytest
 
 from vmclone_test.events import LOGS_VARIABLE, record_boots
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of every later collection of garbage what lives as long as the run: modules and thousands of tests."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

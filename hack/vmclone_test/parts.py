@@ -41,6 +41,7 @@ class Part:
 
 
 UNIT = Part("unit", ("tests/unit",), deadline_seconds=3 * 60, workers=2)
+BEHAVIOUR = Part("behaviour", ("tests/behaviour",), deadline_seconds=10 * 60, workers=2)
 CRASH = Part("crash", ("tests/crash",), deadline_seconds=15 * 60, workers=2)
 CONTRACT = Part("contract", ("tests/contract",), 15 * 60, lab=("--only", "libvirt"))
 INTEGRATION = Part(
@@ -53,7 +54,7 @@ INTEGRATION = Part(
 )
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=(), prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)))
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
-NAMED = (UNIT, CRASH, CONTRACT, INTEGRATION, E2E)
+NAMED = (UNIT, BEHAVIOUR, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""
 
 

@@ -94,7 +94,8 @@ class Run:
         folders = [] if named else [folder for folder in part.folders if (self.root / folder).exists()]
         pytest = [sys.executable, "-m", "pytest", "-p", "vmclone_test.plugin", "-m", part.marker]
         if part.workers and not self.pytest_arguments:
-            pytest += ["-n", str(part.workers)]
+            # Contiguous halves keep what a module shares on one worker; who is done first takes from the other.
+            pytest += ["-n", str(part.workers), "--dist", "worksteal"]
         inside = [] if part.lab is None else [str(self.root / "hack" / "lab"), "exec", "--"]
         return [*inside, *pytest, *folders, *self.pytest_arguments]
 

@@ -44,13 +44,20 @@ def live(
     late_events: bool = True,
     stays: Sequence[Stay] = (),
     full: bool = False,
+    grows: bool = False,
 ) -> Outcome:
-    """Make a VMClone, wait until it is Ready, scale it down to one, delete it; return what that left."""
+    """Make a VMClone, wait until it is Ready, scale it down to one, delete it; return what that left.
+
+    One that grows begins with one replica, and is scaled up to the rest once that is Ready.
+    """
     spec: dict[str, Any] = {"disk": {"copy": "Full"}} if full else {}
-    sim = begin(schedule, running=running, replicas=replicas, late_events=late_events, **spec)
+    sim = begin(schedule, running=running, replicas=1 if grows else replicas, late_events=late_events, **spec)
     sim.world.clone_seconds = 4 if full else 0
     for stay in stays:
         sim.expect_second_leader(stay)
+    if grows:
+        wait_ready(sim, 1)
+        sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(replicas=replicas, **spec))
     wait_ready(sim, replicas)
     ready = sim.world.inventory()
     sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(replicas=1, **spec))
@@ -127,11 +134,9 @@ def wait_ready(sim: Simulation, replicas: int) -> None:
     """Run until the VMClone says that exactly so many replicas are ready."""
 
     def ready() -> bool:
-        status = (sim.get(Kind.VMCLONE, "dev", "team-a") or {}).get("status", {})
-        seen = (
-            status.get("observedGeneration", -1)
-            == (sim.get(Kind.VMCLONE, "dev", "team-a") or {})["metadata"]["generation"]
-        )
+        document = sim.cluster.documents[VMCLONE]
+        status = document.get("status", {})
+        seen = status.get("observedGeneration", -1) == document["metadata"]["generation"]
         return bool(seen and status.get("readyReplicas", 0) == replicas == status.get("replicas", 0))
 
     watched(sim, PATIENCE_SECONDS, until=ready)

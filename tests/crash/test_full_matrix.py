@@ -15,35 +15,39 @@ from vmclone_operator.engine import clone_report, making
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point, at_index
 
+SOURCES = {"running source": True, "powered-off source": False}
 KINDS = [FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER, FaultKind.LOSE_REPLY, FaultKind.FAIL]
 OF_COPIES = {"start_clone", "poll", "release_frozen", "find_frozen", "kube"}
 """The verbs that make a full life another one; the matrix of linked clones has the rest."""
 
 
 @cache
-def undisturbed() -> tuple[tuple[Point, ...], Outcome]:
+def undisturbed(running: bool = True) -> tuple[tuple[Point, ...], Outcome]:  # noqa: FBT002  - a column of the matrix
     schedule = FaultSchedule(record=True)
-    outcome = live(schedule, full=True, replicas=1)
+    outcome = live(schedule, full=True, replicas=1, running=running)
     return tuple(point for point in schedule.trace if point.verb in OF_COPIES), outcome
 
 
-def test_an_undisturbed_full_life_leaves_clones_that_stand_alone() -> None:
+@pytest.mark.parametrize("running", SOURCES.values(), ids=SOURCES.keys())
+def test_an_undisturbed_full_life_leaves_clones_that_stand_alone(running: bool) -> None:
     """The yardstick of the matrix is itself held against the promise."""
-    _, outcome = undisturbed()
+    _, outcome = undisturbed(running)
     assert outcome.defines == outcome.boots == (1,)
     assert outcome.ready.frozen_points == ()
     assert sum("copy" in line for line in outcome.ready.files) == 1
     assert (outcome.end.clones, outcome.end.files, outcome.end.frozen_points) == ((), (), ())
 
 
+@pytest.mark.parametrize("running", SOURCES.values(), ids=SOURCES.keys())
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fault_in_a_full_life_changes_nothing_in_the_end(kind: FaultKind) -> None:
+def test_a_fault_in_a_full_life_changes_nothing_in_the_end(kind: FaultKind, running: bool) -> None:
     """0 finished disks copied again, 0 duplicates, 0 leaks, the source never frozen over 5 seconds."""
-    trace, expected = undisturbed()
+    trace, expected = undisturbed(running)
     fault = Fault(kind=kind)
     wrong = []
     for point in trace:
-        problem = difference(expected, FaultSchedule(at_index(point.index, fault)), full=True, replicas=1)
+        schedule = FaultSchedule(at_index(point.index, fault))
+        problem = difference(expected, schedule, full=True, replicas=1, running=running)
         if problem:
             wrong.append(f"{kind} at {point}: {problem}")
     assert not wrong, "\n".join(wrong)

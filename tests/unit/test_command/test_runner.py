@@ -105,7 +105,10 @@ def test_a_test_folder_that_no_part_runs_is_found(tmp_path: Path) -> None:
     ("arguments", "names", "rest"),
     [
         pytest.param(
-            [], ["unit", "crash", "contract", "integration", "e2e", "lab_down"], (), id="all without a choice"
+            [],
+            ["unit", "behaviour", "crash", "contract", "integration", "e2e", "lab_down"],
+            (),
+            id="all without a choice",
         ),
         pytest.param(["e2e", "unit"], ["unit", "e2e"], (), id="cheap parts first, whatever the order"),
         pytest.param(["unit", "-k", "unit"], ["unit"], ("-k", "unit"), id="the rest goes to pytest"),
