@@ -19,6 +19,8 @@ NO_TESTS_COLLECTED = 5
 """pytest's exit status when it found no test."""
 TESTS_FAILED = 1
 """pytest's exit status when tests failed; its events name them."""
+WARM_MINUTES, COLD_MINUTES = 45, 75
+"""What a whole run may take on two cores: with the lab's builds in its cache, and without."""
 _SEVERITY = {"passed": 0, "skipped": 1, "failed": 2}
 
 
@@ -91,6 +93,10 @@ def table(results: Sequence[PartResult]) -> str:
             f"{result.name:<12}{tests:>7}{result.passed:>8}{len(result.failed):>8}{skipped:>9}"
             f"{result.boots:>7}{result.seconds / 60:>9.1f}" + (f"  {result.note}" if result.note else "")
         )
+    minutes = sum(result.seconds for result in results) / 60
+    lines.append(
+        f"in all {minutes:.1f} minutes; a whole run is to take at most {WARM_MINUTES} warm, {COLD_MINUTES} cold"
+    )
     for result in results:
         lines += [f"skipped in {result.name}: {count} x {reason}" for reason, count in result.skipped.items()]
         lines += [f"FAILED in {result.name}: {sentence}" for sentence in result.failed]

@@ -41,10 +41,11 @@ _FIELDS: dict[str, tuple[str, type, str]] = {
     "resources": ("resources", dict, "a map"),
     "imagePullSecrets": ("image_pull_secrets", list, "a list of names"),
     "nodeSelector": ("node_selector", dict, "a map"),
-    "tolerations": ("tolerations", list, "a list"),
+    "tolerations": ("tolerations", list, "a list of maps"),
     "affinity": ("affinity", dict, "a map"),
     "priorityClassName": ("priority_class_name", str, "a name"),
 }
+_ELEMENTS: dict[str, type] = {"imagePullSecrets": str, "tolerations": dict}
 
 
 def read_place(text: str) -> PodPlace:
@@ -62,6 +63,7 @@ def read_place(text: str) -> PodPlace:
 
 def _checked(name: str, value: object) -> Any:  # noqa: ANN401  - as the pod's spec has it
     _, kind, meaning = _FIELDS[name]
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} of the pods of home copies is {meaning}")  # noqa: TRY004  - a flag's value
+    elements = value if isinstance(value, list) else ()
+    if not isinstance(value, kind) or not all(isinstance(element, _ELEMENTS[name]) for element in elements):
+        raise ValueError(f"{name} of the pods of home copies is {meaning}")
     return tuple(value) if isinstance(value, list) else value

@@ -130,8 +130,9 @@ def test_what_the_notes_tell_to_apply_is_accepted() -> None:
     manifests = re.findall(r"^kubectl apply -f - <<'EOF'\n(.*?)^EOF$", notes, re.MULTILINE | re.DOTALL)
     assert [yaml.safe_load(text)["kind"] for text in manifests] == ["CloneBackend", "CloneSource", "VMClone"]
     for text in manifests:
-        # The notes' namespace may not exist: any other has the same schema.
+        # The notes' namespace may not exist, and their names may be taken: any others have the same schema.
         document = yaml.safe_load(text.replace("namespace: team-a", "namespace: default"))
+        document["metadata"]["name"] = "from-the-notes"
         do("kubectl", "create", "--dry-run=server", "-f", "-", stdin=json.dumps(document))
 
 

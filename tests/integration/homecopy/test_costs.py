@@ -30,6 +30,8 @@ PUBLISHED = bool(os.environ.get("VMCLONE_FIGURES"))
 FILES, MIB, ROUNDS = (10_000, 1024, 3) if PUBLISHED else (2_000, 400, 2)
 TEXT_BYTES = 24 * 1024
 MOST_CPU = 1.6
+ONCE_CPU_SECONDS = 0.0 if PUBLISHED else 0.6
+"""What a copy costs however small it is: interpreters, keys, a second hop. It is lost in 1 GiB, not in 400 MiB."""
 MOST_WALL = 1.25
 MBIT = 200
 
@@ -155,7 +157,7 @@ def test_cpu_of_a_copy(what: str, copying: Copying, account: CpuAccount) -> None
     tell_figure(
         f"{what}, {FILES} files, {MIB} MiB: {ours.cpu_seconds / plain.cpu_seconds:.2f}x the CPU of plain rsync -a"
     )
-    assert ours.cpu_seconds <= MOST_CPU * plain.cpu_seconds
+    assert ours.cpu_seconds <= MOST_CPU * plain.cpu_seconds + ONCE_CPU_SECONDS
 
 
 def test_wall_time_on_a_slow_link(copying: Copying, account: CpuAccount) -> None:

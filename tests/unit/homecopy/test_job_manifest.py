@@ -98,6 +98,9 @@ BAD_PLACES = {
     "a field that would loosen it": ('{"hostNetwork": true}', "hostNetwork is no field"),
     "a list where a map belongs": ('{"nodeSelector": ["ssd"]}', "nodeSelector of the pods of home copies is a map"),
     "a name where a list belongs": ('{"imagePullSecrets": "registry"}', "is a list of names"),
+    "a map where a name belongs": ('{"imagePullSecrets": [{"name": "registry"}]}', "is a list of names"),
+    "a name where a toleration belongs": ('{"tolerations": ["copies"]}', "tolerations of .* is a list of maps"),
+    "nothing where a toleration belongs": ('{"tolerations": [{"operator": "Exists"}, null]}', "is a list of maps"),
 }
 
 

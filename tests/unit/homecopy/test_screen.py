@@ -6,6 +6,8 @@ import io
 import os
 import random
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,12 +75,46 @@ def other_grep(folder: Path, script: str) -> dict[str, str]:
     return {"PATH": str(folder)}
 
 
+def in_files(script: str) -> str:
+    """Return a grep that counts lines as ours does, and is another one for files."""
+    return f'case " $* " in *" -c "*) {COUNTS} "$@";; esac\n{script}'
+
+
+def with_options(cases: str) -> str:
+    """Return a grep that takes some options for others, or drops them."""
+    known = f'case "$option" in {cases} *) set -- "$@" "$option";; esac'
+    return in_files(f"for option; do shift; {known}; done; {COUNTS} " + '"$@"')
+
+
+COUNTS = f"exec {shutil.which('grep')}"
+NAMES = 'while [ "$1" != -- ]; do shift; done; shift; printf "%s\\0" "$@"'
 GREPS = {
     "none": None,
     "one that finds nothing": "exit 1",
-    "one that finds everything": 'echo "17"',
+    "one that finds everything": f"echo {len(ANCHORS)}",
     "one that knows no such option": "exit 2",
-    "one that finds nothing in files": f'case "$*" in *" -c "*) echo {len(ANCHORS)};; *) exit 2;; esac',
+    "one that finds nothing in files": in_files("exit 1"),
+    "one that finds nothing in files and is content": in_files("exit 0"),
+    "one that prints no names of files": in_files("printf 'x\\0'"),
+    "one that ends names by newline": with_options("-Z) ;;"),
+    "one that takes -L for -l and -l for -L": with_options('-L) set -- "$@" -l;; -l) set -- "$@" -L;;'),
+    "one that prints all names": in_files(NAMES),
+    "one that prints all names and fails": in_files(f"{NAMES}; exit 2"),
+    "one that prints what it could read and fails": in_files(f'{shutil.which("grep")} "$@"; exit 2'),
+}
+
+
+NO_FILES: dict[str, Callable[[Path], object]] = {
+    "a FIFO": os.mkfifo,
+    "a directory": os.mkdir,
+    "nothing, or nothing any more": lambda _: None,
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a device": lambda path: path.symlink_to("/dev/null"),
+    "a file that opens and cannot be read": lambda path: path.symlink_to("/proc/self/mem"),
+}
+BINARIES: dict[str, tuple[bytes, bool]] = {
+    "without a key shape": (b"\0\xff\n" * 5000, True),
+    "with one behind its zeros": (b"\0\xff\n" * 5000 + CONTENTS["an AWS key id"].encode(), False),
 }
 
 
@@ -110,10 +146,30 @@ def test_no_text_with_a_key_shape_is_cleared(what: str, tmp_path: Path) -> None:
     assert Screen(os.fsencode(tmp_path), SIGNATURES).clear(paths) == {b"plain"}
 
 
-def test_what_cannot_be_read_as_a_file_is_never_cleared(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    cleared = Screen(os.fsencode(tmp_path), SIGNATURES).clear([b"fifo", b"missing"])
-    assert b"missing" not in cleared
+@pytest.mark.parametrize("script", GREPS.values(), ids=GREPS.keys())
+def test_a_grep_that_is_another_program_clears_nothing(
+    script: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"PATH": str(tmp_path)} if script is None else other_grep(tmp_path / "bin", script)
+    monkeypatch.setattr(screen, "_ENVIRONMENT", other)
+    (tmp_path / "plain").write_text("plain words\n")
+    assert Screen(os.fsencode(tmp_path), SIGNATURES).clear([b"plain"]) == frozenset()
+
+
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES.keys())
+@pytest.mark.parametrize("beside", [[], [b"plain"]], ids=["alone", "beside a text"])
+def test_what_cannot_be_read_as_a_file_is_never_cleared(
+    make: Callable[[Path], object], beside: list[bytes], tmp_path: Path
+) -> None:
+    make(tmp_path / "it")
+    (tmp_path / "plain").write_text("plain words\n")
+    assert Screen(os.fsencode(tmp_path), SIGNATURES).clear([b"it", *beside]) <= set(beside)
+
+
+@pytest.mark.parametrize(("content", "cleared"), BINARIES.values(), ids=BINARIES.keys())
+def test_a_binary_is_cleared_only_when_it_was_read_to_its_end(content: bytes, cleared: bool, tmp_path: Path) -> None:
+    (tmp_path / "it").write_bytes(content)
+    assert Screen(os.fsencode(tmp_path), SIGNATURES).clear([b"it"]) == ({b"it"} if cleared else set())
 
 
 def test_an_anchor_of_one_letter_that_is_not_known_leaves_everything_to_be_read(tmp_path: Path) -> None:

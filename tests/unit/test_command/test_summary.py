@@ -94,6 +94,7 @@ def test_the_table_shows_boots_minutes_and_every_reason() -> None:
     assert table([result(events, 1)]).splitlines() == [
         "part          tests  passed  failed  skipped  boots  minutes",
         "unit              3       1       1        1      3      0.1",
+        "in all 0.1 minutes; a whole run is to take at most 45 warm, 75 cold",
         "skipped in unit: 1 x not applicable: x",
         "FAILED in unit: b",
     ]

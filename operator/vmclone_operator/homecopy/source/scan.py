@@ -38,7 +38,7 @@ class Scan:
         self._waiting_bytes = 0
         self._text_bytes = 0
         self._output = output
-        self._linked: Dict[Inode, List[Tuple[bytes, int, bool]]] = {}
+        self._linked: Dict[Inode, List[Tuple[bytes, int, bool, bool]]] = {}
         self._kept_back: Dict[Inode, str] = {}
         self._counts = {"files": 0, "directories": 0, "symlinks": 0, "bytes": 0, "special": 0, "unreadable": 0}
         self._excluded: Dict[str, int] = {}
@@ -154,9 +154,7 @@ class Scan:
     def _judge_waiting(self) -> None:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         heads = {path: self._head(path) for path, _ in waiting}
-        texts = [(path, info.st_size) for path, info in waiting if is_plain_text(heads[path])]
-        self._text_bytes += sum(size for _, size in texts)
-        cleared = self._screen.clear([path for path, _ in texts])
+        cleared = self._screen.clear([path for path, _ in waiting if is_plain_text(heads[path])])
         for path, info in waiting:
             head = heads[path]
             known = b"" if path in cleared else head if is_binary(head) else None
@@ -173,9 +171,15 @@ class Scan:
         """Take or leave a file; what is `known` of its content is not read again."""
         allowed = False
         kept_back = family
+        seen: List[Optional[bytes]] = []
+
+        def read() -> Optional[bytes]:
+            seen.append(self._read(path, info.st_size) if known is None else known)
+            return seen[0]
+
         if family is None or (family != "extra" and self._judge.allows(path)):
             try:
-                verdict = self._judge.file(path, lambda: self._read(path, info.st_size) if known is None else known)
+                verdict = self._judge.file(path, read)
                 if verdict.allowed:
                     self._read(path, 0)
             except OSError:
@@ -191,10 +195,11 @@ class Scan:
         if allowed:
             self._allowed.append(_name(path))
         self._sparse = self._sparse or info.st_blocks * _BLOCK_BYTES < info.st_size
+        is_text = any(data is not None and not is_binary(data[:_SNIFF_BYTES]) for data in seen)
         if info.st_nlink > 1:
-            self._linked.setdefault(inode, []).append((path, info.st_size, allowed))
+            self._linked.setdefault(inode, []).append((path, info.st_size, allowed, is_text))
             return
-        self._take(path, "files", info.st_size)
+        self._take(path, "files", info.st_size, is_text=is_text)
 
     def _symlink(self, path: bytes, family: Optional[str]) -> None:
         kept_back = family or self._judge.by_name(path)
@@ -222,17 +227,18 @@ class Scan:
         for inode, names in self._linked.items():
             family = self._kept_back.get(inode)
             size = names[0][1]
-            for path, _, allowed in names:
+            for path, _, allowed, is_text in names:
                 if family and not allowed:
                     self._leave_out(family)
                 else:
-                    self._take(path, "files", size)
+                    self._take(path, "files", size, is_text=is_text)
                     size = 0
 
-    def _take(self, path: bytes, kind: str, size: int = 0) -> None:
+    def _take(self, path: bytes, kind: str, size: int = 0, *, is_text: bool = False) -> None:
         self._output.write(b"./" + path + b"\0")
         self._counts[kind] += 1
         self._counts["bytes"] += size
+        self._text_bytes += size if is_text else 0
         self._seen.add(path)
 
     def _leave_out(self, family: str) -> None:

@@ -1,7 +1,8 @@
 """Clears large texts of suspicion with the source's own grep, which reads them once and faster than we can.
 
 Nothing is kept back here. A text in which grep finds no anchor of any key shape has no key shape; whatever it finds,
-cannot read, or cannot be asked for is read and judged as if there were no grep.
+cannot read, or cannot be asked for is read and judged as if there were no grep. So it is asked for the texts without
+any, by name: one that is silent, prints something else or fails clears nothing.
 """
 
 # Runs on the source, on Python 3.6: no newer typing and no newer subprocess arguments.
@@ -16,6 +17,10 @@ _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
 _GREP = ["grep", "-a", "-D", "skip", "-d", "skip", "-Z", "-E"]
 _FOUND_OR_NOT = (0, 1)
 _PLAIN = "a line without any\n"
+_HOLDS = b"/proc/self/cmdline"
+"""Asked about with every text: grep's own arguments hold the anchors, so that this name must not be printed."""
+_HOLDS_NONE = b"/proc/self/comm"
+"""Asked about with every text: grep's own name, which must be printed first, ended by a NUL."""
 _LOOSER = {"@": "://[^[:space:]@]*@"}
 """For an anchor that is in half of all texts: what is in all that its shapes match, and in few texts besides."""
 
@@ -36,10 +41,12 @@ class Screen:
             self._works = self._proves_itself()
         if not self._works or not paths:
             return _NOTHING
-        found = _grep(["-l", "-e", self._expression(), "--"] + [b"./" + path for path in paths], self._home)
-        if found is None:
+        asked = {b"./" + path: path for path in paths}
+        printed = _grep(["-L", "-e", self._expression(), "--", _HOLDS_NONE, _HOLDS, *asked], self._home)
+        names = (printed or b"").split(b"\0")
+        if names[0] != _HOLDS_NONE or names[-1] != b"" or not asked.keys() >= set(names[1:-1]):
             return _NOTHING
-        return frozenset(paths) - {name[2:] for name in found.split(b"\0")}
+        return frozenset(asked[name] for name in names[1:-1])
 
     def _expression(self) -> str:
         return "|".join(what if what in _LOOSER.values() else _escaped(what) for what in self._known)
