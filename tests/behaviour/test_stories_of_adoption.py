@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.crash.lives import begin, wait_ready
+from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.restoring import adopted, lose, machines, restore
 from tests.support.simulation import Simulation
@@ -14,10 +14,13 @@ from tests.support.stories import (
     DEV,
     condition,
     ready,
+    ready_clean,
     replica,
     vmclone,
+    wipe,
 )
 
+from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.naming import clone_uuid
 from vmclone_operator.engine.cache import incarnation_of
 from vmclone_operator.kube.cluster import Key, Kind
@@ -167,3 +170,67 @@ def test_a_settled_wish_asks_for_no_list_when_it_is_looked_at_again() -> None:
     assert condition(vmclone(sim), "Ready") == ("True", "AllReady")
     assert sim.engine.claimable == {}
     assert sim.schedule.calls > before
+
+
+START: dict[str, Any] = {"sourcePower": "StartForCopy"}
+
+
+def source_off(sim: Simulation) -> Machine:
+    """Switch the source off by hand; return its VM."""
+    source = sim.world.find("golden-dev")
+    sim.world.set_power_by_hand(source, Power.OFF)
+    return source
+
+
+@pytest.mark.parametrize("spec", [{}, START], ids=["Keep", "StartForCopy"])
+def test_a_clean_clone_that_has_its_home_needs_no_source_that_runs(spec: dict[str, Any]) -> None:
+    sim = ready_clean(1, **spec)
+    source = source_off(sim)
+    since = source.powered_at
+    lose(sim)
+    restore(sim, replicas=1, **spec)
+    wait_ready(sim, 1)
+    sim.run(120)
+    assert (len(sim.kubelet.runs), adopted(sim, 1) != {}) == (1, True)
+    assert (source.power, source.powered_at) == (Power.OFF, since)
+    assert condition(replica(sim, 1), "HomeCopied") == ("True", "Copied")
+
+
+def about_to_copy(sim: Simulation) -> bool:
+    """Return whether the clone is there, and its home is not."""
+    found = sim.get(Kind.REPLICA, "dev-1", "team-a")
+    return found is not None and (found.get("status") or {}).get("state") == "Boot"
+
+
+@pytest.mark.parametrize("how", ["restored", "wiped"])
+def test_a_source_that_is_off_is_started_for_a_home_that_is_missing_though_nobody_knows_its_id_any_more(
+    how: str,
+) -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1, **START)
+    source = source_off(sim)
+    sim.run(900, until=lambda: about_to_copy(sim))
+    if how == "restored":
+        lose(sim)
+        restore(sim, replicas=1, **START)
+    else:
+        wipe(sim, DEV)
+    wait_ready(sim, 1)
+    sim.run(120)
+    assert (len(sim.kubelet.runs), source.power) == (1, Power.OFF)
+    assert sum(sim.world.effects.creates.values()) == 1
+
+
+@pytest.mark.parametrize("links", ["up", "down"])
+def test_a_vm_that_is_delivered_switched_off_is_switched_on_once_to_be_proven(links: str) -> None:
+    spec: dict[str, Any] = {"template": {"power": "Off"}}
+    sim = ready(1, **spec)
+    machine = machine_of(sim, 1)
+    machine.connected = links == "up"
+    boots = sum(sim.world.effects.boots.values())
+    lose(sim)
+    restore(sim, replicas=1, **spec)
+    wait_ready(sim, 1)  # it looks after every pass whether a clone is up as its source
+    sim.restart()
+    sim.run(2 * 86400)
+    assert sum(sim.world.effects.boots.values()) == boots + 1
+    assert (machine.power, machine.connected, machine.guest.resets) == (Power.OFF, True, 1)

@@ -9,7 +9,17 @@ import pytest
 from tests.crash.lives import begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
-from tests.support.stories import DEV, ask_for_sync, condition, copying, leftovers, ready_clean, replica, vmclone
+from tests.support.stories import (
+    DEV,
+    ask_for_sync,
+    condition,
+    copying,
+    leftovers,
+    ready_clean,
+    replica,
+    vmclone,
+    wait_copying,
+)
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import CloneFailed
@@ -201,8 +211,11 @@ LEFT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("wish", LEFT.values(), ids=LEFT.keys())
 def test_a_vm_that_is_left_behind_is_open_to_no_copy(wish: dict[str, Any]) -> None:
-    spec = {key: value for key, value in wish.items() if key != "annotations"}
-    sim = copying(1, **spec)
+    """It was delivered, and its home is refreshed just now: one that never was would be removed by the policy."""
+    spec = {"homeCopy": ON_REQUEST} | {key: value for key, value in wish.items() if key != "annotations"}
+    sim = ready_clean(1, **spec)
+    ask_for_sync(sim, replicas=1, **spec)
+    wait_copying(sim)
     machine = machine_of(sim)
     assert machine.guest.copy_keys
     document = manifests.vmclone(replicas=1, **spec)

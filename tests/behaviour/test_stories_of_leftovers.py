@@ -6,7 +6,7 @@ import pytest
 from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support.restoring import lose, restore
 from tests.support.simulation import Simulation
-from tests.support.stories import condition, copying, ready, replica
+from tests.support.stories import condition, copying, reads, ready, replica
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.naming import clone_uuid
@@ -124,6 +124,17 @@ def test_secrets_of_clones_that_are_gone_are_told() -> None:
     wait_ready(sim, 1)
     sim.run(120)
     assert (seeds(sim), sim.engine.leftover_secrets) == ([], ())
+
+
+def test_what_nobody_deletes_is_told_once_and_costs_the_api_server_no_further_look() -> None:
+    sim = copying(1)
+    lose(sim)
+    sim.run(180)
+    jobs, asked = sim.engine.leftover_jobs, reads(sim, 6 * 3600)
+    assert [e["regarding"]["name"] for e in events(sim, "OrphansFound", "Job")] == list(jobs)
+    assert len(events(sim, "OrphansFound", "Secret")) == len(sim.engine.leftover_secrets)
+    each_minute, each_relist = 3, 4  # Jobs, Secrets and the key of the source's home
+    assert asked <= 360 * each_minute + 36 * each_relist
 
 
 def seeds(sim: Simulation) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from tests.crash.lives import begin, begin_clean, wait_ready
-from tests.support.stories import DEV, ask_for_sync, copying, leftovers, ready_clean, wait_copying, wipe
+from tests.support import manifests
+from tests.support.second_leader import Stay
+from tests.support.stories import DEV, ask_for_sync, copying, leftovers, ready, ready_clean, wait_copying, wipe
 
 from vmclone_operator.homecopy.outcome import Ended
 from vmclone_operator.kube.cluster import Key, Kind
@@ -98,3 +100,50 @@ def test_a_read_that_nobody_answers_after_a_conflict_is_tried_again() -> None:
     sim.loses_read = lambda: len(sim.schedule.struck) == 1 and sim.clock() < 20
     wait_ready(sim, 1)
     assert len(sim.schedule.struck) == 1
+
+
+def test_a_finalizer_that_is_taken_away_after_the_ledger_was_wiped_is_put_back() -> None:
+    """Only the intent was asked whether there is a VM to remove: it stayed, and its frozen point kept the VMClone."""
+    sim = ready(1)
+    wipe(sim, REPLICA)
+    wait_ready(sim, 1)
+    sim.cluster.overwrite(REPLICA, lambda document: document["metadata"].update(finalizers=[]))
+    sim.run(30)
+    sim.cluster.remove(DEV)
+    sim.run(120)
+    assert (sim.get(DEV.kind, DEV.name, DEV.namespace), sim.world.inventory().clones) == (None, ())
+
+
+def test_a_turn_at_the_source_that_could_not_be_written_down_is_still_had() -> None:
+    """It stood behind the one who came before it tried again, and that one behind the turn: neither ever copied."""
+    sim = begin_clean(FaultSchedule(), replicas=2)
+    sim.cluster.apply(Kind.SOURCE, manifests.clean_source(limits={"maxParallelCopies": 1}))
+    a_moment_later = Fault(kind=FaultKind.THROTTLE, retry_after_seconds=0.5)
+    sim.schedule.choose = at_call("guest addresses", a_moment_later, verb="guest_addresses")
+    lost = iter([True])
+    sim.loses_read = lambda: any(sim.engine.copy_turns.values()) and next(lost, False)
+    wait_ready(sim, 2)
+    assert next(lost, None) is None
+    assert [run.how for run in sim.kubelet.runs] == [Ended.COPIED, Ended.COPIED]
+
+
+def test_a_disk_that_another_operator_copied_meanwhile_is_not_copied_again() -> None:
+    """Its own attempt had been refused, and it remembered the disk as one that it has yet to copy."""
+    sim = begin(FaultSchedule(), replicas=1, disk={"copy": "Full"})
+    sim.world.clone_seconds = 4
+    sim.expect_second_leader(Stay(0, 600, 600, 600))
+    sim.schedule.choose = at_call("copy disk", Fault(kind=FaultKind.THROTTLE))
+    wait_ready(sim, 1)
+    assert sim.schedule.struck
+    assert sim.world.effects.finished_copied_again == []
+    assert list(sim.world.effects.disk_copies.values()) == [1]
+
+
+def test_a_frozen_point_whose_thaw_is_refused_leaves_nothing_if_it_is_wanted_no_more() -> None:
+    """Its files were removed, and the backup that filled them was left running."""
+    sim = begin(FaultSchedule(), replicas=1)
+    sim.schedule.choose = at_call("thaw", Fault(kind=FaultKind.THROTTLE), verb="freeze")
+    sim.run(600, until=lambda: bool(sim.schedule.struck))
+    sim.cluster.remove(DEV)
+    sim.run(60)
+    assert (sim.get(DEV.kind, DEV.name, DEV.namespace), sim.world.inventory().frozen_points) == (None, ())

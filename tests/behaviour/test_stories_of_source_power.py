@@ -9,10 +9,11 @@ from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
 from tests.support.stories import DEV, change, condition, vmclone
+from tests.support.two_hosts import with_two_hosts
 
-from vmclone_operator.domain.backend import BackendConfig, BackendSession, Fence, Power, Wake
+from vmclone_operator.domain.backend import Power
 from vmclone_operator.kube.cluster import Kind
-from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, World
+from vmclone_operator.providers.fake import FaultSchedule
 from vmclone_operator.providers.fake.state import Machine
 
 STOP: dict[str, Any] = {"sourcePower": "StopForClone", "disk": {"consistency": "PoweredOff"}}
@@ -225,23 +226,8 @@ def test_a_source_that_was_started_is_put_back_when_its_owner_takes_the_word_bac
     assert (source(sim).power, ledger(sim)) == (Power.OFF, {})
 
 
-class TwoHosts:
-    """A hypervisor for each CloneBackend."""
-
-    def __init__(self) -> None:
-        self.worlds: dict[str, World] = {}
-
-    async def open(self, config: BackendConfig, *, wake: Wake, fence: Fence) -> BackendSession:
-        return await FakeBackend(self.worlds[config.name]).open(config, wake=wake, fence=fence)
-
-
 def test_a_source_is_started_where_it_is_though_its_clones_go_to_another_host() -> None:
-    hosts = TwoHosts()
-    sim = Simulation(backend=hosts)
-    there = World(clock=sim.clock)
-    hosts.worlds = {"lab": sim.world, "other": there}
-    there.boot_seconds, there.settle_seconds, there.dhcp_seconds = 30, 2, 2
-    there.add_image("golden")
+    sim, hosts = with_two_hosts()
     sim.world.add_source("golden-dev", power=Power.OFF).cpus = 3
     images = [{"backend": "other", "volume": "golden"}]
     for kind, document in (
@@ -254,7 +240,7 @@ def test_a_source_is_started_where_it_is_though_its_clones_go_to_another_host() 
         sim.cluster.apply(kind, document)
     wait_ready(sim, 1)
     sim.run(120)
-    (clone,) = there.state.machines.values()
+    (clone,) = hosts.worlds["other"].state.machines.values()
     assert clone.shape == sim.world.find("golden-dev").shape
     assert len(sim.kubelet.runs) == 1
     assert (source(sim).power, ledger(sim)) == (Power.OFF, {})

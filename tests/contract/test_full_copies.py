@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tests.contract.backends import Operator, Play, Stage
 from tests.contract.steps import Wish, fresh_token, frozen_point, made, observed, owner_of, removed, until
 
 from vmclone_operator.domain.backend import BackendSession, CloneIntent, DiskCopy, OperationState, Power
-from vmclone_operator.domain.errors import CapabilityMissing, RetryLater
+from vmclone_operator.domain.errors import CapabilityMissing, LeadershipLost, RetryLater
 
 DISK = "vda"
 """The disk that `leave_clone_file` leaves."""
@@ -50,6 +51,15 @@ async def copied(session: BackendSession, intent: CloneIntent) -> CloneIntent:
 
     await until(all_finished)
     return replace(intent, finished=known)
+
+
+async def refused(session: BackendSession, intent: CloneIntent) -> bool:
+    """Ask for the copies; return whether the operator was told that another one leads."""
+    try:
+        await session.poll(await session.start_clone(intent))
+    except LeadershipLost:
+        return True
+    return False
 
 
 def test_full_clone_does_not_need_its_frozen_point(on_backend: Play) -> None:
@@ -108,6 +118,23 @@ def test_disk_that_the_ledger_calls_finished_is_kept(on_backend: Play) -> None:
             (kept,) = disks_of(stage, intent).items()
             await made(stage.session, replace(intent, finished=(DISK,)))
             assert kept in disks_of(stage, intent).items()
+
+    on_backend(scenario)
+
+
+def test_operator_that_leads_again_keeps_what_another_one_copied(on_backend: Play) -> None:
+    """It remembers disks of this very attempt that it has yet to copy; the ledger knows better."""
+
+    async def scenario(stage: Stage) -> None:
+        if intent := await full_intent(stage, Wish()):
+            away = Operator(leads=False)
+            async with stage.site.session(away) as session:
+                await until(partial(refused, session, intent))
+                recorded = await copied(stage.session, intent)
+                before = disks_of(stage, intent)
+                away.leads = True
+                await made(session, recorded)
+            assert disks_of(stage, intent) == before != {}
 
     on_backend(scenario)
 

@@ -37,6 +37,8 @@ class Happenings:
     """Whether the VMClone is meant to be away now."""
     away_until: float = 0
     """Until then the provider answers nobody."""
+    taken: set[str] = field(default_factory=set)
+    """The names of the VMs that somebody took away."""
     over: bool = False
     """Whether it is not to come back."""
 
@@ -131,7 +133,10 @@ class Happenings:
         machine = self._machine(happening.number)
         if machine is None or machine.stamp is None:
             return
+        self.taken.add(machine.name)
         self.oracles.excused.add(machine.stamp.incarnation)
+        if not _is_recorded(self._replica(happening.number)):
+            self.oracles.unrecorded.add(machine.stamp.incarnation)
         if happening.number == _UNSEEN:
             self.sim.world.pool.remove(machine)
             for name in machine.volumes:
@@ -162,6 +167,12 @@ class Happenings:
         document = self._replica(ordinal)
         machines = self.sim.world.state.machines
         return machines.get(clone_uuid(document["metadata"]["uid"])) if document is not None else None
+
+
+def _is_recorded(replica: Document | None) -> bool:
+    """Return whether the ledger says that the clone's disks are complete."""
+    told = ((replica or {}).get("status") or {}).get("conditions", [])
+    return any((condition["type"], condition["status"]) == ("Provisioned", "True") for condition in told)
 
 
 _DEEDS: dict[What, Callable[[Happenings, Happening], None]] = {

@@ -27,6 +27,8 @@ class Oracles:
     story: Story
     excused: set[str] = field(default_factory=set)
     """Uids of replicas that somebody else deleted, or whose VM somebody else took away."""
+    unrecorded: set[str] = field(default_factory=set)
+    """Of these, whose VM went before it was written down that it was complete; it never ran, and is made once more."""
     sessions: dict[tuple[str, str], str] = field(default_factory=dict)
     """The session of each VMClone's ordinal."""
     going: set[str] = field(default_factory=set)
@@ -56,7 +58,7 @@ class Oracles:
         effects = self.sim.world.effects
         assert not effects.foreign_touched, f"foreign: {effects.foreign_touched}"
         # Of a VM that is taken away, and whose replica then loses its ledger, nobody knows that it ever was.
-        unknown = self.excused if self.story.had(What.WIPE_STATUS) else set()
+        unknown = self.excused if self.story.had(What.WIPE_STATUS) else self.unrecorded
         twice = {uid: count for uid, count in effects.creates.items() if count > 1 and uid not in unknown}
         assert not twice, f"made twice: {twice}"
 

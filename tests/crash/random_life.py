@@ -166,8 +166,9 @@ class Life:
         left = [str(key) for key in (VMCLONE, NEIGHBOUR) if key in sim.cluster.documents]
         assert not left, f"did not go: {left}"
         sim.schedule.choose = no_faults
-        self._run(90)
-        check_nothing_left(sim, self.story, foreign=self._foreign, delivered=delivered)
+        late = self.story.had(What.WIPE_STATUS) and self.story.had(What.SILENT, What.GAP)
+        self._run(HEALED_SECONDS + 90 if late else 90)  # the sweeper tells what is left once the operator knows
+        check_nothing_left(sim, self.story, foreign=self._foreign, delivered=delivered - self.happenings.taken)
 
     def _delivered(self) -> set[str]:
         """Return the names of the VMs that people were given."""

@@ -95,3 +95,16 @@ def wipe(sim: Simulation, key: Key, **metadata: Any) -> None:
         document["metadata"].update(metadata)
 
     sim.cluster.overwrite(key, overwrite)
+
+
+def reads(sim: Simulation, seconds: float) -> int:
+    """Return how often the API server is asked in this time."""
+    asked = []
+
+    def lost() -> bool:
+        asked.append(sim.clock())
+        return False
+
+    sim.loses_read = lost
+    sim.run(seconds)
+    return len(asked)

@@ -175,6 +175,8 @@ class CloneBackendStatus(ApiModel):
         tuple[OrphanStatus, ...], Field(max_length=50, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = ()
     """VMs with our stamp that belong to nobody any more, then files without a VM; the first 50."""
+    orphans_removed_for: ShortText = ""
+    """Digest of the value of vmclone.dev/remove-orphans that was carried out: each value is, once."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra=_BY_TYPE)] = ()
     """Ready: the backend answers and accepts our credentials; Reachable and CredentialsValid are its two halves.
     OrphansFound: VMs or files of ours belong to nobody."""

@@ -74,6 +74,8 @@ class GuestProbe:
     scrub: ScrubReport = NO_SCRUB
     needs_reboot: bool = False
     """True from the end of the reset until the guest has been rebooted, where it said that it must be."""
+    home_copied: str = ""
+    """The incarnation whose first home copy was done; a clone of this clone remembers it as well."""
 
     @property
     def booted(self) -> bool:
@@ -126,6 +128,7 @@ def parse_probe(stdout: str) -> GuestProbe:
         previous_ssh_host_keys=answers.keys("previous_ssh_host_key"),
         scrub=answers.scrub(),
         needs_reboot=answers.one("needs_reboot") == "yes",
+        home_copied=answers.one("home_copied", _TOKEN),
     )
 
 

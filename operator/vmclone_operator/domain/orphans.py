@@ -51,6 +51,13 @@ class Orphans:
             leftovers=tuple(leftover for leftover in self.leftovers if leftover not in gone.leftovers),
         )
 
+    def joined(self, more: Orphans) -> Orphans:
+        """Return these and others, in the order of their names."""
+        return Orphans(
+            clones=suspects((*self.clones, *more.clones), ()),
+            leftovers=tuple(sorted((*self.leftovers, *more.leftovers), key=lambda leftover: leftover.name)),
+        )
+
     def told(self) -> str:
         """Return what people are told of them, and what they can do."""
         counts = ", ".join(f"{n} {_WORDS[kind]}" for kind, n in self.counts().items() if n)

@@ -6,13 +6,14 @@ found is looked at again, live, and the name of the VMCloneReplica is the claim:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain.adoption import Claim, Claimable, Match, made_from, matches
 from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner
-from vmclone_operator.domain.errors import FrozenPointInUse
+from vmclone_operator.domain.errors import CloneError, FrozenPointInUse
 from vmclone_operator.engine.cache import owner_uid
 from vmclone_operator.engine.consent import Consent
 from vmclone_operator.engine.context import Engine, annotation
@@ -21,6 +22,7 @@ from vmclone_operator.kube.cluster import Document, Kind
 
 OPT_OUT = "adopt"
 """The annotation, without our prefix, that with `false` has new clones made."""
+_FAILED_FRESH_SECONDS = 5.0
 
 
 async def list_clones(engine: Engine, backend: str, session: BackendSession) -> Sequence[ObservedClone]:
@@ -28,6 +30,7 @@ async def list_clones(engine: Engine, backend: str, session: BackendSession) -> 
     wishes = {_name(document): str(document["metadata"]["uid"]) for document in engine.cache.all(Kind.VMCLONE)}
     clones = await session.find_clones(Owner(instance=engine.instance))
     claimable = tuple(clone for clone in clones if _claimable(engine, wishes, clone))
+    engine.unlisted.pop(backend, None)
     engine.claimable[backend] = Claimable(wishes=frozenset(wishes.values()), clones=claimable)
     return clones
 
@@ -69,14 +72,36 @@ async def look(
 
 
 async def _of_earlier_wishes(engine: Engine, backend: str, uid: str) -> Sequence[ObservedClone]:
-    """Return what a list shows that began when this VMClone was known; many that wait for one share it."""
-    known = engine.claimable.get(backend)
-    if known is None or uid not in known.wishes:
-        async with engine.list_gate(backend):
-            known = engine.claimable.get(backend)
-            if known is None or uid not in known.wishes:
-                await list_clones(engine, backend, await engine.session(backend))
+    """Return what a list shows that began when this VMClone was known; many that wait for one share it.
+
+    Its failure they share as well, and of a host that failed they no longer wait for the next: each holds a worker.
+    """
+    if not _is_known(engine, backend, uid):
+        gate = engine.list_gate(backend)
+        _refuse_failed(engine, backend, math.inf if gate.locked() else _FAILED_FRESH_SECONDS)
+        async with gate:
+            if not _is_known(engine, backend, uid):
+                _refuse_failed(engine, backend, _FAILED_FRESH_SECONDS)
+                await _list_first(engine, backend)
     return engine.claimable[backend].clones
+
+
+def _is_known(engine: Engine, backend: str, uid: str) -> bool:
+    return backend in engine.claimable and uid in engine.claimable[backend].wishes
+
+
+def _refuse_failed(engine: Engine, backend: str, fresh_seconds: float) -> None:
+    when, error = engine.unlisted.get(backend, (0.0, None))
+    if error is not None and engine.clock() - when < fresh_seconds:
+        raise error
+
+
+async def _list_first(engine: Engine, backend: str) -> None:
+    try:
+        await list_clones(engine, backend, await engine.session(backend))
+    except CloneError as error:
+        engine.unlisted[backend] = (engine.clock(), error)
+        raise
 
 
 async def _confirmed(engine: Engine, session: BackendSession, match: Match) -> Match | None:

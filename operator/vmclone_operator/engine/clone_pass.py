@@ -12,9 +12,9 @@ from vmclone_operator.domain.expiry import Expiry, expiry_of
 from vmclone_operator.domain.figures import differ_only_in_figures
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.engine import adopting, consent, copy_queue
+from vmclone_operator.engine import adopting, consent, copy_queue, expiring
 from vmclone_operator.engine.clone_report import PLAN_REASONS, summarised
-from vmclone_operator.engine.context import Engine, stamp_time
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.frozen_pass import FrozenPass
 from vmclone_operator.engine.left_behind import LeftBehind
 from vmclone_operator.engine.planning import Planned, Planning
@@ -63,9 +63,8 @@ class ClonePass:
         wake_asked(self._engine, self._document, self._spec, self._replicas())
         look_closer(self._engine, self._document, status.last_handled_reconcile_at, self._replicas())
         again: float | None = None
-        if problem is None and (self._spec.plan.mode != "DryRun" or status.frozen_points or status.source_power):
-            against = planned.verdict if planned.verdict is not None and not planned.verdict.retrying else None
-            status, again, problem = await self._freeze(found, status, blocker or self._dry_run(), against)
+        if self._spec.plan.mode != "DryRun" or status.frozen_points or status.source_power:
+            status, again, problem = await self._freeze(found, status, blocker, planned.verdict, problem=problem)
         verdict = planned.verdict
         if problem is not None:
             told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
@@ -73,7 +72,7 @@ class ClonePass:
         later = await self._report(status, found, blocker, verdict, urgent=problem is not None)
         if verdict is not None and not verdict.retrying:
             again = min(again or _BLOCKED_SECONDS, _BLOCKED_SECONDS)
-        end = await self._warn_of_end()
+        end = await expiring.warn(self._engine, self._document, self._expiry)
         if problem is not None:
             raise problem
         return min((s for s in (later if again is None else again, end) if s is not None), default=None)
@@ -116,22 +115,39 @@ class ClonePass:
             return status, planned, error
 
     async def _freeze(
-        self, found: consent.Consent, status: VMCloneStatus, blocker: Blocker | None, against: Blocker | None
+        self,
+        found: consent.Consent,
+        status: VMCloneStatus,
+        blocker: Blocker | None,
+        verdict: Blocker | None,
+        *,
+        problem: CloneError | None,
     ) -> tuple[VMCloneStatus, float | None, CloneError | None]:
         """Move the frozen points on; return the status as it is then, when to look again, and what failed.
 
-        `against` speaks against the plan, and so against another frozen point; what was made goes on.
+        A verdict on the plan speaks against another frozen point; what was made goes on. A source that is switched
+        goes back whatever the `problem` with the plan or the frozen points: they may be on another host.
         """
+        blocker = blocker or self._dry_run()
+        against = None if verdict is None or verdict.retrying else verdict
+        known = {"plan": status.plan, "copy_": status.copy_}
+        again: float | None = None
         try:
-            moved, again = await self._frozen_points(found).run(status, blocker or against)
-            moved, later = await self._power_back(moved, found, blocker, against)
-            again = later if again is None else again
+            if problem is None:
+                status, again = await self._frozen_points(found).run(status, blocker or against)
         except LeadershipLost:
             raise
         except CloneError as error:
-            known = {"plan": status.plan, "copy_": status.copy_}
-            return self._status().model_copy(update=known), None, error
-        return moved, again, None
+            status, problem = self._status().model_copy(update=known), error
+        if problem is not None and status.source_power is None:
+            return status, None, problem
+        try:
+            status, later = await self._power_back(status, found, blocker, against)
+        except LeadershipLost:
+            raise
+        except CloneError as error:
+            return self._status().model_copy(update=known), None, problem or error
+        return status, later if again is None else again, problem
 
     async def _power_back(
         self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None, against: Blocker | None
@@ -226,18 +242,6 @@ class ClonePass:
     @property
     def _expiry(self) -> Expiry | None:
         return expiry_of(self._spec.expire_after, self._status().ready_time, self._engine.now())
-
-    async def _warn_of_end(self) -> float | None:
-        """Tell people when their clones' time is nearly over; return when to look at it again."""
-        expiry = self._expiry
-        if expiry is None:
-            return None
-        if expiry.warned and not expiry.expired:
-            note = f"its clones are removed at {stamp_time(expiry.at)}; raise or remove spec.expireAfter to keep them"
-            await self._engine.events.post(
-                Kind.VMCLONE, self._document, reason="ExpiresSoon", action="Expire", note=note, warning=True
-            )
-        return expiry.again_seconds
 
     def _replicas(self) -> list[Document]:
         """Return the replicas that this VMClone controls."""

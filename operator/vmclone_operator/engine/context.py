@@ -12,6 +12,7 @@ from vmclone_operator.api import FINALIZER
 from vmclone_operator.domain.adoption import Claimable
 from vmclone_operator.domain.backend import BackendSession, Capabilities
 from vmclone_operator.domain.conditions import ConditionWriter
+from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.orphans import Orphans
 from vmclone_operator.engine.cache import Cache, incarnation_of
 from vmclone_operator.engine.copy_jobs import CopyJobs
@@ -53,12 +54,16 @@ class Engine:
     """Which incarnations were given a turn at a source and may not show it in their ledger yet."""
     claimable: dict[str, Claimable] = field(default_factory=dict)
     """By backend, what its last list showed to VMClones that were restored."""
+    unlisted: dict[str, tuple[float, CloneError]] = field(default_factory=dict)
+    """By backend, when and how the last list failed; without an entry it did not."""
     orphans: dict[str, Orphans] = field(default_factory=dict)
     """By backend, what of ours belonged to nobody at the last look; without an entry nobody looked yet."""
     leftover_jobs: tuple[str, ...] = ()
     """The Jobs of home copies that belonged to nobody at the last look."""
     leftover_secrets: tuple[str, ...] = ()
     """The Secrets of home copies and seeds that belonged to nobody at the last look."""
+    told_objects: frozenset[str] = frozenset()
+    """The uids of both: looked for live, and told on each."""
     compared: dict[str, float] = field(default_factory=dict)
     """When each backend's list was last asked for."""
     looked_at: float = 0

@@ -49,7 +49,10 @@ async def position(engine: Engine, replica: Document, source: str, *, limit: int
     """Return how many copies go before this one; 0 says that it may take its turn."""
     if not source:
         return 1  # without knowing the VM nobody can count its copies; its CloneSource's pass will tell
-    return _place(engine, replica, source, limit=limit, active=await engine.copies.active(source))
+    place = _place(engine, replica, source, limit=limit, active=await engine.copies.active(source))
+    if place:  # a turn that it still holds was taken when more copies might run: two of those would wait for each other
+        engine.copy_turns.get(source, set()).discard(incarnation_of(replica))
+    return place
 
 
 async def take_turn(engine: Engine, replica: Document, source: str, *, limit: int) -> bool:
@@ -65,13 +68,15 @@ async def take_turn(engine: Engine, replica: Document, source: str, *, limit: in
 
 
 def _place(engine: Engine, replica: Document, source: str, *, limit: int, active: set[str]) -> int:
+    """Return the place in line; whoever took its turn and could not write it down has nobody before it in line."""
     mine = incarnation_of(replica)
     turns = engine.copy_turns.get(source, set())
     running, waiting = _others(engine, replica, source)
+    in_line = {} if mine in turns else waiting
     return queue_position(
         order_of(replica, engine.timestamp()),
         running=len((active | turns | running) - {mine}),
-        waiting=[order for other, order in waiting.items() if other not in active | turns],
+        waiting=[order for other, order in in_line.items() if other not in active | turns],
         limit=limit,
     )
 

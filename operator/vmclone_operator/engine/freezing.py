@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vmclone_operator.api.vmclone import FrozenPointStatus, VMCloneStatus
+from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, Operation, OperationState, Owner
 from vmclone_operator.domain.errors import (
     ActionNeeded,
@@ -24,6 +24,7 @@ from vmclone_operator.domain.errors import (
 )
 from vmclone_operator.domain.rollout import ReplicaView, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
+from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.kube.cluster import Document, Kind
 
 FREEZE_LIMIT = timedelta(seconds=5)
@@ -144,13 +145,21 @@ class Freezer:
         return FreezeStep(points=left, again_seconds=0, problem=problem)
 
 
-def copied_elsewhere(engine: Engine, vmclone: Document, source_id: str) -> bool:
-    """Return whether another VMClone's frozen point of this source is being copied now."""
+def copied_elsewhere(engine: Engine, vmclone: Document, vm: tuple[str, str]) -> bool:
+    """Return whether another VMClone's frozen point of this source, a backend and an id, is being copied now.
+
+    Whoever waits asks every second, of every VMClone there is: so the statuses are read as they stand.
+    """
+    backend, source_id = vm
     for other in engine.cache.all(Kind.VMCLONE):
-        point = open_point(VMCloneStatus.model_validate(other.get("status") or {}).frozen_points)
-        copied = point is not None and point.frozen_time and point.source_id == source_id
-        if copied and other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
-            return True
+        status = other.get("status") or {}
+        for point in status.get("frozenPoints") or ():
+            if point.get("completionTime") or not point.get("frozenTime") or point.get("sourceID") != source_id:
+                continue
+            where = str((status.get("source") or {}).get("backend") or backend)
+            here = where == backend or host_of(engine.cache, where) == host_of(engine.cache, backend)
+            if here and other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
+                return True
     return False
 
 

@@ -50,7 +50,7 @@ class FrozenPass:
         if point is None and may_begin and waits_for_clone(self.views):
             status = await self._ensure_point(status, session, freezer)
         if _not_yet_frozen(status.frozen_points):
-            if self._copied_elsewhere(status.frozen_points):
+            if self._copied_elsewhere(status.frozen_points, backend):
                 return status, 1.0
             may_begin = may_begin and await self._may_freeze_live()
             if may_begin and self.spec.source_power == "StopForClone" and not self.found.image:
@@ -167,7 +167,7 @@ class FrozenPass:
             only_room = wishes.reason_of(findings) == InsufficientSpace.reason
             raise InsufficientSpace(told) if only_room else PreflightFailed(told)
 
-    def _copied_elsewhere(self, points: Sequence[FrozenPointStatus]) -> bool:
+    def _copied_elsewhere(self, points: Sequence[FrozenPointStatus], backend: str) -> bool:
         """Return whether another VMClone's frozen point of this source is still copied: freezes queue per source.
 
         A backend may know only how the source's last copy ended, not whose it was; so none begins before that is told.
@@ -175,7 +175,7 @@ class FrozenPass:
         wanted = open_point(points)
         if self.found.image or wanted is None:
             return False
-        return copied_elsewhere(self.engine, self.document, wanted.source_id)
+        return copied_elsewhere(self.engine, self.document, (backend, wanted.source_id))
 
     async def _may_freeze_live(self) -> bool:
         """Read the wish and the grants live: the source is about to be touched."""

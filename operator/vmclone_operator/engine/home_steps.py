@@ -36,6 +36,13 @@ class HomeCopyRefused(ActionNeeded):
     reason = "HomeCopyRefused"
 
 
+def had_before(status: VMCloneReplicaStatus, writer: ConditionWriter) -> VMCloneReplicaStatus:
+    """Return the status of a clone whose guest remembers its first copy, which our record lost."""
+    message = "the home was copied before; the receipt is lost"
+    conditions = writer.put(status.conditions, "HomeCopied", status=True, reason=COPIED, message=message)
+    return status.model_copy(update={"conditions": conditions})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeSteps:
     """What the steps work on."""
@@ -173,10 +180,8 @@ class HomeSteps:
 
     def _copied_before(self, status: VMCloneReplicaStatus, operation: OperationStatus) -> VMCloneReplicaStatus:
         """Say that the clone has its home: the guest remembers what our record lost."""
-        message = "the home was copied before; the receipt is lost"
-        conditions = self._writer().put(status.conditions, "HomeCopied", status=True, reason=COPIED, message=message)
-        return status.model_copy(
-            update={"operation": self._ended(operation, wait_seconds=None), "conditions": conditions}
+        return had_before(status, self._writer()).model_copy(
+            update={"operation": self._ended(operation, wait_seconds=None)}
         )
 
     async def _close(self, operation: OperationStatus, *, copied: bool) -> None:

@@ -48,7 +48,8 @@ class ReplicaPass:
 
     async def run(self) -> float | None:
         """Return after how many seconds to look again, or None when events will say."""
-        if self._replica.status.intent is not None or self._replica.adopted:
+        status = self._replica.status  # one that was wiped gets its id back, and never an intent again
+        if status.intent is not None or status.external_id or self._replica.adopted:
             document = await self._engine.ensure_finalizer(Kind.REPLICA, self._replica.document)
             self._replica = replace(self._replica, document=document)
         self._consent = await consent.check(self._engine, self._vmclone)

@@ -22,7 +22,7 @@ from vmclone_operator.domain.steps import Do
 from vmclone_operator.engine import consent, making, seed_secret, user_data
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.home_pass import HomePart
-from vmclone_operator.engine.home_steps import HomeSteps
+from vmclone_operator.engine.home_steps import HomeSteps, had_before
 from vmclone_operator.engine.identity_pass import IdentityPart
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.kube.cluster import Document, Key, Kind
@@ -202,7 +202,15 @@ class ReplicaSteps:
             message=told if proven else "; ".join(situation.problems),
         )
         scrub = self._scrubbed(probe) if situation.mode is Mode.DISK else None
-        return status.model_copy(update={"guest": identity, "conditions": conditions, "scrub": scrub})
+        status = status.model_copy(update={"guest": identity, "conditions": conditions, "scrub": scrub})
+        return had_before(status, self._writer()) if await self._has_home(situation.mode, probe) else status
+
+    async def _has_home(self, mode: Mode, probe: guest.GuestProbe) -> bool:
+        """Return whether nothing is left to do for its home: then it waits for no source. A Job is ended as usual."""
+        incarnation = self.replica.stamp.incarnation
+        if mode is not Mode.CLEAN or probe.home_copied != incarnation:
+            return False
+        return not await self.engine.copies.names_of(incarnation)
 
     def _scrubbed(self, probe: guest.GuestProbe) -> ScrubStatus:
         report = probe.scrub

@@ -110,10 +110,13 @@ async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -
     try:
         session = await engine.session(backend)
         clones = await list_clones(engine, backend, session)
-        await look_for_orphans(engine, backend, session, clones)
     except (CloneError, ClusterError) as error:
         log.warning("backend not listed", extra={"backend": backend, "error": str(error)})
         return
+    try:
+        await look_for_orphans(engine, backend, session, clones)
+    except (CloneError, ClusterError) as error:  # what was found last stands
+        log.warning("orphans not looked for", extra={"backend": backend, "error": str(error)})
     found = {clone.stamp.incarnation: clone for clone in clones}
     for replica in replicas:
         if not _as_reported(replica, found.get(incarnation_of(replica))):

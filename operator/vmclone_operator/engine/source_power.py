@@ -19,6 +19,7 @@ from vmclone_operator.engine.cache import is_copying
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.freezing import copied_elsewhere
+from vmclone_operator.engine.source_vm import id_by_source
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind, key_of
 
@@ -42,16 +43,22 @@ class SourcePower:
     async def ensure(self, status: VMCloneStatus, wanted: Power | None) -> tuple[VMCloneStatus, bool]:
         """Bring the source a step closer to what is needed; return the status and whether it is there."""
         ledger = status.source_power
-        if ledger is None and (wanted is None or not status.source.id):
+        backend, source_id = self._vm(status)
+        if ledger is None and (wanted is None or not source_id):
             return status, True
-        backend = ledger.backend if ledger is not None else self.backend or status.source.backend
-        source_id = ledger.id if ledger is not None else status.source.id
         session = await self.engine.session(backend)
         async with self.engine.source_gate(backend, source_id):
             situation = await self._look(ledger, wanted, session, (backend, source_id))
             _complain(situation)
             status = await self._carry_out(decide(situation), situation, status, session)
         return status, wanted is None or (situation.observed is wanted and not _goes_back(status))
+
+    def _vm(self, status: VMCloneStatus) -> tuple[str, str]:
+        """Return the source's backend and id: as written down if it is switched, else as they are known now."""
+        ledger = status.source_power
+        if ledger is not None:
+            return ledger.backend, ledger.id
+        return self.backend or status.source.backend, status.source.id or id_by_source(self.engine, self.document)
 
     async def settle(self, status: VMCloneStatus, *, copies: bool) -> tuple[VMCloneStatus, float | None]:
         """Have it on while homes are copied, else put it back; return the status and when to look again."""
@@ -84,7 +91,8 @@ class SourcePower:
         goes_off = wanted is Power.OFF or (ledger is not None and wanted is None and ledger.was == Power.OFF.value)
         if is_deleting(self.document):
             return ""
-        if ledger is None and copied_elsewhere(self.engine, self.document, source_id):
+        vm = (backend, source_id)
+        if (ledger is None or goes_off) and copied_elsewhere(self.engine, self.document, vm):
             return "is being copied for another VMClone"
         running, _ = copy_queue.counts(self.engine, copy_queue.source_name(self.engine, backend, source_id))
         return "has its home copied just now" if goes_off and running else ""
@@ -119,9 +127,10 @@ class SourcePower:
     async def _record(
         self, situation: PowerSituation, wanted: Power, status: VMCloneStatus, session: BackendSession
     ) -> VMCloneStatus:
+        backend, source_id = self._vm(status)
         ledger = SourcePowerStatus(
-            id=status.source.id,
-            backend=self.backend or status.source.backend,
+            id=source_id,
+            backend=backend,
             was=found(situation).value,
             wanted=wanted.value,
             reached=situation.observed is wanted,

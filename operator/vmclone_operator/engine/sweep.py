@@ -6,6 +6,7 @@ replica that went in between took its VM with it. What lies in the operator's ow
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,7 @@ from vmclone_operator.api.backend import CloneBackendStatus, OrphanStatus
 from vmclone_operator.domain.backend import BackendSession, Leftover, LeftoverKind, ObservedClone, Owner, Stamp
 from vmclone_operator.domain.conditions import find, printable, without
 from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.leftovers import belongs_to, plain
 from vmclone_operator.domain.orphans import REPORTED, VM, Orphans, suspects
 from vmclone_operator.engine.cache import incarnation_of
 from vmclone_operator.engine.context import Engine, annotation
@@ -26,12 +28,17 @@ _ANNOTATION = "remove-orphans"
 async def look_for_orphans(
     engine: Engine, backend: str, session: BackendSession, clones: Sequence[ObservedClone]
 ) -> None:
-    """Remember what of ours at a backend belongs to nobody; the CloneBackend's own pass tells."""
-    cache = engine.cache
-    known = uids_of(cache.all(Kind.VMCLONE), cache.all(Kind.REPLICA))
-    found = suspects(clones, known)
+    """Remember what of ours at a backend belongs to nobody; the CloneBackend's own pass tells.
+
+    What was told already is looked up live only before it is removed: it may stay for ever, and costs nothing.
+    """
+    known = _seen_uids(engine)
     left = await session.find_leftovers(engine.instance, known)
-    engine.orphans[backend] = await _confirmed(engine, session, found, left) if found or left else Orphans()
+    found = Orphans(clones=suspects(clones, known), leftovers=tuple(left))
+    new = found.without(engine.orphans.get(backend, Orphans()))
+    fresh = await _confirmed(engine, session, new.clones, new.leftovers) if new else new
+    still = found.without(found.without(engine.orphans.get(backend, Orphans())))  # some may have been removed meanwhile
+    engine.orphans[backend] = still.joined(fresh)
 
 
 def uids_of(vmclones: Iterable[Document], replicas: Iterable[Document]) -> set[str]:
@@ -41,6 +48,11 @@ def uids_of(vmclones: Iterable[Document], replicas: Iterable[Document]) -> set[s
         adopted = document["spec"].get("adopted") or {}
         known |= {incarnation_of(document), str(adopted.get("vmCloneUID", ""))}
     return known - {""}
+
+
+def _seen_uids(engine: Engine) -> set[str]:
+    """Return the same of all objects that were seen last."""
+    return uids_of(engine.cache.all(Kind.VMCLONE), engine.cache.all(Kind.REPLICA))
 
 
 async def living(engine: Engine) -> set[str]:
@@ -69,10 +81,14 @@ async def remove_asked(engine: Engine, backend: Document, session: BackendSessio
         return
     seen = await _confirmed(engine, session, asked.clones, asked.leftovers)
     for clone in seen.clones:
+        if clone.stamp.incarnation in _seen_uids(engine):
+            continue  # adopted while others were removed
         if await session.delete_clone(clone.stamp) and await session.delete_clone(clone.stamp):
             what = f"VM {clone.vm_name} of {clone.stamp.namespace}/{clone.stamp.vmclone}"
             await _removed(engine, backend, Orphans(clones=(clone,)), what)
     for leftover in seen.leftovers:
+        if belongs_to(leftover, frozenset(plain(uid) for uid in _seen_uids(engine))):
+            continue
         if await _remove(engine, session, leftover):
             what = f"{leftover.kind} {leftover.name}"
             await _removed(engine, backend, Orphans(leftovers=(leftover,)), what)
@@ -147,9 +163,17 @@ def _file_row(leftover: Leftover) -> OrphanStatus:
 async def swept(
     engine: Engine, backend: Document, session: BackendSession, status: CloneBackendStatus
 ) -> CloneBackendStatus:
-    """Remove what was asked for and return the status as it then is; a failure is told by the next look."""
-    try:
-        await remove_asked(engine, backend, session)
-    except CloneError as error:
-        log.warning("orphan not removed", extra={"backend": backend["metadata"]["name"], "error": str(error)})
+    """Remove what was asked for and return the status as it then is; a failure is told by the next look.
+
+    An annotation that nobody takes off is carried out once: it may name a VM that has found an owner meanwhile.
+    """
+    name, asked = backend["metadata"]["name"], annotation(backend, _ANNOTATION)
+    mark = hashlib.sha256(asked.encode()).hexdigest()[:16] if asked else ""
+    if mark != status.orphans_removed_for:
+        try:
+            await remove_asked(engine, backend, session)
+        except CloneError as error:
+            log.warning("orphan not removed", extra={"backend": name, "error": str(error)})
+        if name in engine.orphans and not engine.orphans[name].named_in(asked):
+            status = status.model_copy(update={"orphans_removed_for": mark})
     return await with_orphans(engine, backend, status)

@@ -14,7 +14,7 @@ from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
 from vmclone_operator.domain.conditions import Progress, Readiness, find
-from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse
+from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse, LeadershipLost
 from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
 from vmclone_operator.engine import adopting, copy_queue, seed_secret, source_power
@@ -148,22 +148,36 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         await _say(engine, Kind.VMCLONE, vmclone, "WaitingForReplica", f"{len(replicas)} replicas are being removed")
         return _REPLICAS_SECONDS  # each one that goes wakes us before
     try:
-        if not await _release_frozen_points(engine, vmclone) or not await source_power.put_back(engine, vmclone):
+        if not await _let_go(engine, vmclone):
             return _POLL_SECONDS
     except CloneError as error:
         if annotation(vmclone, "orphan-on-delete") != "true":
             await _say(engine, Kind.VMCLONE, vmclone, error.reason, f"{error}; {_WAY_OUT}")
             raise
-        left = f"frozen points of {meta['namespace']}/{meta['name']} may be left at the backend{_switched(vmclone)}"
-        note = f"{left}: {error}"
+        left = f"frozen points of {meta['namespace']}/{meta['name']} may be left at the backend"
+        note = f"{left}{_switched(engine, vmclone)}: {error}"
         await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note, warning=True)
     await engine.drop_finalizer(Kind.VMCLONE, engine.newest(Kind.VMCLONE, vmclone))
     return None
 
 
-def _switched(vmclone: Document) -> str:
+async def _let_go(engine: Engine, vmclone: Document) -> bool:
+    """Release the frozen points and put the source back; true once both is done. What keeps those keeps not this."""
+    try:
+        if not await _release_frozen_points(engine, vmclone):
+            return False  # their copy may still read from the source as it is
+    except LeadershipLost:
+        raise
+    except CloneError:
+        if not await source_power.put_back(engine, vmclone):
+            return False  # while it has yet to go back, its ledger must not go
+        raise
+    return await source_power.put_back(engine, vmclone)
+
+
+def _switched(engine: Engine, vmclone: Document) -> str:
     """Return how the source is left, for people, if it is switched for this VMClone."""
-    held = VMCloneStatus.model_validate(vmclone.get("status") or {}).source_power
+    held = VMCloneStatus.model_validate(engine.newest(Kind.VMCLONE, vmclone).get("status") or {}).source_power
     return "" if held is None else f", and its source switched {held.wanted}, which was {held.was} before"
 
 
@@ -179,12 +193,15 @@ async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:
         with suppress(AgentNotReady):  # a silent agent must not hold up a removal; the guest's watchdog thaws
             await session.thaw(point.source_id)
     for _ in range(2):
+        used = []
         for token in await session.find_frozen(owner):
             try:
                 if not await session.release_frozen(owner, token):
                     return False
             except FrozenPointInUse as error:
-                await _leave_frozen_point(engine, vmclone, backend, error)
+                used.append(error)  # another one may still be copied, and the source is switched for that
+        for in_use in used:
+            await _leave_frozen_point(engine, vmclone, backend, in_use)
     return True
 
 

@@ -68,6 +68,21 @@ def test_a_whole_answer_is_read_and_no_machine_id_leaves_as_it_is() -> None:
     assert OLD_ID not in repr(PROVEN)
 
 
+def test_whose_home_was_copied_is_told_by_a_plain_word() -> None:
+    assert parse_probe(answer({"home_copied": "1-2"})).home_copied == "1-2"
+    assert (PROVEN.home_copied, parse_probe(answer({"home_copied": "a b"})).home_copied) == ("", "")
+
+
+def test_the_probe_reads_whose_home_was_copied_where_the_copy_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "result").write_text("identity_state=done\n", encoding="ascii")
+    script = guest.PROBE.script.replace("/var/lib/vmclone", str(tmp_path)).replace("/usr/sbin/sshd", "/none")
+    for told, expected in (("", ""), ("1-2\n", "1-2")):
+        (tmp_path / "home-copied").write_text(told, encoding="ascii")
+        done = subprocess.run(["sh", "-c", script], text=True, capture_output=True, check=True)
+        assert parse_probe(done.stdout.replace("system=unsupported", "system=running")).home_copied == expected
+
+
 def test_the_hash_is_the_sha256_that_the_source_is_compared_with() -> None:
     zeros = parse_probe(answer({"machine_id": "0" * 32})).machine_id_hash
     assert zeros == "84e0c0eafaa95a34c293f278ac52e45ce537bab5e752a00e6959a13ae103b65a"

@@ -118,3 +118,10 @@ def test_a_turn_that_was_never_written_down_is_given_back() -> None:
     assert line.place(2) == 1
     copy_queue.drop_unused(line.engine, line.uid(1))
     assert line.place(2) == 0
+
+
+def test_two_that_hold_a_turn_where_by_now_one_may_copy_do_not_wait_for_each_other() -> None:
+    """Neither was written down; the limit was lowered before they tried again."""
+    line = Line()
+    line.engine.copy_turns[line.source] = {line.uid(1), line.uid(2)}
+    assert (line.place(1), line.place(2), line.place(1)) == (1, 0, 1)

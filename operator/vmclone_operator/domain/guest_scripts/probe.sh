@@ -105,8 +105,17 @@ daemons_phase() {
   fi
 }
 
+# Whose first home copy was done: copy_access.sh wrote it down.
+home_phase() {
+  first_line /var/lib/vmclone/home-copied
+  [ -z "$value" ] || echo "home_copied=$value"
+}
+
 echo vmclone-probe=1
 boot_phase
 identity_phase
-[ "$identity_state" != "done" ] || daemons_phase
+if [ "$identity_state" = "done" ]; then
+  daemons_phase
+  home_phase
+fi
 echo end=1

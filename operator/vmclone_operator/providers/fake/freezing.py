@@ -165,8 +165,15 @@ class FrozenPoints:
         except BackendUnreachable:
             raise
         except CloneError:
-            self._delete_files(calls, intent, intent.token)
+            self._give_up(calls, intent)
             raise
+
+    def _give_up(self, calls: Calls, intent: FreezeIntent) -> None:
+        """Remove what a failed attempt made, so that its token can be used again."""
+        begun = self._world.state.images.get(intent.token)
+        if begun is not None:
+            self._discard(calls, begun)
+        self._delete_files(calls, intent, intent.token)
 
     def _copy_running(self, calls: Calls, source: Machine, intent: FreezeIntent) -> Image:
         """Freeze, take the point in time and thaw; a SIGKILL in between leaves the thaw to the guest's watchdog."""

@@ -38,6 +38,11 @@ class Run:
     free_at: float | None = None
     """When the last copy ended: the next one began then, whoever looked."""
 
+    def leave_out(self, finished: Collection[str]) -> None:
+        """Copy no disk that the ledger knows to be complete: another process may have copied it meanwhile."""
+        self.finished.extend(disk.role for disk in self.pending if disk.role in finished)
+        self.pending = [disk for disk in self.pending if disk.role not in finished]
+
     def percent(self, now: float) -> int:
         """Return how much is copied, by disks and by time."""
         part = 0.0
@@ -68,6 +73,7 @@ class FullCopies:
             self._runs.pop(incarnation, None)
             run = self._begin(calls, intent, disks)
         self._record(disks, intent.finished)
+        run.leave_out(intent.finished)
         self._advance(calls, run)
         if not {disk.role for disk in disks} <= set(run.finished) & set(intent.finished):
             return False

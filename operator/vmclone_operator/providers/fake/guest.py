@@ -220,4 +220,5 @@ class Guest:
             *done.scrub_lines(),
             *(["scrub_unverified=" + self.file_system] if done.scrub and self.file_system in _COPY_ON_WRITE else []),
             *(["needs_reboot=yes"] if done.needs_reboot else []),
+            *([f"home_copied={self.home_copied}"] if self.home_copied else []),
         ]

@@ -76,8 +76,8 @@ def _used(connection: libvirt.virConnect) -> set[str]:
 
 
 def _below(pool: libvirt.virStoragePool) -> set[str]:
-    """Return the backing files of a pool's volumes; none when the pool was stopped since it was listed."""
-    gone = (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_OPERATION_INVALID)
-    found = translate.found(pool.listAllVolumes, *gone) or []
-    infos = (translate.found(partial(volumes.describe, one), libvirt.VIR_ERR_NO_STORAGE_VOL) for one in found)
+    """Return the backing files of a pool's volumes. Fails where one cannot be read: it may be what uses a base."""
+    infos = (
+        translate.found(partial(volumes.describe, one), libvirt.VIR_ERR_NO_STORAGE_VOL) for one in pool.listAllVolumes()
+    )
     return {info.backing for info in infos if info is not None and info.backing}

@@ -9,6 +9,7 @@ from vmclone_operator.domain.backend import Finding
 from vmclone_operator.domain.errors import CloneError, InsufficientSpace, SourceNotFound
 from vmclone_operator.providers.libvirt import domain_xml, freeze, images, volumes
 from vmclone_operator.providers.libvirt import source as sources
+from vmclone_operator.providers.libvirt.room import Room, same_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,19 +39,19 @@ class Wish:
     """Whether the clones' guests must answer."""
 
 
-def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Sequence[Finding]:
+def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room: Room) -> Sequence[Finding]:
     """Return every reason why this source cannot be cloned so."""
     try:
         source = sources.read(connection, info.source_id)
     except SourceNotFound as error:
         # Mode Clean may go to another host than the source's: its clones get a machine of their own there.
-        return [*_space_findings(connection, info, wish)] if wish.image else [Finding(message=str(error))]
+        return [*_space_findings(connection, info, wish, room)] if wish.image else [Finding(message=str(error))]
     except CloneError as error:
         return [Finding(message=str(error))]
     found = list(domain_xml.device_blockers(source.xml) if wish.image else _source_findings(source))
     if wish.agent:
         found += _agent_findings(source, info)
-    return [*(Finding(message=sentence) for sentence in found), *_space_findings(connection, info, wish)]
+    return [*(Finding(message=sentence) for sentence in found), *_space_findings(connection, info, wish, room)]
 
 
 def _source_findings(source: Source) -> Iterator[str]:
@@ -71,7 +72,7 @@ def _agent_findings(source: Source, info: SourceInfo) -> list[str]:
     return []
 
 
-def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> Iterator[Finding]:
+def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room: Room) -> Iterator[Finding]:
     """Tell which pools have too little room; of one that is missing, that."""
     try:
         home = volumes.open_pool(connection, wish.home_pool)
@@ -82,8 +83,8 @@ def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish
         return
     clones = wish.replicas * (PER_CLONE_BYTES + (size if wish.full else 0))
     for pool in (home, target):
-        volumes.refresh(pool)  # libvirt tells the room there was when it last looked: guests write, people tidy up
-    needs = [(home, size + clones)] if _same_room(home, target) else [(home, size), (target, clones)]
+        room.look_again(pool)
+    needs = [(home, size + clones)] if same_room(home, target) else [(home, size), (target, clones)]
     for pool, needed in needs:
         if problem := volumes.space_problem(pool, needed):
             yield Finding(reason=InsufficientSpace.reason, message=problem)
@@ -93,8 +94,3 @@ def _frozen_bytes(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) 
     if wish.image:
         return images.describe(connection, wish.home_pool, wish.image).allocated_bytes
     return sum(disk.allocated_bytes for disk in info.disks if not disk.shared)
-
-
-def _same_room(one: libvirt.virStoragePool, other: libvirt.virStoragePool) -> bool:
-    """Return whether two pools share their free space: two directories of one file system do."""
-    return bool(one.name() == other.name() or one.info()[1:] == other.info()[1:])

@@ -48,9 +48,10 @@ from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.access import PrivateFiles, knock, uri
 from vmclone_operator.providers.libvirt.connection import Connection
 from vmclone_operator.providers.libvirt.events import Watch
+from vmclone_operator.providers.libvirt.room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import libvirt
 
@@ -64,12 +65,21 @@ CAPABILITIES = Capabilities()
 class LibvirtSession:
     """One libvirt host."""
 
-    def __init__(self, settings: LibvirtSettings, *, keys: PrivateFiles | None, wake: Wake, fence: Fence) -> None:
+    def __init__(
+        self,
+        settings: LibvirtSettings,
+        *,
+        keys: PrivateFiles | None,
+        wake: Wake,
+        fence: Fence,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         watch = Watch(wake)
         address = uri(settings, "" if keys is None else keys.path)
         door = knock(settings)
         self._keys = keys
         self._pool = settings.pool
+        self._room = Room(clock)
         self._quick = Connection(address, workers=QUICK_WORKERS, knock=door, watch=watch)
         self._guests = Connection(address, workers=GUEST_WORKERS, knock=door)
         self._bulk = Connection(address, workers=BULK_WORKERS, knock=door)
@@ -106,7 +116,7 @@ class LibvirtSession:
     ) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so."""
         wish = preflight.Wish(replicas=replicas, home_pool=self._pool, pool=pool, full=full, image=image, agent=agent)
-        return await self._quick.run(partial(preflight.findings, info=source, wish=wish))
+        return await self._quick.run(partial(preflight.findings, info=source, wish=wish, room=self._room))
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:
         """Take the point in time and start copying it."""
@@ -193,6 +203,9 @@ class LibvirtSession:
 class LibvirtBackend:
     """Opens sessions with libvirt hosts."""
 
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
     async def open(self, config: BackendConfig, *, wake: Wake, fence: Fence) -> LibvirtSession:
         """Connect; raises BackendUnreachable or CredentialsInvalid when that fails."""
         try:
@@ -202,7 +215,7 @@ class LibvirtBackend:
                 f"the libvirt block of CloneBackend {config.name} is invalid: {translate.plain(str(error))}"
             ) from error
         keys = None if settings.transport == "local" else PrivateFiles(settings, config.credentials)
-        session = LibvirtSession(settings, keys=keys, wake=wake, fence=fence)
+        session = LibvirtSession(settings, keys=keys, wake=wake, fence=fence, clock=self._clock)
         try:
             await session.check()
         except BaseException:
