@@ -3,6 +3,10 @@
 Which lives share a cell: what comes before a frozen point is complete knows nothing of how disks are copied, what
 comes after it knows nothing of whether the source runs. And killed before a write is killed after the one before
 it, which the first case shows; copies are the exception, for they run beside everything else.
+
+Running sources boot nothing here and are copied CrashConsistent: no guest is ever frozen in this matrix. That a source
+is never frozen over 5 s is proven by the matrices over the fake (`tests/crash`) and with guests that are really frozen
+by the kills of `tests/e2e`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from vmclone_operator.domain.backend import (
     GuestResult,
     ImageInfo,
     Leftover,
+    Mode,
     ObservedClone,
     Operation,
     OperationState,
@@ -40,7 +41,7 @@ from vmclone_operator.domain.backend import (
     Wake,
 )
 from vmclone_operator.domain.errors import RetryLater
-from vmclone_operator.providers.fake.guest import Guest, host_key
+from vmclone_operator.providers.fake.guest import Guest
 from vmclone_operator.providers.libvirt import LibvirtBackend
 from vmclone_operator.providers.libvirt.frozen import KIND as FREEZE
 from vmclone_operator.providers.libvirt.full_copies import volume_name
@@ -48,7 +49,6 @@ from vmclone_operator.providers.libvirt.session import LibvirtSession
 
 Answer = TypeVar("Answer")
 _PAUSE_SECONDS = 0.01
-_SOURCE = Guest(machine_id="5" * 32, hostname="golden-dev", host_key=host_key("golden-dev"))
 
 
 class UnbootedBackend:
@@ -61,7 +61,8 @@ class UnbootedBackend:
         """Open a session; the connections of operators that were killed end here, as a dead process's do."""
         await self.close()
         host, process = self._host, self._host.schedule.process
-        real = await LibvirtBackend().open(config, wake=lambda _: None, fence=lambda: host.fence(process))
+        backend = LibvirtBackend(clock=host.clock)
+        real = await backend.open(config, wake=lambda _: None, fence=lambda: host.fence(process))
         host.sessions.append(real)
         return UnbootedSession(real, host, process)
 
@@ -166,6 +167,8 @@ class UnbootedSession:
     async def _start_clone(self, intent: CloneIntent) -> Operation:
         """Ask for the clone, and wait for the copies that this began: in real time, as for a frozen point's."""
         self._host.ledger.update(volume_name(intent, target) for target in intent.finished)
+        if intent.mode is Mode.CLEAN:
+            self._host.seeds[intent.stamp.incarnation] = intent.seed
         operation = await self._real.start_clone(intent)
         attempt = self._real._clones._full._attempts.get(intent.uuid)
         since = time.monotonic()
@@ -186,17 +189,29 @@ class UnbootedSession:
         return await self._call("disown", lambda: self._real.disown(stamp))
 
     async def set_power(self, stamp: Stamp, power: Power) -> None:
-        if not self._host.simulates_guests:
+        if self._host.switches_clones or not self._host.simulates_guests:
             await self._call("set_power", lambda: self._real.set_power(stamp, power))
-            return
+        if self._host.simulates_guests:
+            await self._set_guest_power(stamp, power)
+
+    async def _set_guest_power(self, stamp: Stamp, power: Power) -> None:
         owner = Owner(instance=stamp.instance, vmclone_uid=stamp.vmclone_uid, incarnation=stamp.incarnation)
-        if not await self.find_clones(owner):
+        found = await self.find_clones(owner)
+        if not found:
             raise RetryLater("the clone does not exist (any more)")
         if power is Power.OFF:
             self._host.guests.pop(stamp.incarnation, None)
         elif stamp.incarnation not in self._host.guests:
-            self._host.guests[stamp.incarnation] = copy.deepcopy(_SOURCE)
+            self._host.guests[stamp.incarnation] = self._guest(stamp.incarnation, found[0])
             self._host.boots[stamp.incarnation] += 1
+
+    def _guest(self, incarnation: str, clone: ObservedClone) -> Guest:
+        """Return who boots: the source, or who the seed says."""
+        seed = self._host.seeds.get(incarnation)
+        if seed is None:
+            return copy.deepcopy(self._host.source_guest)
+        machine_id = clone.external_id.replace("-", "")
+        return Guest(machine_id=machine_id, hostname=seed.hostname, host_key=seed.host_public_key)
 
     async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
         if not self._host.simulates_guests:

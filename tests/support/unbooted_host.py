@@ -19,9 +19,10 @@ from typing import Any
 
 import libvirt
 
+from vmclone_operator.domain.backend import Seed
 from vmclone_operator.domain.errors import BackendUnreachable
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Killed, Point
-from vmclone_operator.providers.fake.guest import Guest
+from vmclone_operator.providers.fake.guest import Guest, host_key
 from vmclone_operator.providers.libvirt.session import LibvirtSession
 
 _VERB_OF_COPY = {"copy_disks": "freeze", "_copy": "start_clone"}
@@ -37,6 +38,10 @@ def _open_gate() -> threading.Event:
     return gate
 
 
+def _source_guest() -> Guest:
+    return Guest(machine_id="5" * 32, hostname="golden-dev", host_key=host_key("golden-dev"))
+
+
 @dataclass
 class Host:
     """What outlives an operator: the guests, the count of what was really made, and the fault that is due."""
@@ -45,6 +50,10 @@ class Host:
     clock: Callable[[], float]
     guests: dict[str, Guest] = field(default_factory=dict)
     """By incarnation, of the clones that are switched on."""
+    source_guest: Guest = field(default_factory=_source_guest)
+    """Who is on the source's disk: a clone of it is the same at first."""
+    seeds: dict[str, Seed] = field(default_factory=dict)
+    """By incarnation, what cloud-init finds in clones of a golden image."""
     defines: Counter[str] = field(default_factory=Counter)
     boots: Counter[str] = field(default_factory=Counter)
     sessions: list[LibvirtSession] = field(default_factory=list)
@@ -54,6 +63,8 @@ class Host:
     """Disks in the ledger whose copy was begun all the same."""
     simulates_guests: bool = True
     """False: clones are really switched on, and boot what is on their disks, which is nothing."""
+    switches_clones: bool = False
+    """Clones are really switched on and off; whether their guests are simulated is another matter."""
     asks_for_agent: bool = False
     """Whether preflight looks for the guest agent that is simulated."""
     copies: threading.Event = field(default_factory=_open_gate)

@@ -162,3 +162,21 @@ def test_deleted_in_any_order_with_the_operator_down_nothing_is_left(story: Stor
     story.run_until(lambda: story.find() is None, "the VMClone did not go")
     story.sim.run(120)
     assert (story.site.look().clones, story.site.look().files) == ((), ())
+
+
+def test_a_wish_whose_backend_was_deleted_first_says_so_and_leaves_nothing_once_that_is_back(story: Story) -> None:
+    story.make(replicas=2)
+    kept, seen = lab(story), story.site.look()
+    story.sim.cluster.remove(LAB)
+    story.sim.cluster.remove(Key(Kind.VMCLONE, NAMESPACE, story.name))
+    story.sim.restart()
+    story.sim.run(300)
+    assert story.told("Deleting")[0] == "WaitingForReplica"
+    for ordinal in (1, 2):
+        reason, message = story.told("Deleting", ordinal=ordinal)
+        assert reason == "BackendNotReady"
+        assert "CloneBackend lab does not exist" in message
+    assert story.site.look() == seen
+    story.sim.cluster.apply(Kind.BACKEND, {"metadata": {"name": "lab"}, "spec": kept["spec"]})
+    story.run_until(lambda: story.find() is None, "the VMClone did not go")
+    assert (story.site.look().clones, story.site.look().files) == ((), ())

@@ -9,11 +9,12 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import libvirt
 import pytest
 from tests.contract.libvirt_backend import CAPACITY, MARKER, LibvirtFacts, open_session, scratch
-from tests.integration.libvirt.steps import clone_intent, frozen_point, gone, stamp_of
+from tests.integration.libvirt.steps import INSTANCE, clone_intent, frozen_point, gone, stamp_of
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -28,6 +29,8 @@ from vmclone_operator.domain.errors import InsufficientSpace, RetryLater
 from vmclone_operator.providers.libvirt.session import BULK_WORKERS
 
 pytestmark = pytest.mark.libvirt
+QUICK_SECONDS = 2.0
+"""How long a call that copies nothing may take while others copy."""
 
 
 @dataclass
@@ -135,21 +138,49 @@ def test_the_answer_comes_before_the_copy_and_its_progress_can_be_seen() -> None
     play(scenario)
 
 
+async def crowded(session: BackendSession, facts: LibvirtFacts, gate: Gate) -> list[CloneIntent]:
+    """Ask for more copies at a time than may be made, and hold the gate shut before them."""
+    first = await full_intent(session, facts)
+    gate.opened.clear()
+    gate.waiting = 0
+    intents = [first]
+    for ordinal in range(2, 7):
+        stamp = replace(stamp_of(first.stamp.vmclone_uid, ordinal))
+        intents.append(replace(clone_intent(facts, stamp, first.frozen_token), copy=DiskCopy.FULL))
+    await asyncio.gather(*(session.start_clone(intent) for intent in intents))
+    await asyncio.sleep(0.3)
+    assert gate.waiting == BULK_WORKERS
+    return intents
+
+
+async def all_copied(session: BackendSession, intents: list[CloneIntent], gate: Gate) -> None:
+    gate.opened.set()
+    for intent in intents:
+        assert (await asked(session, await copied(session, intent))).state is OperationState.DONE
+
+
 def test_no_more_disks_are_copied_at_a_time_than_libvirtd_can_bear() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts, gate: Gate) -> None:
-        first = await full_intent(session, facts)
-        gate.opened.clear()
-        gate.waiting = 0
-        intents = [first]
-        for ordinal in range(2, 7):
-            stamp = replace(stamp_of(first.stamp.vmclone_uid, ordinal))
-            intents.append(replace(clone_intent(facts, stamp, first.frozen_token), copy=DiskCopy.FULL))
-        await asyncio.gather(*(session.start_clone(intent) for intent in intents))
-        await asyncio.sleep(0.3)
+        await all_copied(session, await crowded(session, facts, gate), gate)
+
+    play(scenario)
+
+
+def test_quick_calls_are_answered_while_all_copies_that_may_run_take_their_time() -> None:
+    async def scenario(session: BackendSession, facts: LibvirtFacts, gate: Gate) -> None:
+        intents = await crowded(session, facts, gate)
+        owner = Owner(instance=INSTANCE, vmclone_uid=intents[0].stamp.vmclone_uid)
+        quick: list[Callable[[], Awaitable[object]]] = [
+            session.check,
+            lambda: session.describe_source(facts.source_name),
+            lambda: session.find_frozen(owner),
+            lambda: session.find_clones(owner),
+            *(partial(asked, session, intent) for intent in intents),
+        ]
+        for call in quick:
+            await asyncio.wait_for(call(), QUICK_SECONDS)
         assert gate.waiting == BULK_WORKERS
-        gate.opened.set()
-        for intent in intents:
-            assert (await asked(session, await copied(session, intent))).state is OperationState.DONE
+        await all_copied(session, intents, gate)
 
     play(scenario)
 

@@ -2,7 +2,12 @@
 
 Where a guest matters the test boots one (`tests/integration/guest`, `tests/e2e`). Everything else is proven with VMs
 that boot nothing, or with clones whose guests are simulated over real storage and definitions
-(`tests/support/unbooted.py`). What only decides, and touches no hypervisor, is proven in `tests/unit` and not listed.
+(`tests/support/unbooted.py`). What only decides, and touches no hypervisor, is proven in `tests/unit` and
+`tests/behaviour` and not listed.
+
+`SIMULATED` holds what no real libvirtd proves: no swtpm is installed that a source with a virtual TPM could run with;
+labels are the API server's alone; and faults that are struck by the thousand, or last for ten minutes, are struck over
+the fake, where time is simulated.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import pytest
 
 TESTS = Path(__file__).parents[2]
 HERE, CONTRACT, GUEST, E2E = "integration/libvirt/", "contract/", "integration/guest/", "e2e/"
+LEADING, BEHAVIOUR, CRASH, UNIT = "integration/leaders/", "behaviour/", "crash/", "unit/"
 
 SOURCES = {
     "by name or UUID": HERE + "test_frozen_points_real.py::test_a_source_is_found_by_name_and_by_id_and_may_be_cloned",
@@ -52,6 +58,10 @@ DISKS = {
     + "test_frozen_points_real.py::test_a_running_guest_without_an_agent_is_frozen_only_when_a_crash_is_acceptable",
     "template: CPUs, memory, networks": HERE
     + "test_changes_real.py::test_a_template_gives_a_clone_its_processors_memory_and_networks",
+    "template: power Off": HERE
+    + "test_delivery_real.py::test_a_clone_delivered_off_was_on_once_for_its_identity_and_never_on_the_network",
+    "sourcePower StartForCopy": HERE
+    + "test_source_moments_real.py::test_a_source_that_is_off_is_started_for_the_copy_of_its_home_and_off_again",
     "sourcePower puts the source back": HERE
     + "test_source_moments_real.py::test_a_running_source_is_stopped_for_its_frozen_point_and_runs_again",
     "sourcePower at every write": HERE
@@ -70,6 +80,8 @@ DISKS = {
     "test_a_wish_that_is_deleted_before_its_copies_had_their_turn_goes_at_once_and_leaves_nothing",
     "attempt tokens": HERE + "test_session_real.py::test_leftovers_of_a_lost_attempt_go_before_the_new_one_starts",
     "a bulk connection of its own": HERE
+    + "test_full_copies_real.py::test_quick_calls_are_answered_while_all_copies_that_may_run_take_their_time",
+    "a limit to copies at a time": HERE
     + "test_full_copies_real.py::test_no_more_disks_are_copied_at_a_time_than_libvirtd_can_bear",
 }
 GUESTS = {
@@ -81,6 +93,9 @@ GUESTS = {
     "needsReboot": GUEST + "test_identity_on_real_guest.py::test_a_guest_that_must_be_rebooted_says_so_until_it_was",
     "GuestAgentMissing, whatever identity.verify says": HERE
     + "test_quarantine_real.py::test_a_clone_that_never_answers_stays_disconnected_and_says_what_is_missing",
+    "ScrubUnverified": HERE + "test_delivery_real.py::test_a_disk_that_keeps_what_was_overwritten_holds_the_clone_back",
+    "identity.verify: Warn": HERE
+    + "test_delivery_real.py::test_who_goes_on_without_proof_gets_the_clone_and_is_told_what_is_not_proven",
     "a source is never frozen over 5 s": E2E
     + "test_3_faults.py::test_killed_at_every_step_the_source_never_stands_still_for_five_seconds",
 }
@@ -103,6 +118,10 @@ CHANGES = {
     "Reconfigured, made anew": HERE
     + "test_drift_real.py::test_a_reconfigured_clone_is_made_anew_where_the_backend_says_so",
     "Orphan": HERE + "test_changes_real.py::test_an_orphan_stays_with_its_disks_and_what_they_stand_on_and_is_nobodys",
+    "retry": HERE + "test_retries_real.py::test_attempts_that_are_used_up_wait_for_a_person",
+    "timeouts": HERE + "test_retries_real.py::test_disks_that_take_longer_than_they_may_are_told_and_waited_for",
+    "timeouts, begun anew": HERE
+    + "test_retries_real.py::test_a_clone_that_took_too_long_is_begun_anew_when_its_replica_is_deleted",
     "partial failure": HERE + "test_changes_real.py::test_one_clone_whose_name_is_taken_does_not_hold_up_the_others",
     "a session as source": HERE + "test_changes_real.py::test_a_session_is_cloned_with_all_that_was_done_on_it",
     "cloneOfClones": HERE + "test_changes_real.py::test_without_the_owners_word_a_session_is_not_cloned",
@@ -110,6 +129,10 @@ CHANGES = {
     + "test_changes_real.py::test_the_second_of_two_wishes_with_one_session_makes_nothing_and_names_the_first",
     "deletion in any order, with the operator down": HERE
     + "test_drift_real.py::test_deleted_in_any_order_with_the_operator_down_nothing_is_left",
+    "deletion with the CloneBackend first": HERE + "test_drift_real.py::"
+    "test_a_wish_whose_backend_was_deleted_first_says_so_and_leaves_nothing_once_that_is_back",
+    "a namespace deleted with the operator down": LEADING
+    + "test_api_server_away.py::test_a_namespace_deleted_with_the_operator_down_goes_once_one_starts",
 }
 OWNERSHIP = {
     "stamps with the incarnation": HERE + "test_ownership_real.py::test_a_clone_with_another_stamp_is_never_touched",
@@ -117,12 +140,15 @@ OWNERSHIP = {
     "the admission policy": "integration/chart/test_1_running.py::test_people_may_not_create_replicas",
     "what people may change on a replica": "integration/chart/test_1_running.py::"
     "test_what_people_may_change_on_a_replica",
+    "a VM that was left behind": HERE
+    + "test_drift_real.py::test_a_vm_that_was_left_behind_is_reported_and_goes_when_an_administrator_names_it",
     "files that nobody has": HERE + "test_restores_real.py::"
     "test_files_of_a_vm_that_is_gone_and_then_its_frozen_point_go_when_they_are_named",
     "a restored wish finds its VMs": HERE + "test_restores_real.py::"
     "test_a_restored_wish_goes_on_with_its_vms_and_takes_all_along_when_it_goes",
 }
 CONNECTIONS = {
+    "local": CONTRACT + "test_sources.py::test_backend_says_who_it_is",
     "qemu+ssh": HERE + "test_ssh_real.py::test_everything_works_over_ssh",
     "qemu+tls, and a restart of libvirtd in mid-work": HERE
     + "test_restarts_real.py::test_a_libvirtd_that_restarts_at_work_costs_nobody_a_vm",
@@ -132,8 +158,10 @@ CONNECTIONS = {
     + "test_connections_real.py::test_a_host_that_takes_every_connection_and_never_answers_delays_nobody_else",
 }
 LEADERS = {
-    "takeover after a kill": "integration/leaders/test_leaders.py::test_takeover_after_a_kill",
-    "takeover on a rollout": "integration/leaders/test_leaders.py::test_takeover_on_a_rollout",
+    "takeover after a kill": LEADING + "test_leaders.py::test_takeover_after_a_kill",
+    "takeover on a rollout": LEADING + "test_leaders.py::test_takeover_on_a_rollout",
+    "a paused process that wakes up": LEADING + "test_leaders.py::test_both_believe_they_lead",
+    "the API server away": LEADING + "test_api_server_away.py::test_an_api_server_that_is_away_for_longer_than_a_lease",
     "two make": HERE + "test_two_leaders_real.py::test_a_clone_that_two_operators_make_is_one_whole_clone",
     "two remove": HERE
     + "test_two_leaders_real.py::test_a_clone_that_two_operators_remove_is_gone_and_its_sibling_stays",
@@ -145,6 +173,23 @@ CRASHES = {
     + "test_libvirt_crashes.py::test_a_fault_at_any_write_changes_nothing_in_the_end",
     "deleted at every write": CONTRACT + "test_libvirt_crashes.py::test_deleted_at_any_write_a_vmclone_leaves_nothing",
 }
+SIMULATED = {
+    "a virtual TPM of a running source": UNIT
+    + "providers/libvirt/test_source_xml.py::test_a_virtual_tpm_is_not_copied_under_a_running_guest",
+    "template: labels": BEHAVIOUR
+    + "test_stories_of_change.py::test_labels_of_the_template_reach_replicas_and_a_change_of_them_remakes_nothing",
+    "never frozen over 5 s, at every write": CRASH
+    + "test_crash_matrix.py::test_a_fault_at_any_external_call_changes_nothing_in_the_end",
+    "random fault schedules": CRASH + "test_random_faults.py::test_every_random_story_converges_and_stays",
+    "planted bugs": CRASH + "test_random_mutations.py::test_at_least_ten_planted_bugs_are_found_by_random_stories",
+    "the provider away": BEHAVIOUR + "test_stories_of_faults.py::"
+    "test_ten_minutes_without_the_provider_cost_nothing_and_are_caught_up_with_in_a_minute",
+    "a silent watch": BEHAVIOUR
+    + "test_stories_of_absence.py::test_what_a_silent_watch_never_told_is_found_within_ten_minutes",
+    "a 410 gap": BEHAVIOUR + "test_stories_of_absence.py::test_what_a_410_gap_swallowed_is_found_within_ten_minutes",
+    "status, finalizers and labels wiped": BEHAVIOUR + "test_stories_of_absence.py::"
+    "test_everything_wiped_at_once_is_rebuilt_within_thirty_seconds_and_no_vm_is_made",
+}
 PROMISES = {
     **SOURCES,
     **DISKS,
@@ -155,6 +200,7 @@ PROMISES = {
     **CONNECTIONS,
     **LEADERS,
     **CRASHES,
+    **SIMULATED,
 }
 
 

@@ -22,6 +22,7 @@ from vmclone_operator.providers.libvirt.session import BULK_WORKERS
 
 pytestmark = pytest.mark.libvirt
 STOP: dict[str, Any] = {"sourcePower": "StopForClone", "disk": {"consistency": "PoweredOff"}}
+START: dict[str, Any] = {"sourcePower": "StartForCopy"}
 CRASH: dict[str, Any] = {"disk": {"consistency": "CrashConsistent"}}
 
 
@@ -92,6 +93,22 @@ def test_the_source_runs_again_whatever_goes_wrong_at_any_write(running_site: Si
             wrong.append(f"{kind} at {place}: {told} {running_site.look()}")
     print(f"{kind}: {len(_while_it_is_stopped(record))} lives")  # noqa: T201  - a matrix says how much it covers
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_source_that_is_off_is_started_for_the_copy_of_its_home_and_off_again(story: Story) -> None:
+    site, home = story.site, {**manifests.HOME, "address": "192.0.2.1"}
+    site.facts.make_image("golden")
+    story.sim.cluster.apply(Kind.SECRET, manifests.home_key())
+    story.grant(modes=["Clean"], images=[{"backend": "lab", "volume": "golden"}], home=home)
+    story.wish(replicas=1, **START)
+    story.run_until(lambda: bool(story.sim.kubelet.running()), "no home is copied")
+    assert site.source.isActive()
+    assert story.status()["sourcePower"]["was"] == "Off"
+    story.wait_ready(replicas=1)
+    assert not site.source.isActive()
+    assert "sourcePower" not in story.status()
+    assert len(story.sim.kubelet.runs) == 1
 
 
 def test_a_source_that_is_started_while_it_is_copied_is_frozen_again_as_it_runs(site: Site) -> None:
