@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ PROXY = "kube-proxy"
 SOCKET = "/run/containerd/containerd.sock"
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 START_SECONDS = 90
+CGROUP_SECONDS = 10
+"""What the kernel may take to let go of a cgroup whose processes were killed."""
 
 
 def containerd_config(paths: Layout) -> dict[str, Any]:
@@ -143,7 +147,18 @@ def remove_cgroup(paths: Layout) -> None:
     """Remove the pods' cgroups, deepest first."""
     for top in processes.cgroup_directories(paths.name, CGROUP_ROOT):
         for listing in sorted(top.rglob("cgroup.procs"), key=lambda p: len(p.parts), reverse=True):
-            listing.parent.rmdir()
+            wait_for(f"the end of {listing.parent}", partial(_removed, listing.parent), CGROUP_SECONDS)
+
+
+def _removed(cgroup: Path) -> bool:
+    """Remove an empty cgroup; it is busy for a moment after its last process was killed."""
+    try:
+        cgroup.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def start_runtime(lab: Lab) -> None:
