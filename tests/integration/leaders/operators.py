@@ -18,6 +18,7 @@ from tests.support.cluster_cli import kubectl, wait_until
 ROOT = Path(__file__).parents[3]
 STOP_SECONDS = 40
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+REFUSED = 400
 
 
 def seconds_until(what: str, condition: Callable[[], bool], seconds: float) -> float:
@@ -72,7 +73,10 @@ class Place:
         return not kubectl("get", "namespace", self.users, "--ignore-not-found", "-o", "name")
 
     def writes_of(self, identity: str, since: int) -> list[str]:
-        """Return what an operator wrote after a place in the audit log; writes of the Lease do not count."""
+        """Return what an operator wrote after a place in the audit log; writes of the Lease do not count.
+
+        A request that was refused wrote nothing: one may be under way when its sender is put to sleep.
+        """
         with self.audit_log.open("rb") as file:
             file.seek(since)
             lines = file.read().split(b"\n")[:-1]
@@ -83,6 +87,7 @@ class Place:
             if entry["verb"] in WRITES
             and str(entry.get("userAgent", "")) == f"vmclone-operator/{identity}"
             and entry["objectRef"].get("resource") != "leases"
+            and entry.get("responseStatus", {}).get("code", 0) < REFUSED
         ]
 
 
