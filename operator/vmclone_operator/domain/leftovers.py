@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,11 +58,11 @@ def _matched(instance: str, name: str) -> re.Match[str] | None:
     return match if match is not None and match["installation"] == naming.installation(instance) else None
 
 
+def as_in_names(uids: Iterable[str]) -> frozenset[str]:
+    """Return uids as they stand in names."""
+    return frozenset(map(naming.digits, uids))
+
+
 def belongs_to(leftover: Leftover, living: frozenset[str]) -> bool:
-    """Return whether one of these uids, as `plain` writes them, is its owner's."""
-    return plain(leftover.owner.incarnation or leftover.owner.vmclone_uid) in living
-
-
-def plain(uid: str) -> str:
-    """Return a uid as it stands in names."""
-    return naming.digits(uid)
+    """Return whether one of these uids, as `as_in_names` writes them, is its owner's."""
+    return naming.digits(leftover.owner.incarnation or leftover.owner.vmclone_uid) in living

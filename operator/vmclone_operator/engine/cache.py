@@ -139,6 +139,12 @@ def incarnation_of(replica: Mapping[str, Any]) -> str:
     return str(adopted.get("incarnation") or replica["metadata"]["uid"])
 
 
+def is_ready(document: Document) -> bool:
+    """Return whether an object says that it is ready."""
+    conditions = (document.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
 def is_unfinished(replica: Document) -> bool:
     """Return whether a replica takes a slot: it is being made, or could be. What waits for its source does not.
 

@@ -16,7 +16,7 @@ from vmclone_operator.domain.daily import is_due
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.engine.adopting import list_clones
-from vmclone_operator.engine.cache import incarnation_of
+from vmclone_operator.engine.cache import incarnation_of, is_ready
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.drifting import differs
 from vmclone_operator.engine.queue import Priority
@@ -43,7 +43,7 @@ async def resync(engine: Engine) -> None:
         for document in engine.cache.all(kind):
             engine.queue.add(key_of(kind, document), Priority.LOW)
     for document in engine.cache.all(Kind.VMCLONE):
-        if not _is_ready(document):
+        if not is_ready(document):
             engine.queue.add(key_of(Kind.VMCLONE, document), Priority.LOW)
 
 
@@ -128,9 +128,4 @@ def _as_reported(replica: Document, clone: ObservedClone | None) -> bool:
     delivered_off = ((replica["spec"].get("template") or {}).get("power")) == Power.OFF.value
     right = clone is not None and (delivered_off or clone.power is Power.ON)
     settled = clone is not None and clone.complete and right and clone.connected and not differs(replica, clone)
-    return settled and _is_ready(replica) and not replica["metadata"].get("deletionTimestamp")
-
-
-def _is_ready(document: Document) -> bool:
-    conditions = (document.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return settled and is_ready(replica) and not replica["metadata"].get("deletionTimestamp")

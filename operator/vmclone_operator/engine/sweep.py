@@ -14,7 +14,7 @@ from vmclone_operator.api.backend import CloneBackendStatus, OrphanStatus
 from vmclone_operator.domain.backend import BackendSession, Leftover, LeftoverKind, ObservedClone, Owner, Stamp
 from vmclone_operator.domain.conditions import find, printable, without
 from vmclone_operator.domain.errors import CloneError
-from vmclone_operator.domain.leftovers import belongs_to, plain
+from vmclone_operator.domain.leftovers import as_in_names, belongs_to
 from vmclone_operator.domain.orphans import REPORTED, VM, Orphans, suspects
 from vmclone_operator.engine.cache import incarnation_of
 from vmclone_operator.engine.context import Engine, annotation
@@ -81,13 +81,13 @@ async def remove_asked(engine: Engine, backend: Document, session: BackendSessio
         return
     seen = await _confirmed(engine, session, asked.clones, asked.leftovers)
     for clone in seen.clones:
-        if clone.stamp.incarnation in _seen_uids(engine):
+        if engine.cache.by_incarnation(clone.stamp.incarnation) is not None:
             continue  # adopted while others were removed
         if await session.delete_clone(clone.stamp) and await session.delete_clone(clone.stamp):
             what = f"VM {clone.vm_name} of {clone.stamp.namespace}/{clone.stamp.vmclone}"
             await _removed(engine, backend, Orphans(clones=(clone,)), what)
     for leftover in seen.leftovers:
-        if belongs_to(leftover, frozenset(plain(uid) for uid in _seen_uids(engine))):
+        if belongs_to(leftover, as_in_names(_seen_uids(engine))):
             continue
         if await _remove(engine, session, leftover):
             what = f"{leftover.kind} {leftover.name}"

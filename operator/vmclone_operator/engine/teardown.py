@@ -50,12 +50,7 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
         return None
     try:
         session = await _session(engine, replica.spec.backend)
-        if await _left_behind(engine, replica, session):
-            await seed_secret.forget_host_key(engine, replica.stamp.incarnation)
-            await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
-            return None
-        gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
-        gone = gone and await adopting.release_inherited(engine, replica, session)
+        gone = await _left_behind(engine, replica, session) or await _deleted(engine, replica, session)
     except CloneError as error:
         await _say(engine, Kind.REPLICA, document, error.reason, f"{error}; {_WAY_OUT}")
         raise
@@ -64,6 +59,12 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
     await seed_secret.forget_host_key(engine, replica.stamp.incarnation)
     await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
     return None
+
+
+async def _deleted(engine: Engine, replica: Replica, session: BackendSession) -> bool:
+    """Remove the VM, and what it stood on since its former life; true once both are proven gone."""
+    gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
+    return gone and await adopting.release_inherited(engine, replica, session)
 
 
 async def _claims_anothers(engine: Engine, replica: Replica) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec
-from vmclone_operator.domain.conditions import is_true
+from vmclone_operator.engine.cache import is_ready
 from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.home_pass import REQUEST
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -18,12 +17,8 @@ RECONCILE = "reconcile-requested-at"
 def wake_waiting(engine: Engine, replicas: Iterable[Document]) -> None:
     """Wake the replicas that are not ready: there is news of the frozen point."""
     for document in replicas:
-        if not _is_ready(document):
+        if not is_ready(document):
             engine.queue.add(key_of(Kind.REPLICA, document))
-
-
-def _is_ready(replica: Document) -> bool:
-    return is_true(VMCloneReplicaStatus.model_validate(replica.get("status") or {}).conditions, "Ready")
 
 
 def wake_asked(engine: Engine, vmclone: Document, spec: VMCloneSpec, replicas: Iterable[Document]) -> None:
@@ -37,7 +32,7 @@ def wake_asked(engine: Engine, vmclone: Document, spec: VMCloneSpec, replicas: I
     for document in replicas:
         status = document.get("status") or {}
         begun = status.get("operation")  # it looks again by itself, and later each time
-        if not begun and _is_ready(document) and (status.get("homeCopy") or {}).get("handledSyncAt", "") != asked:
+        if not begun and is_ready(document) and (status.get("homeCopy") or {}).get("handledSyncAt", "") != asked:
             engine.queue.add(key_of(Kind.REPLICA, document))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.leftovers import belongs_to, frozen_leftover, plain, volume_leftover
+from vmclone_operator.domain.leftovers import as_in_names, belongs_to, frozen_leftover, volume_leftover
 
 OURS, THEIRS = "installation-1", "installation-2"
 ME = "4f1d2b3c-0000-4000-8000-000000000001"
@@ -53,5 +53,5 @@ def test_a_clones_file_is_no_frozen_point() -> None:
 def test_the_living_are_known_however_their_uids_are_written(uid: str) -> None:
     leftover = volume_leftover(OURS, f"{naming.volume_prefix(OURS, uid)}t1-vda.qcow2")
     assert leftover is not None
-    assert belongs_to(leftover, frozenset({plain(uid.upper() if uid == ME else uid)}))
-    assert not belongs_to(leftover, frozenset({plain("somebody else")}))
+    assert belongs_to(leftover, as_in_names([uid.upper() if uid == ME else uid]))
+    assert not belongs_to(leftover, as_in_names(["somebody else"]))

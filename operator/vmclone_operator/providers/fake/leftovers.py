@@ -8,9 +8,9 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.leftovers import (
     Leftover,
     LeftoverKind,
+    as_in_names,
     belongs_to,
     frozen_leftover,
-    plain,
     volume_leftover,
 )
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def find(world: World, instance: str, living: Collection[str]) -> Sequence[Leftover]:
     """Return the files of clones and frozen points that nobody has or uses."""
-    alive = frozenset(plain(uid) for uid in living)
+    alive = as_in_names(living)
     found: dict[Leftover, list[Volume]] = {}
     for volume in world.state.volumes.values():
         leftover = _leftover(instance, volume)

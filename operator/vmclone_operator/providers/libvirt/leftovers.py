@@ -12,9 +12,9 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.leftovers import (
     Leftover,
     LeftoverKind,
+    as_in_names,
     belongs_to,
     frozen_leftover,
-    plain,
     volume_leftover,
 )
 from vmclone_operator.providers.libvirt import domain_xml, freeze, translate, volumes
@@ -29,7 +29,7 @@ _PREFIX = "vmclone-"
 def find(connection: libvirt.virConnect, pool: str, instance: str, living: Collection[str]) -> Sequence[Leftover]:
     """Return the volumes of clones, in any pool, and the frozen points of this pool, that nobody has or uses."""
     volumes.open_pool(connection, pool)
-    alive = frozenset(plain(uid) for uid in living)
+    alive = as_in_names(living)
     found: defaultdict[Leftover, set[str]] = defaultdict(set)
     for holder, names in volumes.names_everywhere(connection, _PREFIX):
         for name in names:
