@@ -10,6 +10,9 @@ from vmclone_test.events import record
 if TYPE_CHECKING:
     import pytest
 
+SHOWN_CHARACTERS = 600
+"""How much of a failure's message goes into the closing table; all of it stands where pytest prints it."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave a worker of pytest-xdist: the process that gathers the reports of all writes the events."""
@@ -29,7 +32,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             "test": report.nodeid,
             "phase": report.when,
             "outcome": report.outcome,
-            "reason": skip_reason(report),
+            "reason": reason(report),
             "seconds": report.duration,
         }
     )
@@ -38,13 +41,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Note a module that cannot be collected or skips itself: its tests would be missing, not failing."""
     if report.outcome != "passed":
-        record({"test": report.nodeid, "phase": "collect", "outcome": report.outcome, "reason": skip_reason(report)})
+        record({"test": report.nodeid, "phase": "collect", "outcome": report.outcome, "reason": reason(report)})
 
 
-def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return why a test was skipped, or that it was expected to fail; empty for all others."""
+def reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return why a test was skipped or expected to fail, or in which phase it failed and how; empty for all others."""
     if hasattr(report, "wasxfail"):
         return f"expected to fail: {report.wasxfail}"
     if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if report.outcome == "failed" and crash is not None:
+        return f"in its {report.when}: {' '.join(str(crash.message).split())[:SHOWN_CHARACTERS]}"
     return ""

@@ -43,7 +43,7 @@ def summarize(name: str, events: Sequence[Mapping[str, Any]], *, exit_status: in
     """Return the result of one pytest run."""
     outcomes = _worst_outcomes(events)
     skips = {test: reason for test, (outcome, reason) in outcomes.items() if outcome == "skipped"}
-    failed = [test for test, (outcome, _) in outcomes.items() if outcome == "failed"]
+    failed = [f"{test} {how}".rstrip() for test, (outcome, how) in outcomes.items() if outcome == "failed"]
     failed += [
         f"{test}: skipped, which hides it: {reason}"
         for test, reason in skips.items()

@@ -72,6 +72,11 @@ class Place:
         """Return whether the users' namespace is removed, with everything in it."""
         return not kubectl("get", "namespace", self.users, "--ignore-not-found", "-o", "name")
 
+    def what_is_left(self) -> str:
+        """Return the users' namespace and their objects as they are, for a failure's message."""
+        what = "namespace/" + self.users, "vmclones,vmclonereplicas"
+        return "\n".join(kubectl("get", kind, "-n", self.users, "-o", "yaml", check=False) for kind in what)
+
     def writes_of(self, identity: str, since: int) -> list[str]:
         """Return what an operator wrote after a place in the audit log; writes of the Lease do not count.
 
@@ -114,11 +119,15 @@ class Operator:
         """Return whether it logged these words."""
         return words in self._log.read_text(errors="replace")
 
+    def last_words(self) -> str:
+        """Return the end of its log, and its exit status if it ended."""
+        return f"{self._log.read_text(errors='replace')[-4000:]}\nexit status {self._process.poll()}"
+
     def wait_for(self, words: str, seconds: float = 60) -> float:
         """Wait until it logged these words."""
 
         def said() -> bool:
-            assert not self.ended(), self._log.read_text(errors="replace")[-2000:]
+            assert not self.ended(), self.last_words()
             return self.said(words)
 
         return seconds_until(f"{self._log.name} says {words}", said, seconds)

@@ -56,8 +56,9 @@ def test_a_namespace_deleted_with_the_operator_down_goes_once_one_starts(place: 
     first.send(signal.SIGKILL)
     kubectl("delete", "namespace", place.users, "--wait=false")
     kubectl("delete", "clonesource", place.namespace)
-    start("next").wait_for('"leading"')
-    wait_until("the namespace is gone", place.users_are_gone, 60)
+    following = start("next")
+    following.wait_for('"leading"')
+    wait_until("it is gone", place.users_are_gone, 60, explain=lambda: place.what_is_left() + following.last_words())
     world = place.world
     assert [m["name"] for m in world["machines"].values()] == ["golden"]
     assert world["images"] == {}

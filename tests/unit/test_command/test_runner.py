@@ -78,7 +78,7 @@ def test_logs_of_a_failed_part_are_kept_and_the_operators_is_shown(
     run = project(in_project, "def test_a(): assert False")
     (in_project / "lab" / "logs").mkdir(parents=True)
     (in_project / "lab" / "logs" / "operator.log").write_text("the cause\n")
-    assert run.part(parts.E2E).failed == ("tests/e2e/test_one.py::test_a",)
+    assert run.part(parts.E2E).failed == ("tests/e2e/test_one.py::test_a in its call: assert False",)
     assert "the cause" in capsys.readouterr().out
     assert (in_project / "build/test/e2e/operator.log").exists()
 

@@ -88,7 +88,7 @@ def test_the_table_shows_boots_minutes_and_every_reason() -> None:
         *ran("a"),
         {"boots": 2},
         {"boots": 1},
-        *ran("b", "failed"),
+        *ran("b", "failed", reason="in its call: not within 60 s: it is gone"),
         *ran("c", "skipped", phase="setup", reason="not applicable: x"),
     ]
     assert table([result(events, 1)]).splitlines() == [
@@ -96,5 +96,5 @@ def test_the_table_shows_boots_minutes_and_every_reason() -> None:
         "unit              3       1       1        1      3      0.1",
         "in all 0.1 minutes; a whole run is to take at most 45 warm, 75 cold",
         "skipped in unit: 1 x not applicable: x",
-        "FAILED in unit: b",
+        "FAILED in unit: b in its call: not within 60 s: it is gone",
     ]
