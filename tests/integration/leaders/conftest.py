@@ -47,7 +47,9 @@ def start(place: Place) -> Iterator[Start]:
         return started[-1]
 
     yield begin
+    print(place.what_is_left())  # noqa: T201  - pytest shows it when the test failed
     for operator in started:
+        print(operator.last_words())  # noqa: T201
         operator.end()
 
 
