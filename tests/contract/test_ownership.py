@@ -128,7 +128,7 @@ def test_missing_clone_is_an_error_and_is_not_made(on_backend: Play) -> None:
 
 
 def test_disowned_clone_is_nobodys_and_keeps_what_it_stands_on(on_backend: Play) -> None:
-    """It stays as it is, no call of ours finds or removes it, its base can not be removed; a repeat says it stands."""
+    """It stays as it is, no call of ours finds or removes it, its base stays and says why; a repeat says it stands."""
 
     async def scenario(stage: Stage) -> None:
         wish = Wish()
@@ -139,7 +139,8 @@ def test_disowned_clone_is_nobodys_and_keeps_what_it_stands_on(on_backend: Play)
         assert list(await stage.session.find_clones(wish.owner)) == []
         with pytest.raises(OwnershipMismatch):
             await stage.session.delete_clone(intent.stamp)
-        with pytest.raises(FrozenPointInUse):
+        its_files = naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
+        with pytest.raises(FrozenPointInUse, match=its_files):
             await stage.session.release_frozen(wish.owner, intent.frozen_token)
         assert (stage.site.files(), stage.site.vms()) == before
 

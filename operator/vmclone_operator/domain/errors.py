@@ -29,8 +29,12 @@ else that is raised is a bug and stays loud.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Self
+
+_NAMED = 3
+"""How many disks a message names."""
 
 
 class CloneError(Exception):
@@ -73,7 +77,13 @@ class SourceLocked(RetryLater):
 class FrozenPointInUse(RetryLater):
     """Disks still stand on the frozen point; where they are an orphan's, it stays as long as they do."""
 
-    reason = "FrozenPointInUse"
+    reason = "HeldBy"
+
+    @classmethod
+    def by(cls, disks: Sequence[str]) -> Self:
+        """Return the error that names what stands on the frozen point, the first few of many."""
+        more = f" and {len(disks) - _NAMED} more" if len(disks) > _NAMED else ""
+        return cls(f"the frozen point is still the base of {', '.join(disks[:_NAMED])}{more}")
 
 
 class LeadershipLost(RetryLater):

@@ -99,18 +99,18 @@ class FrozenPoints:
         if not owner.vmclone_uid:
             raise OwnershipMismatch("a frozen point is removed for one VMClone only, and none was named")
         files = calls.read("list files", token, lambda: self._files(owner, token))
-        used = [volume.name for volume in files if self._in_use(volume)]
+        used = [name for volume in files for name in self._users(volume)]
         if used:
-            raise FrozenPointInUse(f"the frozen point {token} is still the base of clones ({used[0]})")
+            raise FrozenPointInUse.by(used)
         image = self._world.state.images.get(token)
         if image is not None and (image.instance, image.vmclone_uid) == (owner.instance, owner.vmclone_uid):
             self._discard(calls, image)
         self._delete_files(calls, owner, token)
         return not calls.read("list files", token, lambda: self._files(owner, token))
 
-    def _in_use(self, base: Volume) -> bool:
+    def _users(self, base: Volume) -> list[str]:
         pool, now = self._world.pool, self._world.now()
-        return bool(pool.backed_by(base.name)) or any(copy.busy_until > now for copy in pool.copies_of(base.name))
+        return [*pool.backed_by(base.name), *(c.name for c in pool.copies_of(base.name) if c.busy_until > now)]
 
     def _discard(self, calls: Calls, image: Image) -> None:
         """End the copy if it runs and remove its files; the job is forgotten with the last one."""

@@ -45,9 +45,9 @@ class Pool:
         """Return the files whose names begin with this prefix of ours."""
         return [self.state.volumes[name] for name in self._groups.get(group, ())]
 
-    def backed_by(self, name: str) -> int:
-        """Return how many files lie on top of this one."""
-        return len(self._on_top.get(name, ()))
+    def backed_by(self, name: str) -> list[str]:
+        """Return the files that lie on top of this one."""
+        return sorted(self._on_top.get(name, ()))
 
     def copies_of(self, name: str) -> list[Volume]:
         """Return the files that this one's content goes or went into."""
@@ -85,7 +85,7 @@ class Pool:
         if volume is None:
             return
         if self.backed_by(name):
-            raise FrozenPointInUse(f"the file {name} is the base of {self.backed_by(name)} clone disks")
+            raise FrozenPointInUse.by(self.backed_by(name))
         if not volume.group:
             self.state.effects.foreign_touched.append(name)
         self.lose_volume(name)

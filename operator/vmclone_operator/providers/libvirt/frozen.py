@@ -271,5 +271,5 @@ def _refuse_in_use(connection: libvirt.virConnect, pool: libvirt.virStoragePool,
         return
     above = volumes.overlays_everywhere(connection, pool, paths)
     if above:
-        raise FrozenPointInUse(f"the frozen point is still the base of {above[0]}")
+        raise FrozenPointInUse.by(above)
     volumes.refuse_foreign_users(connection, paths)
