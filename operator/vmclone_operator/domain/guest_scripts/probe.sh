@@ -14,13 +14,14 @@ boot_phase() {
     echo system=unsupported
     return
   fi
-  state=$(systemctl is-system-running 2>/dev/null)
-  echo "system=${state:-unknown}"
-  if [ ! -e /run/cloud-init/enabled ] || [ -e /run/cloud-init/result.json ]; then
-    echo cloud_init=done
+  if [ -e /run/cloud-init/enabled ] && [ ! -e /run/cloud-init/result.json ]; then
+    # A part of the boot, so the boot goes on: systemctl would take its CPU away to say the same.
+    state=starting cloud_init=running
   else
-    echo cloud_init=running
+    state=$(systemctl is-system-running 2>/dev/null) cloud_init='done'
   fi
+  echo "system=${state:-unknown}"
+  echo "cloud_init=$cloud_init"
   case $state in
     initializing | starting) network_waits ;;
   esac
