@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.crash.lives import begin, wait_ready
 from tests.support import manifests
+from tests.support.restoring import machines
 from tests.support.simulation import Simulation
-from tests.support.stories import DEV, change, condition, ready, replica, sessions, vmclone, wipe
+from tests.support.stories import DEV, change, condition, named, ready, replica, sessions, vmclone, wipe
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.naming import clone_uuid
@@ -161,6 +162,7 @@ def test_status_finalizers_and_labels_wiped_are_rebuilt_without_a_new_vm() -> No
     assert all(replica(sim, n)["metadata"]["finalizers"] == ["vmclone.dev/teardown"] for n in (1, 2))
     assert vmclone(sim)["metadata"]["finalizers"] == ["vmclone.dev/teardown"]
     assert replica(sim, 1)["metadata"]["labels"]["vmclone.dev/vmclone"] == "dev"
+    assert named(sim) == sorted(machines(sim).values())
 
 
 def test_a_backend_that_is_away_destroys_nothing_and_is_caught_up_with_in_a_minute() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
-from tests.support.stories import condition, replica, vmclone
+from tests.support.stories import DEV, condition, replica, vmclone
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.naming import clone_uuid
 from vmclone_operator.kube.cluster import Key, Kind
-from vmclone_operator.providers.fake import FaultSchedule
+from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point
 from vmclone_operator.providers.fake.state import Machine
 
 
@@ -25,6 +28,17 @@ def is_there(sim: Simulation) -> bool:
     """Return whether the first replica has a VM."""
     document = sim.get(Kind.REPLICA, "dev-1", "team-a")
     return document is not None and clone_uuid(document["metadata"]["uid"]) in sim.world.state.machines
+
+
+def second_removal_is_refused() -> Callable[[Point], Fault | None]:
+    """Let the API server take the first removal of a replica and be too busy for the second."""
+    removals = itertools.count(1)
+
+    def choose(point: Point) -> Fault | None:
+        busy = point.call == "delete VMCloneReplica" and next(removals) == 2
+        return Fault(kind=FaultKind.THROTTLE) if busy else None
+
+    return choose
 
 
 def test_a_clone_whose_owner_is_gone_before_its_scrub_stays_disconnected() -> None:
@@ -87,3 +101,25 @@ def points(sim: Simulation) -> list[dict[str, Any]]:
     """Return the frozen points in status."""
     found: list[dict[str, Any]] = vmclone(sim).get("status", {}).get("frozenPoints", [])
     return found
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        pytest.param({"spec": {"deletion": {"onDelete": "Orphan"}}}, id="by its policy"),
+        pytest.param({"annotations": {"vmclone.dev/orphan-on-delete": "true"}}, id="by an annotation of this moment"),
+    ],
+)
+def test_a_vm_stays_whose_wish_was_read_the_moment_before_it_was_deleted(leaves: dict[str, Any]) -> None:
+    spec = leaves.get("spec", {})
+    sim = begin(FaultSchedule(), replicas=1, **spec)
+    wait_ready(sim, 1)
+    delivered = clone_of(sim).name
+    sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(replicas=2, **spec))
+    sim.run(600, until=lambda: len(sim.world.inventory().clones) == 2)
+    sim.schedule.choose = second_removal_is_refused()
+    sim.cluster.overwrite(DEV, lambda d: d["metadata"].update(annotations=leaves.get("annotations", {})))
+    sim.cluster.remove(DEV)
+    sim.run(120)
+    assert DEV not in sim.cluster.documents
+    assert delivered in {machine.name for machine in sim.world.state.machines.values()}

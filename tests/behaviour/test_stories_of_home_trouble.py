@@ -215,6 +215,26 @@ def test_a_long_copy_writes_its_progress_at_most_every_ten_seconds() -> None:
     assert 50 <= written <= 62
 
 
+def test_bytes_of_a_copy_are_told_with_other_news_and_never_alone() -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1)
+    sim.kubelet.copy_seconds = 1000
+    run = wait_copying(sim)[0]
+    pod = (run.key.namespace, f"{run.key.name}-pod")
+    told = {"phase": "Copying", "percent": 50, "totalBytes": 10_000}
+
+    def more() -> bool:
+        sim.cluster.logs[pod] = json.dumps({**told, "doneBytes": int(sim.clock() - run.began) * 10})
+        return False
+
+    sim.run(30, until=more)
+    before, seen = len(sim.cluster.writes), vmclone(sim)["status"]["progress"]
+    assert 0 < seen["doneBytes"] < seen["totalBytes"] == 10_000
+    sim.run(300, until=more)
+    assert (sim.cluster.writes[before:], vmclone(sim)["status"]["progress"]) == ([], seen)
+    wait_ready(sim, 1)
+    assert vmclone(sim)["status"]["progress"] == {"percent": 100, "doneBytes": 700, "totalBytes": 700}
+
+
 def test_a_settled_clean_clone_costs_no_write() -> None:
     sim = ready_clean(2)
     sim.run(3600)  # its CloneSource counts clones and copies now and then

@@ -14,7 +14,8 @@ from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call
 
-MANY = 8
+MANY = 4
+"""As many as may be at one host at a time."""
 HANGS = Fault(kind=FaultKind.HANG, delay_seconds=30)
 
 

@@ -15,6 +15,7 @@ from tests.support.stories import (
     condition,
     copying,
     leftovers,
+    named,
     ready,
     ready_clean,
     replica,
@@ -67,6 +68,7 @@ def test_a_restored_wish_finds_its_three_vms_and_makes_none(running: bool) -> No
     assert {adopted(sim, ordinal)["vmCloneUID"] for ordinal in (1, 2, 3)} == {old}
     assert condition(vmclone(sim), "Ready") == ("True", "AllReady")
     assert sessions(sim) == ["dev-1", "dev-2", "dev-3"]
+    assert named(sim) == sorted(before.values())
 
 
 def test_both_objects_tell_which_vm_was_found() -> None:

@@ -11,6 +11,7 @@ from tests.crash.lives import wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
 from tests.support.stories import condition, ready, replica, vmclone
+from tests.support.two_hosts import with_two_hosts
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import SourceNotFound
@@ -173,3 +174,26 @@ def test_the_power_of_a_session_s_clone_is_not_switched_for_its_clones() -> None
     sim.run(300)
     assert condition(vmclone(sim, "second"), "Stalled") == ("True", "SourcePowerNotAllowed")
     assert all(machine.power is Power.ON for machine in sim.world.state.machines.values())
+
+
+def test_a_clone_of_a_session_on_another_host_takes_its_frozen_point_along_although_its_status_was_wiped() -> None:
+    sim, hosts = with_two_hosts()
+    sim.world.add_source("golden-dev")
+    images = [{"backend": "other", "volume": "golden"}]
+    for kind, document in (
+        (Kind.SECRET, manifests.home_key()),
+        (Kind.BACKEND, manifests.backend()),
+        (Kind.BACKEND, manifests.backend("other")),
+        (Kind.SOURCE, manifests.clean_source(images=images, modes=["Clean", "Disk"], cloneOfClones=True)),
+        (Kind.VMCLONE, manifests.vmclone(replicas=1, backend={"name": "other"})),
+    ):
+        sim.cluster.apply(kind, document)
+    wait_ready(sim, 1)
+    before = hosts.worlds["other"].inventory().frozen_points
+    wish(sim, "dev", mode="Disk")
+    sim.run(600, until=lambda: is_ready(sim))
+    assert len(hosts.worlds["other"].inventory().frozen_points) == len(before) + 1, vmclone(sim, "second")["status"]
+    sim.cluster.overwrite(SECOND, lambda d: d.update(status={"observedGeneration": -1}))
+    sim.cluster.remove(SECOND)
+    sim.run(300, until=lambda: SECOND not in sim.cluster.documents)
+    assert hosts.worlds["other"].inventory().frozen_points == before

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
@@ -88,7 +90,7 @@ def test_a_source_is_started_again_although_an_orphan_keeps_an_older_frozen_poin
     sim.run(30)
     sim.cluster.remove(DEV)
     sim.run(120)
-    assert condition(vmclone(sim), "Deleting") == ("True", "FrozenPointInUse")
+    assert condition(vmclone(sim), "Deleting") == ("True", "HeldBy")
     assert source(sim).power is Power.ON
     assert len(sim.world.inventory().frozen_points) == 1
 
@@ -105,3 +107,57 @@ def test_a_source_is_not_switched_off_under_a_copy_of_it_that_runs_for_somebody_
     assert sim.world.effects.copies[vmclone(sim, "other")["metadata"]["uid"]] == 1
     sim.run(120)
     assert (source(sim).power, vmclone(sim)["status"].get("sourcePower")) == (Power.OFF, None)
+
+
+def wipe(sim: Simulation) -> None:
+    """Take the status of VMClone `dev` away, as whoever may write it can."""
+    sim.cluster.overwrite(DEV, lambda d: d.update(status={"observedGeneration": -1}))
+
+
+def switched_for(sim: Simulation) -> list[str]:
+    """Return for whom the CloneSource says that its VM is switched."""
+    document = sim.get(Kind.SOURCE, "golden-dev", "")
+    assert document is not None
+    return [entry["vmclone"] for entry in document["status"].get("switchedFor", [])]
+
+
+def switched_off() -> Simulation:
+    """Live until a source that was on is off for its frozen point."""
+    sim = begin(FaultSchedule(), replicas=1, **STOP)
+    sim.world.copy_seconds = 300
+    sim.run(600, until=lambda: source(sim).power is Power.OFF)
+    return sim
+
+
+def switched_on() -> Simulation:
+    """Live until a source that was off is on for the home of a clone."""
+    sim = begin_clean(FaultSchedule(), replicas=1, **START)
+    sim.world.set_power_by_hand(source(sim), Power.OFF)
+    sim.run(1800, until=lambda: len(sim.kubelet.running()) == 1)
+    return sim
+
+
+@pytest.mark.parametrize("begun", [switched_off, switched_on])
+@pytest.mark.parametrize("deleted", [False, True], ids=["goes on", "is deleted"])
+def test_a_source_is_put_back_although_the_status_that_knew_of_it_was_wiped(
+    begun: Callable[[], Simulation], *, deleted: bool
+) -> None:
+    sim = begun()
+    switched = source(sim).power
+    assert switched_for(sim) == ["team-a/dev"]
+    wipe(sim)
+    if deleted:
+        sim.cluster.remove(DEV)
+        sim.run(600)
+    else:
+        wait_ready(sim, 1)
+    assert source(sim).power is not switched
+    assert switched_for(sim) == []
+
+
+def test_a_source_forgets_for_whom_it_was_switched_once_nobody_of_that_uid_is_there() -> None:
+    sim = switched_on()
+    sim.cluster.overwrite(DEV, lambda d: d["metadata"].update(finalizers=[]))
+    sim.cluster.remove(DEV)
+    sim.run(120)
+    assert switched_for(sim) == []

@@ -112,10 +112,11 @@ async def open_libvirt(
 
 @contextlib.asynccontextmanager
 async def open_session(
-    facts: LibvirtFacts, wake: Wake = lambda _incarnation: None, fence: Fence = lambda: None
+    facts: LibvirtFacts, wake: Wake = lambda _incarnation: None, fence: Fence = lambda: None, **settings: str
 ) -> AsyncIterator[BackendSession]:
     """Open one more session on the same pool: what a restarted operator has, with no memory of the first."""
-    config = BackendConfig(name="scratch", settings={"transport": "local", "pool": facts.pool_name})
+    block = {"transport": "local", "pool": facts.pool_name, **settings}
+    config = BackendConfig(name="scratch", settings=block)
     session = await LibvirtBackend().open(config, wake=wake, fence=fence)
     try:
         yield session

@@ -82,6 +82,11 @@ def sessions(sim: Simulation, name: str = "dev") -> list[str]:
     return [row["session"] for row in vmclone(sim, name)["status"]["replicaStatuses"]]
 
 
+def named(sim: Simulation, name: str = "dev") -> list[str]:
+    """Return the VMs that a VMClone says its replicas have."""
+    return sorted(row["name"] for row in vmclone(sim, name)["status"]["replicaStatuses"])
+
+
 def change(sim: Simulation, **spec: Any) -> None:
     """Apply another spec to VMClone `dev`."""
     sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(**spec))

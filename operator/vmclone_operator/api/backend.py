@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, SecretRef, ShortText, cel, rules
 from vmclone_operator.api.home import Duration, HostKey
+from vmclone_operator.api.template import Network
 
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
@@ -58,6 +59,10 @@ class LibvirtSettings(ApiModel):
     """ssh: all public keys of the host, of every kind it has; a host with another one is not connected to."""
     pool: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "default"
     """Directory pool that takes frozen points, overlays and seeds (default `default`)."""
+    network: Network = "default"
+    """Network of clones whose source is on another host (mode Clean) and whose template names none (default
+    `default`). It may be changed: clones that are there keep theirs.
+    """
 
     @property
     def service_port(self) -> int:

@@ -28,14 +28,14 @@ class RolloutSpec(ApiModel):
 
 
 class RetrySpec(ApiModel):
-    """How a step that failed is tried again, for each replica by itself."""
+    """How a step that failed is tried again, for each replica by itself; a freeze of the source, for all of them."""
 
     backoff: Duration = "15s"
     """Wait after the first failure, doubled after each one that follows (default 15s)."""
     max_backoff: Duration = "10m"
     """The longest wait (default 10m)."""
     max_attempts: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Failures in a row after which a replica waits for the annotation vmclone.dev/retry-at; 0 (default): never."""
+    """Failures in a row after which it waits for the annotation vmclone.dev/retry-at; 0 (default): never."""
 
 
 class TimeoutsSpec(ApiModel):

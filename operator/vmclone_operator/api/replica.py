@@ -106,6 +106,10 @@ class StepStatus(ApiModel):
     """How far it is, where that is known."""
     eta_seconds: Annotated[int, Field(ge=0, le=2**31)] = 0
     """Seconds it may still take, where that is known."""
+    done_bytes: Annotated[int, Field(ge=0, le=2**62)] = 0
+    """HomeCopy, while it runs: bytes that this attempt has carried over."""
+    total_bytes: Annotated[int, Field(ge=0, le=2**62)] = 0
+    """HomeCopy, while it runs: bytes of the home without what is left out."""
     job: ShortText = ""
     """The Job that does it, in the operator's namespace."""
     queue_position: Annotated[int, Field(ge=0, le=100_000)] = 0

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, Name, NameRef, ShortText, cel, rules
 from vmclone_operator.api.home import HomeSpec
+from vmclone_operator.api.source_power import SwitchedFor
 
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -140,5 +141,13 @@ class CloneSourceStatus(ApiModel):
     """Home copies that read from it now."""
     queued_copies: Annotated[int, Field(ge=0, le=2**31)] = 0
     """Home copies that wait for their turn."""
+    switched_for: Annotated[
+        tuple[SwitchedFor, ...],
+        Field(
+            max_length=100,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["vmCloneUID"]},
+        ),
+    ] = ()
+    """The VMClones that its VM is switched on or off for now, and how it was before (spec.sourcePower)."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra=_BY_TYPE)] = ()
     """Ready: the VM was found and can be cloned. Reachable: its backend answers. HomeAccess: the key for its home."""

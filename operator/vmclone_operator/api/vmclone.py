@@ -20,6 +20,8 @@ from vmclone_operator.api.change import DeletionSpec, LeftBehindStatus, RetrySpe
 from vmclone_operator.api.disk import CopyStatus, DiskSpec
 from vmclone_operator.api.home import Duration, FilterStatus, HomeCopySpec, PublicKey
 from vmclone_operator.api.plan import PlanSpec, PlanStatus
+from vmclone_operator.api.replica import RetryStatus
+from vmclone_operator.api.source_power import SourcePowerStatus
 from vmclone_operator.api.template import IdentitySpec, TemplateSpec
 
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
@@ -158,25 +160,6 @@ class SourceStatus(ApiModel):
     """Addresses of the source when it was frozen; no clone may have one of them."""
 
 
-class SourcePowerStatus(ApiModel):
-    """That the source is switched for this VMClone, and how it was before: written before it is switched."""
-
-    id: ShortText
-    """The backend's own id of the source VM."""
-    backend: ShortText
-    """The CloneBackend that holds it."""
-    was: ShortText
-    """On or Off: what it is put back to."""
-    wanted: ShortText
-    """On or Off: what it is switched to."""
-    reached: bool = False
-    """Whether it was seen so; if it is otherwise afterwards, somebody else switched it and it is left alone."""
-    recorded_time: Timestamp = ""
-    """When this was written down."""
-    return_time: Timestamp = ""
-    """When it was decided that it goes back: until it is back no other VMClone has it switched."""
-
-
 class FrozenPointStatus(ApiModel):
     """One point-in-time image of the source's disks: first the promise to make it, then the proof."""
 
@@ -222,6 +205,10 @@ class ProgressStatus(ApiModel):
     """0 to 100 over all wanted replicas."""
     eta_seconds: Annotated[int, Field(ge=0, le=2**31)] = 0
     """Seconds until the home copies that run are done, where that is known."""
+    done_bytes: Annotated[int, Field(ge=0, le=2**62)] = 0
+    """Bytes of homes that are on clones: of first copies that are done, and of what attempts that run carried over."""
+    total_bytes: Annotated[int, Field(ge=0, le=2**62)] = 0
+    """Bytes of those homes; of copies that are still to begin nobody knows them."""
 
 
 class ReplicaRow(ApiModel):
@@ -276,6 +263,8 @@ class VMCloneStatus(ApiModel):
         tuple[FrozenPointStatus, ...], Field(max_length=16, json_schema_extra=_map_list("id"))
     ] = ()
     """Images of the source, intended, being copied, or complete."""
+    retry: RetryStatus | None = None
+    """The freeze that failed last, until one is complete."""
     sessions: Annotated[tuple[SessionStatus, ...], Field(max_length=100, json_schema_extra=_map_list("ordinal"))] = ()
     """The session of every ordinal that ever was."""
     left_behind: Annotated[tuple[LeftBehindStatus, ...], Field(max_length=200, json_schema_extra=_map_list("uid"))] = ()

@@ -49,6 +49,8 @@ class CopyJobView:
     message: str = ""
     percent: int = 0
     eta_seconds: int = 0
+    done_bytes: int = 0
+    total_bytes: int = 0
     reason: str = ""
     """How it ended: Copied, or the reason of HomeCopied when not."""
     receipt: HomeCopyStatus | None = None
@@ -132,7 +134,13 @@ def _to_begin(home: HomeSituation) -> Decision:
 
 def _running(home: HomeSituation) -> Decision:
     job = home.job
-    news = CopyNews(percent=job.percent, eta_seconds=job.eta_seconds, job=job.name)
+    news = CopyNews(
+        percent=job.percent,
+        eta_seconds=job.eta_seconds,
+        done_bytes=job.done_bytes,
+        total_bytes=job.total_bytes,
+        job=job.name,
+    )
     if job.state is JobState.ABSENT and not home.paused:
         return _without_job(home, news)
     if home.paused:

@@ -92,29 +92,41 @@ def past(ledger: RetryStatus | None, decision: Decision) -> RetryStatus | None:
 
 def held_back(decision: Decision, ledger: RetryStatus | None, policy: RetryPolicy, now: datetime) -> Decision:
     """Return the decision, or what is said while the next attempt waits for its time or for a person."""
-    if ledger is None or not ledger.failures or decision.do not in ATTEMPTS:
+    waits = pending(ledger, policy, now) if decision.do in ATTEMPTS else None
+    if ledger is None or waits is None:
         return decision
-    exhausted = policy.used_up(ledger.failures) and bool(ledger.not_before)
-    left = (datetime.fromisoformat(ledger.not_before) - now).total_seconds() if ledger.not_before else 0.0
-    if left <= 0 and not exhausted:
-        return decision
+    left, exhausted = waits
     return waiting(decision, ledger, exhausted=exhausted, seconds=left)
 
 
+def pending(ledger: RetryStatus | None, policy: RetryPolicy, now: datetime) -> tuple[float, bool] | None:
+    """Return the seconds until the next attempt, and whether it waits for a person; None when it may begin."""
+    if ledger is None or not ledger.failures:
+        return None
+    exhausted = policy.used_up(ledger.failures) and bool(ledger.not_before)
+    left = (datetime.fromisoformat(ledger.not_before) - now).total_seconds() if ledger.not_before else 0.0
+    return (left, exhausted) if left > 0 or exhausted else None
+
+
 def waiting(decision: Decision, ledger: RetryStatus, *, exhausted: bool, seconds: float) -> Decision:
-    """Return what is said of a step between two attempts; the same as long as nothing changes."""
+    """Return what is said of a step between two attempts."""
+    return replace(
+        decision,
+        do=Do.NOTHING,
+        reason=ledger.reason,
+        message=outlook(ledger, exhausted=exhausted),
+        progress=decision.progress if decision.step is Step.READY else Progress.STALLED,
+        again_seconds=None if exhausted else max(1.0, seconds),
+        failed=True,
+    )
+
+
+def outlook(ledger: RetryStatus, *, exhausted: bool) -> str:
+    """Return what failed and when it is tried again; the same as long as nothing changes."""
     after = (
         f"{ledger.failures} attempts failed and spec.retry.maxAttempts allows no more: set the annotation"
         " vmclone.dev/retry-at to any new value to try again"
         if exhausted
         else f"attempt {ledger.failures + 1} follows at {ledger.not_before}"
     )
-    return replace(
-        decision,
-        do=Do.NOTHING,
-        reason=ledger.reason,
-        message=f"{ledger.message}; {after}",
-        progress=decision.progress if decision.step is Step.READY else Progress.STALLED,
-        again_seconds=None if exhausted else max(1.0, seconds),
-        failed=True,
-    )
+    return f"{ledger.message}; {after}"

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vmclone_operator.api.vmclone import SourcePowerStatus
+from vmclone_operator.api.source_power import SourcePowerStatus
 from vmclone_operator.domain.backend import Power
 
 

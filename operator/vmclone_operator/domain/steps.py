@@ -88,6 +88,8 @@ class CopyNews:
 
     percent: int = 0
     eta_seconds: int = 0
+    done_bytes: int = 0
+    total_bytes: int = 0
     job: str = ""
     position: int = 0
 

@@ -19,6 +19,7 @@ class ReplicaReport:
     ordinal: int
     session: str
     uid: str
+    """Of the replica that its VM was made for."""
     deleting: bool
     status: VMCloneReplicaStatus
     current: bool = True
@@ -40,6 +41,11 @@ class ReplicaReport:
         paused = self.status.state == "Paused"
         return not self.deleting and not paused and any(step.state == "Failed" for step in self.status.steps)
 
+    @property
+    def _has_vm(self) -> bool:
+        """Return whether its VM is reserved or there; an adopted one, or one whose status was wiped, has no intent."""
+        return self.status.intent is not None or bool(self.status.external_id)
+
     def row(self) -> ReplicaRow:
         """Return the replica's short row."""
         condition = find(self.status.conditions, "Ready")
@@ -47,7 +53,7 @@ class ReplicaReport:
         guest = self.status.guest
         return ReplicaRow(
             ordinal=self.ordinal,
-            name=naming.vm_name(self.session, self.uid) if self.status.intent is not None else "",
+            name=naming.vm_name(self.session, self.uid) if self._has_vm else "",
             session=self.session,
             state="Deleting" if self.deleting else self.status.state or "Reserve",
             address=guest.addresses[0] if guest is not None and guest.addresses else "",
@@ -93,6 +99,20 @@ def seconds_of_copies(reports: Sequence[ReplicaReport]) -> int:
     """Return when the home copies that run will all be done, as far as they know."""
     steps = (s for r in reports if not r.deleting for s in r.status.steps if not s.completion_time)
     return max((step.eta_seconds for step in steps if step.state == "Running"), default=0)
+
+
+def bytes_of_copies(reports: Sequence[ReplicaReport]) -> tuple[int, int]:
+    """Return how many bytes of how many the first home copies have carried over that are done or run."""
+    told = [_bytes_of_copy(r.status) for r in reports if not r.deleting]
+    return sum(done for done, _ in told), sum(total for _, total in told)
+
+
+def _bytes_of_copy(status: VMCloneReplicaStatus) -> tuple[int, int]:
+    receipt = status.home_copy
+    if receipt is not None and receipt.completion_time:
+        return receipt.bytes, receipt.bytes
+    steps = [s for s in status.steps if s.name == Step.HOME_COPY.value and s.state == "Running"]
+    return sum(s.done_bytes for s in steps), sum(s.total_bytes for s in steps)
 
 
 PLANNED_ONLY = frozenset({"Blocked", "InsufficientSpace", "CapabilityMissing", "SecretNotReadable", "ImageNotFound"})

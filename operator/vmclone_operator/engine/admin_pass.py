@@ -10,7 +10,7 @@ from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
 from vmclone_operator.domain.backend import Capabilities, DiskCopy, Mode
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, without
 from vmclone_operator.domain.errors import BackendUnreachable, CloneError, CredentialsInvalid, RetryLater
-from vmclone_operator.engine import copy_queue, home_key, sweep
+from vmclone_operator.engine import copy_queue, home_key, sweep, switched
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
@@ -69,6 +69,7 @@ async def check_source(engine: Engine, document: Document) -> float | None:
         "clones": _clones_of(engine, document["metadata"]["name"]),
         "active_copies": running,
         "queued_copies": waiting,
+        "switched_for": switched.still_switched(engine, status),
     }
     status = _reachable(status, engine.writer_for(document), None)
     status = await _with_home_access(engine, document, spec, status)

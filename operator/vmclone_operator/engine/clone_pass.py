@@ -9,10 +9,10 @@ from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStat
 from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.expiry import Expiry, expiry_of
-from vmclone_operator.domain.figures import differ_only_in_figures
+from vmclone_operator.domain.figures import differ_only_in_figures, only_bytes_moved
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.engine import adopting, consent, copy_queue, expiring
+from vmclone_operator.engine import adopting, consent, copy_queue, expiring, switched
 from vmclone_operator.engine.clone_report import PLAN_REASONS, summarised
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.frozen_pass import FrozenPass
@@ -196,7 +196,7 @@ class ClonePass:
         return [d for d in self._engine.cache.all(Kind.VMCLONE) if d["metadata"]["namespace"] == namespace]
 
     def _status(self) -> VMCloneStatus:
-        return VMCloneStatus.model_validate(self._document.get("status") or {})
+        return switched.status_of(self._engine, self._document)
 
     async def _commit(self, status: VMCloneStatus) -> VMCloneStatus:
         """Write what must be durable before the next step."""
@@ -270,10 +270,10 @@ class ClonePass:
             verdict=verdict,
             writer=self._engine.writer_for(self._document),
         )
-        document = dumped(final)
-        if document == self._document.get("status"):
+        document, before = dumped(final), VMCloneStatus.model_validate(self._document.get("status") or {})
+        if document == self._document.get("status") or only_bytes_moved(before, final):
             return None
-        if differ_only_in_figures(self._status(), final) and not self._engine.figures_due(self._uid, _FIGURES_SECONDS):
+        if differ_only_in_figures(before, final) and not self._engine.figures_due(self._uid, _FIGURES_SECONDS):
             return None
         whole = final.ready_replicas == self._spec.replicas != status.ready_replicas
         fresh = whole or generation != status.observed_generation

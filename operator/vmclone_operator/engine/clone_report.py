@@ -17,7 +17,7 @@ from vmclone_operator.domain.expiry import expiry_of
 from vmclone_operator.domain.revision import is_current, revision_of
 from vmclone_operator.domain.rollout import ReplicaView
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
+from vmclone_operator.engine.cache import VMCLONE_UID_LABEL, incarnation_of
 from vmclone_operator.engine.context import annotation, is_deleting, stamp_time
 from vmclone_operator.engine.wake_replicas import RECONCILE
 from vmclone_operator.homecopy.filters import floor
@@ -127,7 +127,8 @@ def _dry_run(spec: VMCloneSpec, status: VMCloneStatus) -> str:
 
 def _progress(reports: Sequence[summary.ReplicaReport], *, wanted: int) -> ProgressStatus:
     percent, seconds = summary.overall_percent(reports, wanted=wanted), summary.seconds_of_copies(reports)
-    return ProgressStatus(percent=percent, eta_seconds=seconds)
+    done, total = summary.bytes_of_copies(reports)
+    return ProgressStatus(percent=percent, eta_seconds=seconds, done_bytes=done, total_bytes=total)
 
 
 def _filter() -> FilterStatus:
@@ -203,7 +204,7 @@ def _report(document: Document, revision: str) -> summary.ReplicaReport:
     return summary.ReplicaReport(
         ordinal=document["spec"]["ordinal"],
         session=document["spec"]["session"],
-        uid=document["metadata"]["uid"],
+        uid=incarnation_of(document),
         deleting=is_deleting(document),
         status=VMCloneReplicaStatus.model_validate(document.get("status") or {}),
         current=is_current(document["spec"].get("revision", ""), revision),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -19,6 +18,7 @@ from vmclone_operator.engine.copy_jobs import CopyJobs
 from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.meter import CopyMeter, NoMeter
 from vmclone_operator.engine.own_writes import OwnWrites
+from vmclone_operator.engine.places import Places
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.engine.wakeups import concerned, lost, saw
@@ -48,8 +48,8 @@ class Engine:
     """The operator's own namespace, and what the pods of home copies are made of."""
     copy_meter: CopyMeter = field(default_factory=NoMeter)
     """Is told how home copies end."""
-    passes_per_backend: int = 8
-    """Replica passes that may be at one backend at a time: half of the workers."""
+    places: Places = field(default_factory=lambda: Places(workers=16))
+    """Which passes are at which host."""
     copy_turns: dict[str, set[str]] = field(default_factory=dict)
     """Which incarnations were given a turn at a source and may not show it in their ledger yet."""
     claimable: dict[str, Claimable] = field(default_factory=dict)
@@ -66,6 +66,8 @@ class Engine:
     """The uids of both: looked for live, and told on each."""
     compared: dict[str, float] = field(default_factory=dict)
     """When each backend's list was last asked for."""
+    comparing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """Whose list was asked for and not answered yet."""
     looked_at: float = 0
     """Until when daily looks were given out, in Unix seconds."""
     thorough: set[Key] = field(default_factory=set)
@@ -76,7 +78,6 @@ class Engine:
     _at_source: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     _listing: dict[str, asyncio.Lock] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
-    _passes: dict[str, int] = field(default_factory=dict)
     _own_writes: OwnWrites = field(default_factory=OwnWrites)
 
     def timestamp(self) -> str:
@@ -101,6 +102,10 @@ class Engine:
         known = self._live.get(key)
         if known is not None and self.clock() - known[0] < _LIVE_FOR_SECONDS:
             return known[1]
+        return await self.read(key)
+
+    async def read(self, key: Key) -> Document | None:
+        """Read an object live, whatever was read before: for what must be as new as the event that led here."""
         started = self.clock()
         document = await self.cluster.get(key)
         if len(self._live) > 4096:  # noqa: PLR2004  - a bound, not a tuning knob
@@ -142,19 +147,6 @@ class Engine:
         cached = self.cache.get(key_of(kind, document))
         same = cached is not None and cached["metadata"]["uid"] == document["metadata"]["uid"]
         return cached if cached is not None and same else document
-
-    def has_room(self, backend: str) -> bool:
-        """Return whether another pass may turn to a backend: one that hangs must leave workers for the others."""
-        return self._passes.get(backend, 0) < self.passes_per_backend
-
-    @contextmanager
-    def at_backend(self, backend: str) -> Iterator[None]:
-        """Count a pass that is at a backend."""
-        self._passes[backend] = self._passes.get(backend, 0) + 1
-        try:
-            yield
-        finally:
-            self._passes[backend] -= 1
 
     def source_gate(self, backend: str, source_id: str) -> asyncio.Lock:
         """Return the lock of whoever freezes or switches a source VM: one at a time, over all VMClones."""

@@ -164,13 +164,15 @@ def _running(name: str, log: str) -> CopyJobView:
             continue
         if isinstance(document, dict):
             news = document
-    phase = str(news.get("phase", ""))
+    phase, total = str(news.get("phase", "")), _number(news, "totalBytes")
     message = {"Scanning": "the home is being looked through", "Scanned": "the home was looked through"}.get(phase, "")
     return CopyJobView(
         state=JobState.RUNNING,
         name=name,
         percent=_number(news, "percent", 100),
         eta_seconds=_number(news, "etaSeconds", 2**31),
+        done_bytes=_number(news, "doneBytes", total),  # files may grow while they are copied
+        total_bytes=total,
         message=message,
     )
 

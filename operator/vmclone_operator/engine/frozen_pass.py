@@ -9,12 +9,20 @@ from dataclasses import dataclass
 from vmclone_operator.api.vmclone import FrozenPointStatus, SourceStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import wishes
 from vmclone_operator.domain.backend import BackendSession, Consistency, DiskCopy, Owner, Power, SourceInfo
-from vmclone_operator.domain.errors import CloneError, FrozenPointInUse, InsufficientSpace, PreflightFailed, RetryLater
+from vmclone_operator.domain.errors import (
+    ActionNeeded,
+    CloneError,
+    FrozenPointInUse,
+    InsufficientSpace,
+    PreflightFailed,
+    RetryLater,
+)
 from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_point, waits_for_clone
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import consent
 from vmclone_operator.engine.context import Engine, is_deleting
-from vmclone_operator.engine.freezing import Freezer, copied_elsewhere
+from vmclone_operator.engine.freeze_attempts import FreezeAttempts
+from vmclone_operator.engine.freezing import Freezer, FreezeStep, copied_elsewhere
 from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower
 from vmclone_operator.engine.source_vm import described
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -47,7 +55,13 @@ class FrozenPass:
         point = open_point(status.frozen_points)
         found_open = point is not None
         may_begin = blocker is None and not self.spec.paused
-        if point is None and may_begin and waits_for_clone(self.views):
+        needed = point is None and waits_for_clone(self.views)
+        upcoming = needed or _not_yet_frozen(status.frozen_points)
+        held = self._attempts.held(status) if upcoming and may_begin else None
+        if held is not None:
+            await self._advance(status, freezer, may_begin=False, found_open=found_open)
+            raise held
+        if needed and may_begin:
             status = await self._ensure_point(status, session, freezer)
         if _not_yet_frozen(status.frozen_points):
             if self._copied_elsewhere(status.frozen_points, backend):
@@ -68,6 +82,10 @@ class FrozenPass:
         return [*self.views, ReplicaView(name="", ordinal=0, uid="")]
 
     @property
+    def _attempts(self) -> FreezeAttempts:
+        return FreezeAttempts(engine=self.engine, document=self.document, spec=self.spec)
+
+    @property
     def _power(self) -> SourcePower:
         return SourcePower(engine=self.engine, document=self.document, commit=self.commit)
 
@@ -84,17 +102,27 @@ class FrozenPass:
     async def _advance(
         self, status: VMCloneStatus, freezer: Freezer, *, may_begin: bool, found_open: bool
     ) -> tuple[VMCloneStatus, float | None]:
-        step = await freezer.advance(status.frozen_points, may_begin=may_begin, found_open=found_open)
-        if step.points == status.frozen_points and step.again_seconds is None:
+        try:
+            step = await freezer.advance(status.frozen_points, may_begin=may_begin, found_open=found_open)
+        except ActionNeeded as error:
+            if not may_begin:
+                raise
+            step = FreezeStep(points=status.frozen_points, problem=error)
+        if step == FreezeStep(points=status.frozen_points):
             step = await freezer.release(status.frozen_points, self._expected())
+        retry, problem = status.retry, step.problem
+        if isinstance(problem, ActionNeeded):
+            retry, held = self._attempts.failed(status, problem)
+            problem = held or problem
         if len(_complete(step.points)) > len(_complete(status.frozen_points)):
             await self._release_strays(freezer)
-        if step.points != status.frozen_points:
-            status = await self.commit(status.model_copy(update={"frozen_points": step.points}))
+            retry = None
+        if (step.points, retry) != (status.frozen_points, status.retry):
+            status = await self.commit(status.model_copy(update={"frozen_points": step.points, "retry": retry}))
             place = str(key_of(Kind.VMCLONE, self.document))
             log.info("frozen points", extra={"object": place, "count": len(step.points), "problem": step.problem or ""})
-        if step.problem is not None:
-            raise step.problem
+        if problem is not None:
+            raise problem
         return status, step.again_seconds
 
     async def _release_strays(self, freezer: Freezer) -> None:

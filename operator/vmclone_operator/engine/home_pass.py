@@ -111,6 +111,7 @@ class HomePart:
             return view
         if told is None:
             return view
+        view = replace(view, done_bytes=told.done_bytes, total_bytes=told.total_bytes)
         return replace(view, percent=told.percent, eta_seconds=told.eta_seconds, message=told.message)
 
     async def _position(self) -> int:

@@ -19,6 +19,8 @@ from vmclone_operator.kube.cluster import Key
 
 log = logging.getLogger(__name__)
 
+PASS_SECONDS = 60.0
+"""How long one pass may take."""
 Pass = Callable[[Key], Awaitable[float | None]]
 """Works on a key; returns after how many seconds it wants to look again, None for not by itself."""
 
@@ -63,7 +65,7 @@ class WorkQueue:
         *,
         base_seconds: float = 1,
         cap_seconds: float = 300,
-        pass_timeout_seconds: float = 60,
+        pass_timeout_seconds: float = PASS_SECONDS,
         meter: Meter | None = None,
     ) -> None:
         self._heap: list[tuple[int, int, Key]] = []

@@ -15,9 +15,12 @@ from vmclone_operator.domain.steps import CopyNews, Decision, Do, Step
 from vmclone_operator.engine import admin_pass, teardown
 from vmclone_operator.engine.clone_pass import ClonePass
 from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.freeze_attempts import FreezeHeld
+from vmclone_operator.engine.places import CROWDED_SECONDS
 from vmclone_operator.engine.queue import PassFailed
 from vmclone_operator.engine.replica import Replica, read_replica, reported
 from vmclone_operator.engine.replica_pass import ReplicaPass
+from vmclone_operator.engine.whereabouts import rooms_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
 
@@ -60,6 +63,12 @@ async def _refresh(engine: Engine, key: Key) -> float | None:
 
 
 async def _pass(engine: Engine, key: Key, document: Document) -> float | None:
+    rooms = rooms_of(engine.cache, key.kind, document)
+    with engine.places.taken(engine.queue, key, rooms) as there:
+        return await _pass_of_kind(engine, key, document) if there else CROWDED_SECONDS
+
+
+async def _pass_of_kind(engine: Engine, key: Key, document: Document) -> float | None:
     match key.kind:
         case Kind.VMCLONE:
             return await _vmclone(engine, document)
@@ -86,14 +95,6 @@ async def _replica(engine: Engine, document: Document) -> float | None:
     replica = read_replica(document, instance=engine.instance)
     if replica is None or not (replica.controlled or is_deleting(document)):
         return None  # made by somebody else, or waiting for its VMClone to put its owner back
-    if not engine.has_room(replica.spec.backend):
-        return 1.0
-    with engine.at_backend(replica.spec.backend):
-        return await _replica_at_backend(engine, replica)
-
-
-async def _replica_at_backend(engine: Engine, replica: Replica) -> float | None:
-    document = replica.document
     try:
         if is_deleting(document):
             return await teardown.remove_replica(engine, replica)
@@ -123,6 +124,8 @@ async def _owner(engine: Engine, replica: Replica) -> Document | None:
 def _failed(error: CloneError) -> PassFailed:
     if isinstance(error, RetryLater):
         return PassFailed(str(error), after=error.retry_after.total_seconds(), limit=30)
+    if isinstance(error, FreezeHeld):
+        return PassFailed(str(error), after=error.wait_seconds, limit=error.wait_seconds)
     return PassFailed(str(error), after=_STALLED_SECONDS)
 
 

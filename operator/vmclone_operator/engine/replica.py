@@ -12,6 +12,7 @@ from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode, Power, Seed, Shape, Stamp
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, is_true, printable
+from vmclone_operator.domain.figures import same_but_bytes
 from vmclone_operator.domain.labels import recommended
 from vmclone_operator.domain.revision import revision_of, user_disk, user_template
 from vmclone_operator.domain.steps import WAITING, Decision, Step
@@ -275,6 +276,8 @@ def _news(decision: Decision) -> dict[str, object]:
     return {
         "percent": news.percent,
         "eta_seconds": news.eta_seconds,
+        "done_bytes": news.done_bytes,
+        "total_bytes": news.total_bytes,
         "job": news.job,
         "queue_position": news.position,
     }
@@ -283,7 +286,7 @@ def _news(decision: Decision) -> dict[str, object]:
 def _current(old: StepStatus, decision: Decision) -> StepStatus:
     failed = decision.failed or decision.progress is Progress.STALLED
     attempt = old.attempt + (1 if failed and old.state != "Failed" else 0)
-    return old.model_copy(
+    new = old.model_copy(
         update={
             "state": "Failed" if failed else WAITING if _waits(decision) else "Running",
             "completion_time": "",
@@ -292,3 +295,4 @@ def _current(old: StepStatus, decision: Decision) -> StepStatus:
             **_news(decision),
         }
     )
+    return old if same_but_bytes(old, new) else new

@@ -77,13 +77,19 @@ async def compare_due(engine: Engine) -> None:
 
 
 async def compare(engine: Engine, backends: Collection[str]) -> None:
-    """Compare with these backends' lists, side by side: one that hangs holds up no other."""
+    """Compare with these backends' lists, side by side: one that hangs holds up no other, nor the next comparison."""
     if not backends:
         return
     replicas: defaultdict[str, list[Document]] = defaultdict(list)
     for replica in engine.cache.all(Kind.REPLICA):
         replicas[replica["spec"].get("backend", "")].append(replica)
-    await asyncio.gather(*(_compare(engine, name, replicas[name]) for name in backends))
+    for name in backends:
+        if name not in engine.comparing:
+            engine.comparing[name] = asyncio.create_task(_compare(engine, name, replicas[name]))
+    done, _ = await asyncio.wait(engine.comparing.values(), timeout=LEAST_SECONDS)
+    engine.comparing = {name: task for name, task in engine.comparing.items() if task not in done}
+    for task in done:
+        task.result()
 
 
 def _intervals(engine: Engine) -> dict[str, float | None]:

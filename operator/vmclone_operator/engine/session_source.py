@@ -87,6 +87,15 @@ def root_of(cache: Cache, vmclone: Document) -> str:
     return ""
 
 
+def backend_of(cache: Cache, vmclone: Document) -> str:
+    """Return where a VMClone's source is, a clone or a CloneSource; empty when that is not known any more."""
+    replica = _replica_of(cache, vmclone["metadata"]["namespace"], _session_of(vmclone))
+    if replica is not None:
+        return str(replica["spec"]["backend"])
+    source = cache.get(Key(Kind.SOURCE, "", root_of(cache, vmclone)))
+    return "" if source is None else str(source["spec"]["backend"]["name"])
+
+
 def usable_sessions(engine: Engine, namespace: str) -> Iterator[str]:
     """Yield the sessions of a namespace that may be cloned."""
     for document in engine.cache.all(Kind.REPLICA):

@@ -1,7 +1,8 @@
 """Switches the source for a freeze or a home copy where `spec.sourcePower` lets us, and puts it back as it was.
 
-How it was found is written to VMClone status before it is switched, and that it goes back before it does. All of it
-happens under the gate that freezes take, and what other VMClones wrote down is read live.
+How it was found is written to the status of VMClone before it is switched, and to that of its CloneSource in case the
+first is wiped; that it goes back is written before it does. All of it happens under the gate that freezes take, and
+what other VMClones wrote down is read live.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vmclone_operator.api.vmclone import SourcePowerStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.api.source_power import SourcePowerStatus
+from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Mode, Power
 from vmclone_operator.domain.errors import SourceChanged, SourceLocked, SourceNotFound
 from vmclone_operator.domain.source_power import PowerSituation, Switch, decide, found, why_not_yet
-from vmclone_operator.engine import consent, copy_queue
+from vmclone_operator.engine import consent, copy_queue, switched
 from vmclone_operator.engine.cache import is_copying
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.endpoints import host_of
@@ -111,6 +113,7 @@ class SourcePower:
         if ledger is None or step is Switch.NOTHING:
             return status
         if step is Switch.FORGET:
+            await switched.forget(self.engine, self.document)
             return await self.commit(status.model_copy(update={"source_power": None}))
         if step is Switch.SWITCH and wanted is not None:
             await session.set_source_power(ledger.id, wanted)
@@ -136,9 +139,11 @@ class SourcePower:
             reached=situation.observed is wanted,
             recorded_time=self.engine.timestamp(),
         )
+        await switched.remember(self.engine, self.document, ledger)
         status = await self.commit(status.model_copy(update={"source_power": ledger}))
         if not ledger.reached and not await session.set_source_power(ledger.id, wanted):
             # Somebody else was quicker: it is theirs to put back.
+            await switched.forget(self.engine, self.document)
             return await self.commit(status.model_copy(update={"source_power": None}))
         return status
 
@@ -187,7 +192,7 @@ async def put_back(engine: Engine, vmclone: Document) -> bool:
         await engine.write_status(Kind.VMCLONE, document, dumped(status))
         return status
 
-    status = VMCloneStatus.model_validate(document.get("status") or {})
+    status = switched.status_of(engine, document)
     status, _ = await SourcePower(engine=engine, document=document, commit=commit).ensure(status, None)
     return status.source_power is None
 
@@ -199,7 +204,7 @@ async def _others(engine: Engine, vmclone: Document, backend: str, source_id: st
     for other in engine.cache.all(Kind.VMCLONE):
         if other["metadata"]["uid"] == vmclone["metadata"]["uid"] or not (other.get("status") or {}).get("sourcePower"):
             continue
-        live = await engine.live(key_of(Kind.VMCLONE, other))
+        live = await engine.read(key_of(Kind.VMCLONE, other))
         told = VMCloneStatus.model_validate((live or {}).get("status") or {}).source_power
         if told is not None and (host_of(engine.cache, told.backend), told.id) == vm:
             ledgers.append(told)

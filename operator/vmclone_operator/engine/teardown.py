@@ -10,19 +10,17 @@ from contextlib import suppress
 
 from vmclone_operator.api import FINALIZER
 from vmclone_operator.api.replica import VMCloneReplicaStatus
-from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
 from vmclone_operator.domain.conditions import Progress, Readiness, find
 from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse, LeadershipLost
 from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
-from vmclone_operator.engine import adopting, copy_queue, seed_secret, source_power
+from vmclone_operator.engine import adopting, copy_queue, seed_secret, session_source, source_power
 from vmclone_operator.engine.cache import owner_uid
 from vmclone_operator.engine.context import Engine, annotation, is_deleting
 from vmclone_operator.engine.left_behind import is_left_behind
 from vmclone_operator.engine.replica import Replica
-from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.homecopy.job_manifest import copy_name_of
 from vmclone_operator.kube.cluster import Document, Key, Kind
@@ -97,7 +95,7 @@ async def _left_behind(engine: Engine, replica: Replica, session: BackendSession
 async def _stays(engine: Engine, replica: Replica) -> bool:
     """Return whether the VM outlives its replica: `onScaleDown` was written down, `onDelete` is asked of the wish."""
     namespace = replica.stamp.namespace
-    owner = await engine.live(Key(Kind.VMCLONE, namespace, replica.stamp.vmclone))  # the VM depends on its word
+    owner = await engine.read(Key(Kind.VMCLONE, namespace, replica.stamp.vmclone))  # the VM depends on its word
     if owner is None or owner["metadata"]["uid"] != replica.vmclone_uid:
         return False
     if is_left_behind(owner, replica.document["metadata"]["uid"]):
@@ -106,7 +104,7 @@ async def _stays(engine: Engine, replica: Replica) -> bool:
         return False
     if is_deleting(owner):
         return True
-    home = await engine.live(Key(Kind.NAMESPACE, "", namespace))  # it may remove replicas before their VMClone
+    home = await engine.read(Key(Kind.NAMESPACE, "", namespace))  # it may remove replicas before their VMClone
     return home is not None and is_deleting(home)
 
 
@@ -218,11 +216,7 @@ async def _leave_frozen_point(engine: Engine, vmclone: Document, backend: str, e
 def _backend_by_source(engine: Engine, vmclone: Document) -> str:
     """Return the backend that is wished for, or the CloneSource's, for a VMClone whose status was wiped."""
     wished = VMCloneSpec.model_validate(vmclone["spec"]).backend
-    if wished is not None:
-        return wished.name
-    name = root_of(engine.cache, vmclone)
-    source = engine.cache.get(Key(Kind.SOURCE, "", name))
-    return "" if source is None else CloneSourceSpec.model_validate(source["spec"]).backend.name
+    return session_source.backend_of(engine.cache, vmclone) if wished is None else wished.name
 
 
 async def _session(engine: Engine, backend: str) -> BackendSession:
@@ -232,7 +226,7 @@ async def _session(engine: Engine, backend: str) -> BackendSession:
 
 async def _orphaned(engine: Engine, replica: Replica) -> bool:
     """Let the object go and leave the VM, when somebody asked for that in so many words."""
-    owner = await engine.live(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
+    owner = await engine.read(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
     asked = [replica.document, *([owner] if owner is not None else [])]
     if not any(annotation(document, "orphan-on-delete") == "true" for document in asked):
         return False

@@ -168,6 +168,8 @@ BACKEND = {
     "port 65536": _libvirt("port", 65536, "less than or equal to 65535", 65535),
     "a path as pool": _libvirt("pool", "../images", "should match", "images-2.fast"),
     "a pool of 65 characters": _libvirt("pool", "a" * 65, "may not be more than 64", "a" * 64),
+    "a network with a slash": _libvirt("network", "../lan", "should match", "br0.12"),
+    "a network of 64 characters": _libvirt("network", "a" * 64, "may not be more than 63", "a" * 63),
     "credentials that name no Secret": _refused(
         "CloneBackend", "spec.credentials.secretRef.name", "", "at least 1 chars long", "hv1-tls"
     ),

@@ -114,7 +114,7 @@ UPDATES = {
         at="spec.libvirt",
         start=OVER_TLS,
         refused={**OVER_TLS, "spec.libvirt": {**TLS, "pool": "fast"}},
-        accepted={**OVER_TLS, "spec.libvirt": {**TLS, "port": 16515}},
+        accepted={**OVER_TLS, "spec.libvirt": {**TLS, "network": "lab"}},
         says="pool is immutable: the clones' disks are in it; create another CloneBackend",
     ),
     "a backend gets a second block": Row(

@@ -58,6 +58,8 @@ DISKS = {
     + "test_frozen_points_real.py::test_a_running_guest_without_an_agent_is_frozen_only_when_a_crash_is_acceptable",
     "template: CPUs, memory, networks": HERE
     + "test_changes_real.py::test_a_template_gives_a_clone_its_processors_memory_and_networks",
+    "the backend's network, where the source is on another host": HERE + "test_clean_elsewhere_real.py::"
+    "test_a_network_of_the_backend_that_is_not_there_is_refused_before_anything_is_made",
     "template: power Off": HERE
     + "test_delivery_real.py::test_a_clone_delivered_off_was_on_once_for_its_identity_and_never_on_the_network",
     "sourcePower StartForCopy": HERE

@@ -29,15 +29,11 @@ def test_the_smallest_source_is_granted_to_nobody() -> None:
     assert (spec.limits.max_clones, spec.limits.max_replicas_per_clone) == (50, 20)
 
 
-def test_the_smallest_libvirt_backend_uses_the_standard_port_and_pool() -> None:
+def test_the_smallest_libvirt_backend_uses_the_standard_port_pool_and_network() -> None:
     spec = CloneBackendSpec.model_validate({"libvirt": {"transport": "local"}})
     assert spec.libvirt is not None
-    assert (spec.kind, spec.libvirt.service_port, spec.libvirt.pool, spec.limits.max_in_flight) == (
-        "libvirt",
-        16514,
-        "default",
-        10,
-    )
+    assert (spec.kind, spec.libvirt.service_port, spec.limits.max_in_flight) == ("libvirt", 16514, 10)
+    assert (spec.libvirt.pool, spec.libvirt.network) == ("default", "default")
 
 
 @pytest.mark.parametrize("status", [VMCloneStatus, VMCloneReplicaStatus, CloneSourceStatus, CloneBackendStatus])

@@ -6,8 +6,8 @@ import pytest
 
 from vmclone_operator.api.base import Condition
 from vmclone_operator.api.plan import PlanAction, PlanEstimate, PlanStatus
-from vmclone_operator.api.vmclone import VMCloneStatus
-from vmclone_operator.domain.figures import differ_only_in_figures
+from vmclone_operator.api.vmclone import ProgressStatus, VMCloneStatus
+from vmclone_operator.domain.figures import differ_only_in_figures, only_bytes_moved
 
 ROOM = "the pool vms has 900 MiB free, 5000 MiB are needed (15 % margin included)"
 
@@ -49,3 +49,25 @@ ROWS = {
 @pytest.mark.parametrize(("after", "expected"), ROWS.values(), ids=ROWS.keys())
 def test_only_sizes_are_figures_that_move_by_themselves(after: VMCloneStatus, *, expected: bool) -> None:
     assert differ_only_in_figures(status(), after) is expected
+
+
+def progress(percent: int, done: int, *, room: str = ROOM) -> VMCloneStatus:
+    return status(room).model_copy(update={"progress": ProgressStatus(percent=percent, done_bytes=done)})
+
+
+BYTES = {
+    "nothing changed": (progress(61, 1), False),
+    "bytes alone": (progress(61, 2), True),
+    "bytes and the percentage": (progress(62, 2), False),
+    "bytes and the free space": (progress(61, 2, room=ROOM.replace("900 MiB", "12 MiB")), False),
+}
+
+
+@pytest.mark.parametrize(("after", "expected"), BYTES.values(), ids=BYTES.keys())
+def test_bytes_alone_are_no_news(after: VMCloneStatus, *, expected: bool) -> None:
+    assert only_bytes_moved(progress(61, 1), after) is expected
+
+
+def test_bytes_make_no_news_of_other_figures() -> None:
+    after = progress(61, 2, room=ROOM.replace("900 MiB", "12 MiB"))
+    assert differ_only_in_figures(progress(61, 1), after)

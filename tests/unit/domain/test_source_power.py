@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmclone_operator.api.vmclone import SourcePowerStatus
+from vmclone_operator.api.source_power import SourcePowerStatus
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.source_power import PowerSituation, Switch, decide, found, why_not_yet
 

@@ -179,6 +179,20 @@ def test_progress_is_what_the_log_says_last(log: str, percent: int, eta: int) ->
     assert (view.percent, view.eta_seconds) == (percent, eta)
 
 
+BYTES = {
+    "as they are told": ('{"doneBytes": 610, "totalBytes": 1000}', (610, 1000)),
+    "files that grew are no more than all": ('{"doneBytes": 1001, "totalBytes": 1000}', (1000, 1000)),
+    "without the whole a part says nothing": ('{"doneBytes": 610}', (0, 0)),
+    "nonsense": ('{"doneBytes": "610", "totalBytes": -1}', (0, 0)),
+}
+
+
+@pytest.mark.parametrize(("log", "told"), BYTES.values(), ids=BYTES.keys())
+def test_bytes_of_a_copy_are_never_more_than_all_of_them(log: str, told: tuple[int, int]) -> None:
+    view = Copies().job().pod(log, **in_state(running={})).view()
+    assert (view.done_bytes, view.total_bytes) == told
+
+
 def test_the_log_is_not_read_unasked() -> None:
     view = Copies().job().pod('{"percent": 61}', **in_state(running={})).view(with_log=False)
     assert (view.state, view.percent) == (JobState.RUNNING, 0)

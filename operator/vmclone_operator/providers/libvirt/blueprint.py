@@ -29,7 +29,7 @@ from vmclone_operator.providers.libvirt.frozen_names import parse_name
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vmclone_operator.domain.backend import CloneIntent
     from vmclone_operator.providers.libvirt.source import Source
@@ -56,10 +56,13 @@ class Blueprint:
     left_out: frozenset[str] = frozenset()
 
 
-def draw(connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent) -> Blueprint:
-    """Return what the clone is made from; raises before anything is made when it cannot be."""
-    _require_networks(connection, intent)
-    return _clean(connection, pool, intent) if intent.mode is Mode.CLEAN else _disk(connection, pool, intent)
+def draw(connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent, network: str) -> Blueprint:
+    """Return what the clone is made from; raises before anything is made when it cannot be.
+
+    `network` is that of a clone for which neither its template nor a source on this host names one.
+    """
+    _require_networks(connection, intent.shape.networks, "spec.template.networks")
+    return _clean(connection, pool, intent, network) if intent.mode is Mode.CLEAN else _disk(connection, pool, intent)
 
 
 def _disk(connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent) -> Blueprint:
@@ -92,14 +95,16 @@ def _require_complete(source: Source, bases: Mapping[str, Base], intent: CloneIn
         raise RetryLater(f"the frozen point {intent.frozen_token} is still being copied")
 
 
-def _clean(connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent) -> Blueprint:
+def _clean(
+    connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent, network: str
+) -> Blueprint:
     bases = _bases(pool, intent)
     if len(bases) != 1:
         raise CloneFailed(f"the frozen point {intent.frozen_token} is none of an image: it has {len(bases)} disks")
     (base,) = bases.values()
     domain = sources.by_uuid(connection, intent.source_id)
     if domain is None:
-        machine = _generic(connection, intent)
+        machine = _generic(connection, intent, network)
     else:
         configuration = domain_xml.parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
         machine = clean_xml.with_one_disk(configuration)
@@ -125,11 +130,15 @@ def _require_cloneable(machine: ET.Element, target: str, intent: CloneIntent) ->
         raise SourceUnhealthy("; ".join(found))
 
 
-def _generic(connection: libvirt.virConnect, intent: CloneIntent) -> ET.Element:
+def _generic(connection: libvirt.virConnect, intent: CloneIntent, network: str) -> ET.Element:
     if not (intent.shape.cpus and intent.shape.memory_bytes):
         raise SourceNotFound(
             f"the source VM {intent.source_id} is not on this host, and cpus and memory of its clone are not known"
         )
+    shape = intent.shape
+    if not shape.networks:
+        shape = replace(shape, networks=(network,))
+        _require_networks(connection, shape.networks, "spec.libvirt.network of the CloneBackend")
     architecture = domain_xml.parsed(connection.getCapabilities()).findtext("host/cpu/arch", "")
     if architecture != _ARCHITECTURE:
         raise CapabilityMissing(f"this host is {architecture}: a VM without its source is made on {_ARCHITECTURE} only")
@@ -139,16 +148,18 @@ def _generic(connection: libvirt.virConnect, intent: CloneIntent) -> ET.Element:
         libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
         libvirt.VIR_ERR_NO_SUPPORT,
     )
-    return clean_xml.generic_domain(intent.shape, kvm=offers_kvm is not None)
+    return clean_xml.generic_domain(shape, kvm=offers_kvm is not None)
 
 
-def _require_networks(connection: libvirt.virConnect, intent: CloneIntent) -> None:
+def _require_networks(connection: libvirt.virConnect, networks: Sequence[str], field: str) -> None:
     """Refuse a network that is not there: libvirt itself would say so at the first start only."""
-    for name in intent.shape.networks:
+    for name in networks:
         network = translate.found(partial(connection.networkLookupByName, name), libvirt.VIR_ERR_NO_NETWORK)
         if network is None or not network.isActive():
             state = "no network" if network is None else "no active network"
-            raise CapabilityMissing(f"there is {state} {translate.plain(name)} on this host: start it or name another")
+            raise CapabilityMissing(
+                f"there is {state} {translate.plain(name)} on this host: start it or name another in {field}"
+            )
 
 
 def boot_target(connection: libvirt.virConnect, source_id: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from copy import deepcopy
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmclone_operator.providers.libvirt.domain_xml import AGENT_CHANNEL, Disk, disks
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from vmclone_operator.domain.backend import Shape
 
 FIRST_TARGET = "vda"
-_NETWORK = "default"
 
 
 def boot_disk(domain: ET.Element) -> Disk | None:
@@ -91,7 +89,7 @@ def _virtio_disk(devices: ET.Element) -> None:
 
 
 def generic_domain(shape: Shape, *, kvm: bool) -> ET.Element:
-    """Return a q35 machine with BIOS firmware and nothing but virtio; its shape has to be given."""
+    """Return a q35 machine with BIOS firmware and nothing but virtio; its shape has to be given, networks and all."""
     domain = ET.Element("domain", type="kvm" if kvm else "qemu")
     system = ET.SubElement(domain, "os")
     ET.SubElement(system, "type", arch="x86_64", machine="q35").text = "hvm"
@@ -102,7 +100,7 @@ def generic_domain(shape: Shape, *, kvm: bool) -> ET.Element:
     ET.SubElement(domain, "cpu", mode="host-model" if kvm else "maximum")
     ET.SubElement(domain, "clock", offset="utc")
     _generic_devices(ET.SubElement(domain, "devices"))
-    apply_shape(domain, replace(shape, networks=shape.networks or (_NETWORK,)))
+    apply_shape(domain, shape)
     return domain
 
 

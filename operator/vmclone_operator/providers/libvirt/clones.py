@@ -60,8 +60,8 @@ _UNDEFINE = (
 class Clones:
     """The clones of one session; every method blocks and is called in a thread of the session."""
 
-    def __init__(self, *, pool: str, bulk: Connection, watch: Watch, fence: Fence) -> None:
-        self._pool = pool
+    def __init__(self, *, pool: str, network: str, bulk: Connection, watch: Watch, fence: Fence) -> None:
+        self._pool, self._network = pool, network
         self._watch = watch
         self._fence = fence
         self._variables = VariableFiles(fence)
@@ -103,7 +103,7 @@ class Clones:
     def _make(self, connection: libvirt.virConnect, intent: CloneIntent) -> None:
         own_pool = volumes.open_pool(connection, self._pool)
         pool = volumes.open_directory_pool(connection, intent.pool) if intent.pool else own_pool
-        plan = blueprint.draw(connection, own_pool, intent)
+        plan = blueprint.draw(connection, own_pool, intent, self._network)
         content = seed_image(intent.seed, intent.mode)
         made = self._disks(connection, pool, intent, plan)
         if made is None:

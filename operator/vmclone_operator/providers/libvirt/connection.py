@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 OPEN_SECONDS = 8.0
 """How long a host that answered the knock may take to let us in."""
-CALL_SECONDS = 60.0
-"""How long anybody waits for one verb; the longest, a freeze, has time limits of its own that add up to less."""
+CALL_SECONDS = 45.0
+"""How long anybody waits for one verb: less than a pass may take, or nobody would be told which host hangs.
+
+The longest, a freeze, has time limits of its own that add up to less.
+"""
 FAILED_SECONDS = 5.0
 """How long a host that could not be reached is not tried again."""
 KEEPALIVE_SECONDS = 5

@@ -83,7 +83,9 @@ class LibvirtSession:
         self._quick = Connection(address, workers=QUICK_WORKERS, knock=door, watch=watch)
         self._guests = Connection(address, workers=GUEST_WORKERS, knock=door)
         self._bulk = Connection(address, workers=BULK_WORKERS, knock=door)
-        self._clones = clones.Clones(pool=settings.pool, bulk=self._bulk, watch=watch, fence=fence)
+        self._clones = clones.Clones(
+            pool=settings.pool, network=settings.network, bulk=self._bulk, watch=watch, fence=fence
+        )
         self._switches = switches.Switches(fence)
         self._frozen = frozen.FrozenPoints(pool=settings.pool, bulk=self._bulk, watch=watch, fence=fence)
 

@@ -14,7 +14,7 @@ from vmclone_operator.providers.libvirt.clone_xml import CloneDisks, Overlay, cl
 from vmclone_operator.providers.libvirt.shape_xml import shape_of
 
 CLEAN = replace(INTENT, mode=Mode.CLEAN)
-SHAPE = Shape(cpus=2, memory_bytes=1 << 30)
+SHAPE = Shape(cpus=2, memory_bytes=1 << 30, networks=("default",))
 
 
 def clone_of(machine: ET.Element) -> ET.Element:
@@ -97,7 +97,7 @@ def test_the_sources_own_document_stays_as_it_is() -> None:
 def test_a_generic_machine_has_the_shape_and_what_a_clone_needs(kvm: bool, kind: str) -> None:
     made = clone_of(clean_xml.generic_domain(SHAPE, kvm=kvm))
     assert made.get("type") == kind
-    assert shape_of(made) == replace(SHAPE, networks=("default",))
+    assert shape_of(made) == SHAPE
     assert [t.get("name") for t in made.findall("devices/channel/target")] == ["org.qemu.guest_agent.0"]
     assert len(made.findall("devices/serial")) == len(made.findall("devices/rng")) == 1
     assert domain_xml.blockers(made) == []

@@ -10,7 +10,9 @@ import pytest
 
 from vmclone_operator.api.backend import LibvirtSettings
 from vmclone_operator.domain.errors import CredentialsInvalid
+from vmclone_operator.engine.queue import PASS_SECONDS
 from vmclone_operator.providers.libvirt.access import PrivateFiles, uri
+from vmclone_operator.providers.libvirt.connection import CALL_SECONDS, OPEN_SECONDS
 from vmclone_operator.providers.libvirt.frozen_names import parse_name
 from vmclone_operator.providers.libvirt.guest import usable_addresses
 from vmclone_operator.providers.libvirt.threads import Threads
@@ -145,3 +147,7 @@ def test_only_addresses_on_the_vms_own_cards_count_ipv4_first() -> None:
         "eth1": {"hwaddr": "02:aa:00:00:00:02", "addrs": None},
     }
     assert usable_addresses(found, ("02:aa:00:00:00:01", "02:aa:00:00:00:02")) == ("10.0.0.5", "fd00::5")
+
+
+def test_a_host_that_hangs_is_told_before_the_pass_that_waits_for_it_is_over() -> None:
+    assert OPEN_SECONDS + CALL_SECONDS < PASS_SECONDS

@@ -1,0 +1,69 @@
+"""The second place where it stands how a source was before it was switched: the status of its CloneSource.
+
+Who wipes the status of a VMClone wipes its ledger, and nobody would know that the source goes back. Here it is written
+first and forgotten first: what stands here alone is taken up as if nothing had been done yet.
+"""
+
+from __future__ import annotations
+
+from vmclone_operator.api.source import CloneSourceStatus
+from vmclone_operator.api.source_power import SourcePowerStatus, SwitchedFor, SwitchedSource
+from vmclone_operator.api.vmclone import VMCloneStatus
+from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.session_source import root_of
+from vmclone_operator.engine.written import dumped
+from vmclone_operator.kube.cluster import Document, Key, Kind
+
+_MOST = 100
+_SHARED = tuple(SwitchedSource.model_fields)
+
+
+def status_of(engine: Engine, vmclone: Document) -> VMCloneStatus:
+    """Return the status of a VMClone, with the ledger of its source's power where that was lost."""
+    status = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    if status.source_power is not None:
+        return status
+    told = next((entry for entry in _told(engine, vmclone) if entry.vmclone_uid == vmclone["metadata"]["uid"]), None)
+    if told is None:
+        return status
+    ledger = SourcePowerStatus(**{name: getattr(told, name) for name in _SHARED})
+    return status.model_copy(update={"source_power": ledger})
+
+
+async def remember(engine: Engine, vmclone: Document, ledger: SourcePowerStatus) -> None:
+    """Write to the CloneSource how its VM is found, before it is switched."""
+    meta = vmclone["metadata"]
+    entry = SwitchedFor(
+        vmclone=f"{meta['namespace']}/{meta['name']}",
+        vmclone_uid=meta["uid"],
+        **{name: getattr(ledger, name) for name in _SHARED},
+    )
+    await _write(engine, vmclone, entry)
+
+
+async def forget(engine: Engine, vmclone: Document) -> None:
+    """Write to the CloneSource that its VM is not switched for this VMClone any more."""
+    if any(entry.vmclone_uid == vmclone["metadata"]["uid"] for entry in _told(engine, vmclone)):
+        await _write(engine, vmclone, None)
+
+
+def still_switched(engine: Engine, status: CloneSourceStatus) -> tuple[SwitchedFor, ...]:
+    """Return what stands there for VMClones that still exist: one that was torn away by force forgets nothing."""
+    existing = {document["metadata"]["uid"] for document in engine.cache.all(Kind.VMCLONE)}
+    return tuple(entry for entry in status.switched_for if entry.vmclone_uid in existing)
+
+
+def _told(engine: Engine, vmclone: Document) -> tuple[SwitchedFor, ...]:
+    source = engine.cache.get(Key(Kind.SOURCE, "", root_of(engine.cache, vmclone)))
+    return () if source is None else CloneSourceStatus.model_validate(source.get("status") or {}).switched_for
+
+
+async def _write(engine: Engine, vmclone: Document, entry: SwitchedFor | None) -> None:
+    """Replace the VMClone's entry; without a CloneSource there is no second place."""
+    source = await engine.read(Key(Kind.SOURCE, "", root_of(engine.cache, vmclone)))
+    if source is None:
+        return
+    status = CloneSourceStatus.model_validate(source.get("status") or {})
+    others = [told for told in status.switched_for if told.vmclone_uid != vmclone["metadata"]["uid"]]
+    entries = (*others, entry) if entry is not None and len(others) < _MOST else tuple(others)
+    await engine.write_status(Kind.SOURCE, source, dumped(status.model_copy(update={"switched_for": entries})))

@@ -1,0 +1,40 @@
+"""Which hosts a pass may turn to, as far as the cache tells: known before it begins, so that it can wait its turn.
+
+A CloneBackend's own pass is not counted: there is one of each, and it is what says that a host is away.
+"""
+
+from __future__ import annotations
+
+from vmclone_operator.engine import session_source
+from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.endpoints import host_of
+from vmclone_operator.engine.places import Room, Share
+from vmclone_operator.engine.wakeups import parent_name
+from vmclone_operator.kube.cluster import Document, Key, Kind
+
+
+def rooms_of(cache: Cache, kind: Kind, document: Document) -> list[Room]:
+    """Return where a pass over an object takes a place."""
+    hosts = sorted({host_of(cache, backend) for backend in _backends(cache, kind, document) if backend})
+    shares = [Share.REPLICAS, Share.REPLICAS_ACROSS] if kind is Kind.REPLICA else [Share.WISHES, Share.WISHES_ACROSS]
+    return [(host, share) for host in hosts for share in (shares if len(hosts) > 1 else shares[:1])]
+
+
+def _backends(cache: Cache, kind: Kind, document: Document) -> set[str]:
+    match kind:
+        case Kind.REPLICA:
+            owner = cache.get(Key(Kind.VMCLONE, document["metadata"]["namespace"], parent_name(document)))
+            return {document["spec"]["backend"], "" if owner is None else session_source.backend_of(cache, owner)}
+        case Kind.VMCLONE:
+            return _of_wish(document) | {session_source.backend_of(cache, document)}
+        case Kind.SOURCE:
+            return {document["spec"]["backend"]["name"]}
+        case _:
+            return set()
+
+
+def _of_wish(vmclone: Document) -> set[str]:
+    """Return where its clones go, and where it has frozen points or a source to put back."""
+    wished, status = vmclone["spec"].get("backend") or {}, vmclone.get("status") or {}
+    ledgers = [status.get(name) or {} for name in ("source", "sourcePower")]
+    return {str(wished.get("name", "")), *(str(ledger.get("backend", "")) for ledger in ledgers)}
