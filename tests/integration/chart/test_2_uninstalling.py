@@ -39,3 +39,9 @@ def test_afterwards_only_the_definitions_are_left() -> None:
     assert {name.partition("/")[0] for name in names(CLUSTER_WIDE, "-l", SELECTOR)} == {
         "customresourcedefinition.apiextensions.k8s.io"
     }
+
+
+def test_what_the_administrator_declared_outlives_the_operator() -> None:
+    declared = names("clonebackends,clonesources", "-l", "chart=test")
+    assert "clonesource.vmclone.dev/chart-golden" in declared
+    do("kubectl", "delete", *declared, "--timeout=30s")  # no operator of another test's may find them
