@@ -157,9 +157,10 @@ async def _step_down(
     """
     await stop.wait()
     lost = holding.done()
-    for task in (*work, holding):
+    tasks = (*work, holding, *engine.comparing.values())
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*work, holding, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     await engine.sessions.close()
     await keeper.release()
     return lost

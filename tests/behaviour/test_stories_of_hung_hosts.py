@@ -119,6 +119,34 @@ def test_a_dead_host_does_not_delay_how_soon_another_ones_drift_is_seen() -> Non
     play(story)
 
 
+def test_a_comparison_that_took_long_is_followed_by_the_next_one() -> None:
+    async def story(sim: Simulation, hosts: HangingHosts) -> None:
+        build(sim)
+        await seconds_until_ready(sim)
+        hosts.hung = {"other"}
+        await compare_due(sim.engine)
+        hosts.hung = set()
+        await passed(sim, LEAST_SECONDS)
+        began = sim.clock()
+        await compare_due(sim.engine)
+        assert sim.engine.compared["other"] >= began
+
+    play(story)
+
+
+def test_a_comparison_whose_session_is_closed_under_it_ends_no_other() -> None:
+    async def story(sim: Simulation, hosts: HangingHosts) -> None:
+        build(sim)
+        await seconds_until_ready(sim)
+        hosts.hung = {"other"}
+        comparing = asyncio.create_task(compare_due(sim.engine))
+        await passed(sim, 1)
+        sim.engine.comparing["other"].cancel()
+        await comparing
+
+    play(story)
+
+
 def test_whoever_waited_for_a_host_goes_on_when_it_answers_again() -> None:
     async def story(sim: Simulation, hosts: HangingHosts) -> None:
         build(sim)

@@ -88,7 +88,8 @@ def _as_needed(s: PowerSituation) -> bool:
 
 def _while_needed(s: PowerSituation, ledger: SourcePowerStatus) -> Switch:
     if s.observed is not s.wanted:
-        return Switch.SWITCH
+        # Until it was first switched others may have begun with it as it is: they did not read our ledger yet.
+        return Switch.NOTHING if s.busy and not ledger.reached else Switch.SWITCH
     return Switch.NOTHING if ledger.reached else Switch.REACHED
 
 

@@ -83,13 +83,17 @@ async def compare(engine: Engine, backends: Collection[str]) -> None:
     replicas: defaultdict[str, list[Document]] = defaultdict(list)
     for replica in engine.cache.all(Kind.REPLICA):
         replicas[replica["spec"].get("backend", "")].append(replica)
+    begun = []
     for name in backends:
-        if name not in engine.comparing:
-            engine.comparing[name] = asyncio.create_task(_compare(engine, name, replicas[name]))
-    done, _ = await asyncio.wait(engine.comparing.values(), timeout=LEAST_SECONDS)
-    engine.comparing = {name: task for name, task in engine.comparing.items() if task not in done}
+        earlier = engine.comparing.get(name)
+        if earlier is not None and not earlier.done():
+            continue  # it hangs, and another one would as well
+        engine.comparing[name] = asyncio.create_task(_compare(engine, name, replicas[name]))
+        begun.append(engine.comparing[name])
+    done, _ = await asyncio.wait(begun, timeout=LEAST_SECONDS) if begun else (set(), ())
     for task in done:
-        task.result()
+        if not task.cancelled():  # as by a session that is closed under it; the next comparison has another
+            task.result()
 
 
 def _intervals(engine: Engine) -> dict[str, float | None]:

@@ -202,10 +202,10 @@ async def _others(engine: Engine, vmclone: Document, backend: str, source_id: st
     vm = (host_of(engine.cache, backend), source_id)
     ledgers = []
     for other in engine.cache.all(Kind.VMCLONE):
-        if other["metadata"]["uid"] == vmclone["metadata"]["uid"] or not (other.get("status") or {}).get("sourcePower"):
+        if other["metadata"]["uid"] == vmclone["metadata"]["uid"] or switched.ledger_of(engine, other) is None:
             continue
         live = await engine.read(key_of(Kind.VMCLONE, other))
-        told = VMCloneStatus.model_validate((live or {}).get("status") or {}).source_power
+        told = None if live is None else switched.ledger_of(engine, live)
         if told is not None and (host_of(engine.cache, told.backend), told.id) == vm:
             ledgers.append(told)
     return ledgers

@@ -6,6 +6,8 @@ first and forgotten first: what stands here alone is taken up as if nothing had 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vmclone_operator.api.source import CloneSourceStatus
 from vmclone_operator.api.source_power import SourcePowerStatus, SwitchedFor, SwitchedSource
 from vmclone_operator.api.vmclone import VMCloneStatus
@@ -21,13 +23,19 @@ _SHARED = tuple(SwitchedSource.model_fields)
 def status_of(engine: Engine, vmclone: Document) -> VMCloneStatus:
     """Return the status of a VMClone, with the ledger of its source's power where that was lost."""
     status = VMCloneStatus.model_validate(vmclone.get("status") or {})
-    if status.source_power is not None:
-        return status
-    told = next((entry for entry in _told(engine, vmclone) if entry.vmclone_uid == vmclone["metadata"]["uid"]), None)
+    return status if status.source_power else status.model_copy(update={"source_power": ledger_of(engine, vmclone)})
+
+
+def ledger_of(engine: Engine, vmclone: Document) -> SourcePowerStatus | None:
+    """Return what is written down about the source's power for a VMClone, at one place or the other."""
+    own = (vmclone.get("status") or {}).get("sourcePower")
+    if own:
+        return SourcePowerStatus.model_validate(own)
+    told = next((entry for entry in _told(engine, vmclone) if entry["vmCloneUID"] == vmclone["metadata"]["uid"]), None)
     if told is None:
-        return status
-    ledger = SourcePowerStatus(**{name: getattr(told, name) for name in _SHARED})
-    return status.model_copy(update={"source_power": ledger})
+        return None
+    entry = SwitchedFor.model_validate(told)
+    return SourcePowerStatus(**{name: getattr(entry, name) for name in _SHARED})
 
 
 async def remember(engine: Engine, vmclone: Document, ledger: SourcePowerStatus) -> None:
@@ -43,7 +51,7 @@ async def remember(engine: Engine, vmclone: Document, ledger: SourcePowerStatus)
 
 async def forget(engine: Engine, vmclone: Document) -> None:
     """Write to the CloneSource that its VM is not switched for this VMClone any more."""
-    if any(entry.vmclone_uid == vmclone["metadata"]["uid"] for entry in _told(engine, vmclone)):
+    if any(entry["vmCloneUID"] == vmclone["metadata"]["uid"] for entry in _told(engine, vmclone)):
         await _write(engine, vmclone, None)
 
 
@@ -53,9 +61,10 @@ def still_switched(engine: Engine, status: CloneSourceStatus) -> tuple[SwitchedF
     return tuple(entry for entry in status.switched_for if entry.vmclone_uid in existing)
 
 
-def _told(engine: Engine, vmclone: Document) -> tuple[SwitchedFor, ...]:
+def _told(engine: Engine, vmclone: Document) -> Sequence[Document]:
+    """Return what the CloneSource says of its VM as it stands there: each pass asks, and mostly there is nothing."""
     source = engine.cache.get(Key(Kind.SOURCE, "", root_of(engine.cache, vmclone)))
-    return () if source is None else CloneSourceStatus.model_validate(source.get("status") or {}).switched_for
+    return ((source or {}).get("status") or {}).get("switchedFor") or ()
 
 
 async def _write(engine: Engine, vmclone: Document, entry: SwitchedFor | None) -> None:

@@ -82,6 +82,7 @@ BUSY = {
     "it is as needed, so nothing waits": (OFF, OFF, None, (), Switch.NOTHING),
     "another VMClone switched it long ago": (OFF, OFF, None, (STOPPED,), Switch.RECORD),
     "a return that was begun is ended": (None, ON, GOING_OFF, (), Switch.PUT_BACK),
+    "others began before they could read that it goes off": (OFF, ON, STOPPING, (), Switch.NOTHING),
 }
 
 
