@@ -133,6 +133,7 @@ class Engine:
             turns.discard(incarnation)
         if self.cache.get(key_of(kind, document)) is None:
             self.queue.forget(key_of(kind, document))
+            self.places.forget(self.queue, key_of(kind, document))
 
     async def session(self, backend: str) -> BackendSession:
         """Return the session of a CloneBackend by its name; raises what `Sessions.get` does."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from vmclone_operator.api.backend import CloneBackendSpec
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 
 def endpoint_of(backend: Document) -> str:
-    """Return what all CloneBackends of one host share."""
-    libvirt = CloneBackendSpec.model_validate(backend["spec"]).libvirt
+    """Return what all CloneBackends of one host share; every pass asks, so it reads no more than it needs."""
+    libvirt = backend["spec"].get("libvirt")
     if libvirt is None:
         return f"fake/{backend['metadata']['name']}"
-    return f"libvirt/{(libvirt.host or 'local').lower()}"
+    return f"libvirt/{(libvirt.get('host') or 'local').lower()}"
 
 
 def host_of(cache: Cache, backend: str) -> str:

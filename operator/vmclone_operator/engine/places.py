@@ -7,12 +7,12 @@ that needs two hosts takes a place at both, from a share that leaves places to w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vmclone_operator.engine.queue import Wakeable
+from vmclone_operator.engine.queue import NoPlace, Priority, Wakeable
 from vmclone_operator.kube.cluster import Key
 
 CROWDED_SECONDS = 5.0
@@ -25,6 +25,7 @@ class Share(StrEnum):
     REPLICAS = "replicas"
     REPLICAS_ACROSS = "replicas across hosts"
     WISHES = "wishes"
+    """Of VMClones and of CloneSources."""
     WISHES_ACROSS = "wishes across hosts"
 
 
@@ -40,29 +41,56 @@ class Places:
 
     workers: int
     _taken: Counter[Room] = field(default_factory=Counter)
+    _asked: dict[Key, Collection[Room]] = field(default_factory=dict)
+    """What is needed by who found no place and has not looked again since, woken or not."""
     _waiting: dict[Room, dict[Key, None]] = field(default_factory=dict)
+    """Who waits where: each in one of the rooms that were full, and nowhere once woken."""
 
     @contextmanager
-    def taken(self, queue: Wakeable, key: Key, rooms: Collection[Room]) -> Iterator[bool]:
-        """Take a place in each of the rooms for a pass, and say whether there was one; who has none is woken."""
-        full = next((room for room in rooms if self._taken[room] >= max(1, self.workers // _PARTS[room[1]])), None)
+    def taken(self, queue: Wakeable, key: Key, rooms: Collection[Room]) -> Iterator[None]:
+        """Take a place in each of the rooms for a pass; raises NoPlace, and has the key woken when there is one."""
+        full = self._full(rooms)
+        before = self._withdraw(key, stays_at=full)
         if full is not None:
+            self._asked[key] = rooms
             self._waiting.setdefault(full, {})[key] = None
-            yield False
-            return
+            self._wake(queue, dict.fromkeys((*before, *rooms)))
+            raise NoPlace(CROWDED_SECONDS)
         self._taken.update(rooms)
-        for room in rooms:
-            self._waiting.get(room, {}).pop(key, None)
         try:
-            yield True
+            self._wake(queue, before)
+            yield
         finally:
             self._taken.subtract(rooms)
-            for room in rooms:
-                self._wake_next(queue, room)
+            self._wake(queue, rooms)
+
+    def forget(self, queue: Wakeable, key: Key) -> None:
+        """Drop a key that no longer exists; if it was woken, the next one is."""
+        self._wake(queue, self._withdraw(key))
+
+    def _full(self, rooms: Iterable[Room]) -> Room | None:
+        return next((room for room in rooms if self._taken[room] >= max(1, self.workers // _PARTS[room[1]])), None)
+
+    def _withdraw(self, key: Key, *, stays_at: Room | None = None) -> Collection[Room]:
+        """Let a key wait no more but where it keeps its turn; return what it asked for."""
+        rooms = self._asked.pop(key, ())
+        for room in rooms:
+            if room != stays_at:
+                self._waiting.get(room, {}).pop(key, None)
+        return rooms
+
+    def _wake(self, queue: Wakeable, rooms: Iterable[Room]) -> None:
+        for room in rooms:
+            self._wake_next(queue, room)
 
     def _wake_next(self, queue: Wakeable, room: Room) -> None:
-        waiting = self._waiting.get(room)
-        if waiting:
+        """Wake the first that can go on if there is a place; who needs another room that is full waits there."""
+        waiting = self._waiting.get(room, {})
+        while waiting and not self._full([room]):
             key = next(iter(waiting))
             del waiting[key]
-            queue.add(key)
+            full = self._full(self._asked[key])
+            if full is None:
+                queue.add(key, Priority.LOW)  # the queue remembers how urgent it is
+                return
+            self._waiting.setdefault(full, {})[key] = None

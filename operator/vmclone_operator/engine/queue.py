@@ -57,6 +57,17 @@ class PassFailed(Exception):  # noqa: N818  - named for what happened
         self.limit = limit
 
 
+class NoPlace(Exception):  # noqa: N818  - named for what happened
+    """A pass could not begin, which is neither success nor failure; the key stays as urgent as it is.
+
+    `after` is when to look again in seconds, should nobody wake it.
+    """
+
+    def __init__(self, after: float) -> None:
+        super().__init__()
+        self.after = after
+
+
 class WorkQueue:
     """Deduplicating, single-flight, delaying queue of keys."""
 
@@ -73,6 +84,7 @@ class WorkQueue:
         self._busy: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._without_place: dict[Key, Priority] = {}
         self._count = 0
         self._wake = asyncio.Semaphore(0)
         self._base, self._cap, self._timeout = base_seconds, cap_seconds, pass_timeout_seconds
@@ -83,6 +95,7 @@ class WorkQueue:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
+        priority = min(priority, self._without_place.get(key, priority))
         known = self._waiting.get(key)
         if known is not None and known <= priority:
             return
@@ -107,6 +120,7 @@ class WorkQueue:
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a key that no longer exists."""
         self._failures.pop(key, None)
+        self._without_place.pop(key, None)
 
     @property
     def depth(self) -> int:
@@ -123,19 +137,21 @@ class WorkQueue:
         while True:
             await self._wake.acquire()
             _, _, key = heapq.heappop(self._heap)
-            if key in self._busy or self._waiting.pop(key, None) is None:
+            priority = None if key in self._busy else self._waiting.pop(key, None)
+            if priority is None:
                 continue  # a second heap entry of a key whose priority was raised
             self._busy.add(key)
             self._meter.started(key)
-            after, outcome = await self._run(reconcile, key)
+            self._without_place.pop(key, None)
+            after, outcome = await self._run(reconcile, key, priority)
             self._meter.ended(key, outcome)
             self._busy.discard(key)
             if key in self._waiting:
                 self._push(key, self._waiting[key])
             elif after is not None:
-                self.add_after(key, after)
+                self.add_after(key, after, self._without_place.get(key, Priority.HIGH))
 
-    async def _run(self, reconcile: Pass, key: Key) -> tuple[float | None, Outcome]:
+    async def _run(self, reconcile: Pass, key: Key, priority: Priority) -> tuple[float | None, Outcome]:
         try:
             async with asyncio.timeout(self._timeout):  # wait_for may swallow a cancellation on Python 3.11
                 after = await reconcile(key)
@@ -146,6 +162,9 @@ class WorkQueue:
                 raise
             log.warning("pass cancelled", extra={"object": str(key)})
             return self._backoff(key), Outcome.ERROR
+        except NoPlace as crowded:
+            self._without_place[key] = priority
+            return crowded.after, Outcome.REQUEUE_AFTER
         except PassFailed as failure:
             return max(failure.after, min(failure.limit, self._backoff(key))), Outcome.ERROR
         except Exception as error:  # a bug in one pass must not stop the others; it is loud and backs off

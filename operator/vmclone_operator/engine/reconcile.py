@@ -16,7 +16,6 @@ from vmclone_operator.engine import admin_pass, teardown
 from vmclone_operator.engine.clone_pass import ClonePass
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.freeze_attempts import FreezeHeld
-from vmclone_operator.engine.places import CROWDED_SECONDS
 from vmclone_operator.engine.queue import PassFailed
 from vmclone_operator.engine.replica import Replica, read_replica, reported
 from vmclone_operator.engine.replica_pass import ReplicaPass
@@ -64,8 +63,8 @@ async def _refresh(engine: Engine, key: Key) -> float | None:
 
 async def _pass(engine: Engine, key: Key, document: Document) -> float | None:
     rooms = rooms_of(engine.cache, key.kind, document)
-    with engine.places.taken(engine.queue, key, rooms) as there:
-        return await _pass_of_kind(engine, key, document) if there else CROWDED_SECONDS
+    with engine.places.taken(engine.queue, key, rooms):
+        return await _pass_of_kind(engine, key, document)
 
 
 async def _pass_of_kind(engine: Engine, key: Key, document: Document) -> float | None:

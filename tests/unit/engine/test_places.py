@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
-from itertools import count
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 from tests.support import manifests
 from tests.support.sim_queue import SimQueue
+from tests.support.simulation import Simulation
 
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.places import Places, Room, Share
+from vmclone_operator.engine.queue import NoPlace
 from vmclone_operator.engine.whereabouts import rooms_of
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
@@ -29,17 +30,41 @@ class Crowd:
     """Passes that take a place and stay."""
 
     def __init__(self, workers: int = WORKERS) -> None:
-        self.queue = SimQueue(lambda: 0.0)
-        self._places, self._stack, self._names = Places(workers=workers), ExitStack(), count()
+        self._queue = SimQueue(lambda: 0.0)
+        self._places = Places(workers=workers)
+        self._inside: dict[str, ExitStack] = {}
 
     def enter(self, *rooms: Room, passes: int = 1) -> int:
         """Have so many passes ask for a place; return how many got one."""
-        keys = [Key(Kind.VMCLONE, "team-a", f"wish-{next(self._names)}") for _ in range(passes)]
-        return sum(self._stack.enter_context(self._places.taken(self.queue, key, rooms)) for key in keys)
+        return sum(self.enters(f"pass-{len(self._inside)}", *rooms) for _ in range(passes))
 
-    def leave(self) -> None:
-        """End all passes."""
-        self._stack.close()
+    def enters(self, name: str, *rooms: Room) -> bool:
+        """Have a pass ask for a place; return whether it got one."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._places.taken(self._queue, wish_key(name), rooms))
+            except NoPlace:
+                return False
+            self._inside[name] = stack.pop_all()
+        return True
+
+    def leaves(self, name: str) -> None:
+        """End a pass."""
+        self._inside.pop(name).close()
+
+    def is_gone(self, name: str) -> None:
+        """Have what a pass is about deleted."""
+        self._places.forget(self._queue, wish_key(name))
+
+    def woken(self) -> list[str]:
+        """Return who was woken since the last time."""
+        names = [key.name for key in self._queue.due]
+        self._queue.due.clear()
+        return names
+
+
+def wish_key(name: str) -> Key:
+    return Key(Kind.VMCLONE, "team-a", name)
 
 
 def test_all_that_needs_one_host_leaves_workers_to_the_others() -> None:
@@ -63,16 +88,96 @@ def test_there_is_a_place_at(crowded: list[Room], wanted: list[Room]) -> None:
     assert crowd.enter(*wanted)
 
 
-def test_a_place_that_is_given_back_wakes_one_that_waits() -> None:
+def crowded() -> Crowd:
+    """Return hosts with one place each, at the first a pass, and two who wait for it."""
     crowd = Crowd(workers=4)
-    assert crowd.enter(A, passes=3) == 1
-    crowd.leave()
-    assert [key.name for key in crowd.queue.due] == ["wish-1"]
+    assert [crowd.enters(name, A) for name in ("inside", "first", "second")] == [True, False, False]
+    return crowd
+
+
+def test_a_place_that_is_given_back_wakes_one_that_waits() -> None:
+    crowd = crowded()
+    crowd.leaves("inside")
+    assert crowd.woken() == ["first"]
+    assert crowd.enters("first", A)
+    assert crowd.woken() == []
+
+
+def test_who_asks_again_keeps_the_turn() -> None:
+    crowd = crowded()
+    assert not crowd.enters("first", A)
+    crowd.leaves("inside")
+    assert crowd.woken() == ["first"]
+
+
+def test_one_that_is_gone_is_not_woken() -> None:
+    crowd = crowded()
+    crowd.is_gone("first")
+    assert crowd.woken() == []
+    crowd.leaves("inside")
+    assert crowd.woken() == ["second"]
+
+
+def is_gone(crowd: Crowd) -> None:
+    crowd.is_gone("first")
+
+
+def needs_another_host_now(crowd: Crowd) -> None:
+    assert crowd.enters("first", B)
+
+
+def finds_no_place_at_another_host_it_needs_now(crowd: Crowd) -> None:
+    assert crowd.enters("elsewhere", B)
+    assert not crowd.enters("first", A, A_ACROSS, B, B_ACROSS)
+
+
+@pytest.mark.parametrize("ends", [is_gone, needs_another_host_now, finds_no_place_at_another_host_it_needs_now])
+def test_who_was_woken_and_has_no_use_for_the_place_wakes_the_next(ends: Callable[[Crowd], None]) -> None:
+    crowd = crowded()
+    crowd.leaves("inside")
+    assert crowd.woken() == ["first"]
+    ends(crowd)
+    assert crowd.woken() == ["second"]
+
+
+def test_who_could_not_go_on_for_another_host_is_passed_over_and_woken_by_that_one() -> None:
+    crowd = Crowd(workers=4)
+    assert crowd.enters("inside", A)
+    assert not crowd.enters("across", A, A_ACROSS, B, B_ACROSS)
+    assert not crowd.enters("here", A)
+    assert crowd.enters("elsewhere", B)
+    crowd.leaves("inside")
+    assert crowd.woken() == ["here"]
+    crowd.leaves("elsewhere")
+    assert crowd.woken() == ["across"]
 
 
 def test_even_few_workers_serve_everybody() -> None:
-    crowd = Crowd(workers=1)
-    assert crowd.enter(A, A_ACROSS, B, B_ACROSS)
+    crowd, both = Crowd(workers=1), (A, A_ACROSS, B, B_ACROSS)
+    waiting = {"one host": (A,), "both": both, "the other": (B,)}
+    assert crowd.enters("first", *both)
+    assert not any(crowd.enters(name, *rooms) for name, rooms in waiting.items())
+    crowd.leaves("first")
+    served = list[str]()
+    while woken := crowd.woken():
+        inside = [name for name in woken if crowd.enters(name, *waiting[name])]
+        for name in inside:
+            crowd.leaves(name)
+        served += inside
+    assert sorted(served) == sorted(waiting)
+
+
+def test_the_wish_for_a_place_goes_with_its_object() -> None:
+    sim = Simulation()
+    engine = sim.engine
+    engine.places = Places(workers=4)
+    gone, other = document(manifests.vmclone("gone")), wish_key("other")
+    with engine.places.taken(engine.queue, wish_key("inside"), [A]):
+        for key in (wish_key("gone"), other):
+            with suppress(NoPlace), engine.places.taken(engine.queue, key, [A]):
+                raise AssertionError
+        engine.lost(Kind.VMCLONE, gone)
+    assert sim.queue.pop()[0] == other
 
 
 def known() -> Cache:
