@@ -145,7 +145,7 @@ class RetryStatus(ApiModel):
     message: Annotated[str, Field(max_length=512)] = ""
     """The same for people."""
     not_before: Timestamp = ""
-    """When it is tried again; empty while an attempt runs."""
+    """When it may be tried again at the earliest; a replica's is empty while an attempt runs."""
     handled_retry_at: Annotated[str, Field(max_length=128)] = ""
     """Echo of the annotation vmclone.dev/retry-at that was heeded last."""
 

@@ -76,6 +76,11 @@ class Cache:
         found = [self._documents[key] for key in self._children.get(vmclone_uid, ())]
         return sorted(found, key=lambda d: int(d["spec"]["ordinal"]))
 
+    @property
+    def replica_count(self) -> int:
+        """How many replicas there are, of all VMClones."""
+        return sum(map(len, self._children.values()))
+
     def unfinished(self, backend: str) -> list[Document]:
         """Return the replicas on a backend that are being made: neither ready, nor failed, nor going."""
         return [self._documents[key] for key in self._unfinished.get(backend, ())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.adoption import Match
@@ -15,6 +15,7 @@ from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import adopting, consent, copy_queue, expiring, switched
 from vmclone_operator.engine.clone_report import PLAN_REASONS, summarised
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.freeze_attempts import FreezeHeld, outlived
 from vmclone_operator.engine.frozen_pass import FrozenPass
 from vmclone_operator.engine.left_behind import LeftBehind
 from vmclone_operator.engine.planning import Planned, Planning
@@ -49,6 +50,8 @@ class ClonePass:
             self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
         found = await consent.check(self._engine, self._document)
         status = self._status()
+        if outlived(self._document, status, self._views(), wanted=self._objects.wanted):
+            status = await self._commit(status.model_copy(update={"retry": None}))
         recorded = recorded_sessions(status, self._replicas())
         unlisted = await self._look_for_own(found, recorded) if found.blocker is None else None
         borne = {ordinal: match.session for ordinal, match in self._matches.items()}
@@ -74,7 +77,7 @@ class ClonePass:
             again = min(again or _BLOCKED_SECONDS, _BLOCKED_SECONDS)
         end = await expiring.warn(self._engine, self._document, self._expiry)
         if problem is not None:
-            raise problem
+            raise problem.by(again, end) if isinstance(problem, FreezeHeld) else problem
         return min((s for s in (later if again is None else again, end) if s is not None), default=None)
 
     def _dry_run(self) -> Blocker | None:
@@ -142,19 +145,26 @@ class ClonePass:
         if problem is not None and status.source_power is None:
             return status, None, problem
         try:
-            status, later = await self._power_back(status, found, blocker, against)
+            gave_up = isinstance(problem, FreezeHeld) and problem.exhausted
+            status, later = await self._power_back(status, found, blocker, against, gave_up=gave_up)
         except LeadershipLost:
             raise
         except CloneError as error:
-            return self._status().model_copy(update=known), None, problem or error
+            return self._status().model_copy(update=known), _BLOCKED_SECONDS, problem or error
         return status, later if again is None else again, problem
 
     async def _power_back(
-        self, status: VMCloneStatus, found: consent.Consent, blocker: Blocker | None, against: Blocker | None
+        self,
+        status: VMCloneStatus,
+        found: consent.Consent,
+        blocker: Blocker | None,
+        against: Blocker | None,
+        *,
+        gave_up: bool,
     ) -> tuple[VMCloneStatus, float | None]:
         """Switch the source on for home copies, or put it back once nothing needs it otherwise."""
         may = blocker is None and not self._spec.paused
-        stops = self._spec.source_power == "StopForClone" and may and against is None
+        stops = self._spec.source_power == "StopForClone" and may and against is None and not gave_up
         if stops and freezes(status.frozen_points, self._views()):
             return status, None
         power = SourcePower(
@@ -191,9 +201,10 @@ class ClonePass:
             commit=self._commit_points,
         )
 
-    def _neighbours(self) -> list[Document]:
-        namespace = self._document["metadata"]["namespace"]
-        return [d for d in self._engine.cache.all(Kind.VMCLONE) if d["metadata"]["namespace"] == namespace]
+    def _neighbours(self) -> Iterator[Document]:
+        for document in self._engine.cache.all(Kind.VMCLONE):
+            if document["metadata"]["namespace"] == self._document["metadata"]["namespace"]:
+                yield document
 
     def _status(self) -> VMCloneStatus:
         return switched.status_of(self._engine, self._document)

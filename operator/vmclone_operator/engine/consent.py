@@ -188,6 +188,8 @@ def _over_limits(
     if replicas > limit:
         message = f"spec.replicas is {replicas}; CloneSource {root} allows {limit} in one VMClone"
         return Blocker(reason="QuotaExceeded", message=message)
+    if engine.cache.replica_count + replicas <= source.limits.max_clones:
+        return None  # all clones of all sources together do not reach it
     others = [
         other
         for other in engine.cache.all(Kind.VMCLONE)

@@ -83,6 +83,16 @@ class Freezer:
                 return FreezeStep(points=points)
             return await self._freeze(points, point)
 
+    async def give_up(self, points: Points) -> FreezeStep:
+        """Forget an attempt that failed: the next one has a new name."""
+        point = open_point(points)
+        if point is None or point.frozen_time:
+            return FreezeStep(points=points)
+        async with self.engine.source_gate(self.backend, point.source_id):
+            if not self.image:
+                await self._thaw(point.source_id)
+            return await self._drop(points, point, None)
+
     async def _thaw(self, source_id: str) -> None:
         with suppress(AgentNotReady):  # a silent agent can not be asked; the guest's own watchdog thaws
             await self.session.thaw(source_id)
@@ -115,6 +125,10 @@ class Freezer:
             frozen = await self.session.freeze(intent)
         except (CloneFailed, SourceLocked) as error:
             # Locked by somebody else's freeze: an intent that stays open would have the next pass thaw it.
+            return await self._drop(points, point, error)
+        except ActionNeeded as error:
+            if not self.image:
+                await self._thaw(point.source_id)  # the guest may have frozen, and only its answer came too late
             return await self._drop(points, point, error)
         update = {
             "frozen_time": self.engine.timestamp(),

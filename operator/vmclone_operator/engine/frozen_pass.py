@@ -21,7 +21,7 @@ from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_p
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import consent
 from vmclone_operator.engine.context import Engine, is_deleting
-from vmclone_operator.engine.freeze_attempts import FreezeAttempts
+from vmclone_operator.engine.freeze_attempts import FreezeAttempts, FreezeHeld
 from vmclone_operator.engine.freezing import Freezer, FreezeStep, copied_elsewhere
 from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower
 from vmclone_operator.engine.source_vm import described
@@ -58,9 +58,10 @@ class FrozenPass:
         needed = point is None and waits_for_clone(self.views)
         upcoming = needed or _not_yet_frozen(status.frozen_points)
         held = self._attempts.held(status) if upcoming and may_begin else None
+        if held is not None and needed and await self._serves(status, session, freezer):
+            needed, held = False, None
         if held is not None:
-            await self._advance(status, freezer, may_begin=False, found_open=found_open)
-            raise held
+            raise await self._meanwhile(status, freezer, held)
         if needed and may_begin:
             status = await self._ensure_point(status, session, freezer)
         if _not_yet_frozen(status.frozen_points):
@@ -111,9 +112,9 @@ class FrozenPass:
         if step == FreezeStep(points=status.frozen_points):
             step = await freezer.release(status.frozen_points, self._expected())
         retry, problem = status.retry, step.problem
-        if isinstance(problem, ActionNeeded):
+        if isinstance(problem, ActionNeeded) and _ended(status.frozen_points, step.points):
             retry, held = self._attempts.failed(status, problem)
-            problem = held or problem
+            problem = held.by(step.again_seconds if open_point(step.points) else None) if held else problem
         if len(_complete(step.points)) > len(_complete(status.frozen_points)):
             await self._release_strays(freezer)
             retry = None
@@ -124,6 +125,20 @@ class FrozenPass:
         if problem is not None:
             raise problem
         return status, step.again_seconds
+
+    async def _meanwhile(self, status: VMCloneStatus, freezer: Freezer, held: FreezeHeld) -> FreezeHeld:
+        """Clear away until the next attempt; what cannot be cleared now is no other news."""
+        try:
+            step = await freezer.give_up(status.frozen_points)
+            if step == FreezeStep(points=status.frozen_points):
+                step = await freezer.release(status.frozen_points, self._expected())
+        except ActionNeeded as error:
+            place = str(key_of(Kind.VMCLONE, self.document))
+            log.warning("while a freeze waits", extra={"object": place, "error": str(error)})
+            return held
+        if step.points != status.frozen_points:
+            await self.commit(status.model_copy(update={"frozen_points": step.points}))
+        return held.by(step.again_seconds)
 
     async def _release_strays(self, freezer: Freezer) -> None:
         """Remove what an operator that slept in mid-freeze made under a token that was given up meanwhile.
@@ -149,20 +164,13 @@ class FrozenPass:
         """Keep the newest frozen point if it still exists and shows the source as it is; else intend another."""
         if self.found.source is None:
             return status
-        info = await described(self.engine, self.found)
-        fingerprint = info.fingerprint
-        if freezer.image:
-            fingerprint = (await session.describe_image(freezer.image)).fingerprint
-        points = status.frozen_points
-        if points:
-            held = set(await session.find_frozen(freezer.owner))
-            points = tuple(p for p in points if p.id in held)
-        newest = newest_complete(points)
-        if newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, fingerprint):
+        info, fingerprint, points = await self._look(status, session, freezer)
+        if not _shows(points, info.source_id, fingerprint):
             if not freezer.image:
                 await self._preflight(status, session, info)
             points = freezer.intend(points, info.source_id)
-            await self._say_again(info.name)
+            if status.retry is None:
+                await self._say_again(info.name)
         if points == status.frozen_points:
             return status
         source = SourceStatus(
@@ -173,6 +181,30 @@ class FrozenPass:
             addresses=info.addresses,
         )
         return await self.commit(status.model_copy(update={"frozen_points": points, "source": source}))
+
+    async def _serves(self, status: VMCloneStatus, session: BackendSession, freezer: Freezer) -> bool:
+        """Return whether no other frozen point is needed: the source may be again what the newest shows."""
+        if self.found.source is None or newest_complete(status.frozen_points) is None:
+            return False
+        try:
+            info, fingerprint, points = await self._look(status, session, freezer)
+        except ActionNeeded:
+            return False
+        return _shows(points, info.source_id, fingerprint)
+
+    async def _look(
+        self, status: VMCloneStatus, session: BackendSession, freezer: Freezer
+    ) -> tuple[SourceInfo, str, tuple[FrozenPointStatus, ...]]:
+        """Return the source, what a point of it would show, and the points that still exist."""
+        info = await described(self.engine, self.found)
+        fingerprint = info.fingerprint
+        if freezer.image:
+            fingerprint = (await session.describe_image(freezer.image)).fingerprint
+        points = status.frozen_points
+        if points:
+            held = set(await session.find_frozen(freezer.owner))
+            points = tuple(p for p in points if p.id in held)
+        return info, fingerprint, points
 
     async def _say_again(self, source: str) -> None:
         """Say so when clones of one VMClone come from two points in time."""
@@ -219,6 +251,17 @@ class FrozenPass:
 def _not_yet_frozen(points: Sequence[FrozenPointStatus]) -> bool:
     point = open_point(points)
     return point is not None and not point.frozen_time
+
+
+def _ended(before: Sequence[FrozenPointStatus], after: Sequence[FrozenPointStatus]) -> bool:
+    """Return whether an attempt is over: one that was never frozen, or that is forgotten."""
+    point = open_point(before)
+    return point is not None and (not point.frozen_time or open_point(after) is None)
+
+
+def _shows(points: Sequence[FrozenPointStatus], source_id: str, fingerprint: str) -> bool:
+    newest = newest_complete(points)
+    return newest is not None and (newest.source_id, newest.fingerprint) == (source_id, fingerprint)
 
 
 def _complete(points: Sequence[FrozenPointStatus]) -> list[FrozenPointStatus]:

@@ -34,11 +34,14 @@ def conflict_with(
 
     `found`: the sessions of VMs that it would go on with.
     """
+    mine = wanted_sessions(vmclone, {**found, **recorded})
+    if mine.keys() <= recorded.keys():
+        return None  # what is recorded is kept: of many VMClones only those that begin look at the others
     claims: dict[str, Claim] = {}
     for other in others:
         if other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
             _add_claims(claims, other)
-    conflict = session_conflicts(wanted_sessions(vmclone, {**found, **recorded}), recorded, claims, _since(vmclone))
+    conflict = session_conflicts(mine, recorded, claims, _since(vmclone))
     if conflict is None:
         return None
     session, holder = conflict
@@ -47,10 +50,12 @@ def conflict_with(
 
 
 def _add_claims(claims: dict[str, Claim], other: Document) -> None:
-    """Add the claims of a VMClone; of two on one session the stronger stands."""
-    recorded = recorded_sessions(VMCloneStatus.model_validate(other.get("status") or {}), ())
-    for ordinal, session in wanted_sessions(other, recorded).items():
-        claim = (other["metadata"]["name"], ordinal in recorded, _since(other))
+    """Add the claims of a VMClone, read as it stands there; of two on one session the stronger stands."""
+    name, spec = other["metadata"]["name"], other["spec"]
+    recorded = {row["ordinal"]: row["session"] for row in (other.get("status") or {}).get("sessions", ())}
+    prefix, replicas = spec.get("sessionPrefix") or name, spec["replicas"]
+    for ordinal, session in naming.assign_sessions(recorded, prefix=prefix, replicas=replicas).items():
+        claim = (name, ordinal in recorded, _since(other))
         known = claims.get(session)
         if known is None or (not claim[1], claim[2]) < (not known[1], known[2]):
             claims[session] = claim
