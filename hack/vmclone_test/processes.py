@@ -19,8 +19,11 @@ TIMED_OUT = 124
 def run(argv: Sequence[str], *, deadline_seconds: float, env: Mapping[str, str] | None = None) -> int:
     """Run in a process group of its own and return the exit status; TIMED_OUT when it was ended.
 
-    An interrupt comes first, so that pytest prints where it hangs and undoes its fixtures.
+    An interrupt comes first, so that pytest prints where it hangs and undoes its fixtures. A script that
+    started us in its background has interrupts ignored, which what we start would inherit.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=env, process_group=0)
     try:
         return process.wait(deadline_seconds)

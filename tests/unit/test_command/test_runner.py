@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,9 +90,13 @@ def test_a_part_whose_folder_does_not_exist_yet_says_so(in_project: Path) -> Non
     assert (result.failed, result.note) == ((), "no tests yet: its folder does not exist")
 
 
-def test_a_hanging_program_is_ended_at_its_deadline() -> None:
-    started = time.monotonic()
-    assert processes.run(["sleep", "60"], deadline_seconds=0.1) == processes.TIMED_OUT
+@pytest.mark.parametrize("interrupts", [signal.default_int_handler, signal.SIG_IGN], ids=["heard", "ignored by us"])
+def test_a_hanging_program_is_ended_at_its_deadline(interrupts: Any) -> None:
+    before, started = signal.signal(signal.SIGINT, interrupts), time.monotonic()
+    try:
+        assert processes.run(["sleep", "60"], deadline_seconds=0.1) == processes.TIMED_OUT
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - started < 10
 
 
