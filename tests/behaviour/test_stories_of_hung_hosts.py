@@ -98,6 +98,13 @@ def test_a_dead_host_does_not_delay_the_clones_of_another(
     play(story)
 
 
+async def ready_beside_one_that_hangs(sim: Simulation, hosts: HangingHosts) -> None:
+    """Have clones ready on the host `lab`, and let the other one hang from then on."""
+    build(sim)
+    await seconds_until_ready(sim)
+    hosts.hung = {"other"}
+
+
 async def compare_for_ever(sim: Simulation) -> None:
     while True:
         await asyncio.sleep(LEAST_SECONDS)
@@ -106,9 +113,7 @@ async def compare_for_ever(sim: Simulation) -> None:
 
 def test_a_dead_host_does_not_delay_how_soon_another_ones_drift_is_seen() -> None:
     async def story(sim: Simulation, hosts: HangingHosts) -> None:
-        build(sim)
-        await seconds_until_ready(sim)
-        hosts.hung = {"other"}
+        await ready_beside_one_that_hangs(sim, hosts)
         comparing = asyncio.create_task(compare_for_ever(sim))
         await passed(sim, 3 * LEAST_SECONDS)
         clone = next(machine for machine in sim.world.state.machines.values() if machine.stamp is not None)
@@ -121,9 +126,7 @@ def test_a_dead_host_does_not_delay_how_soon_another_ones_drift_is_seen() -> Non
 
 def test_a_comparison_that_took_long_is_followed_by_the_next_one() -> None:
     async def story(sim: Simulation, hosts: HangingHosts) -> None:
-        build(sim)
-        await seconds_until_ready(sim)
-        hosts.hung = {"other"}
+        await ready_beside_one_that_hangs(sim, hosts)
         await compare_due(sim.engine)
         hosts.hung = set()
         await passed(sim, LEAST_SECONDS)
@@ -136,9 +139,7 @@ def test_a_comparison_that_took_long_is_followed_by_the_next_one() -> None:
 
 def test_a_comparison_whose_session_is_closed_under_it_ends_no_other() -> None:
     async def story(sim: Simulation, hosts: HangingHosts) -> None:
-        build(sim)
-        await seconds_until_ready(sim)
-        hosts.hung = {"other"}
+        await ready_beside_one_that_hangs(sim, hosts)
         comparing = asyncio.create_task(compare_due(sim.engine))
         await passed(sim, 1)
         sim.engine.comparing["other"].cancel()

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, Name, NameRef, ShortText, cel, rules
 from vmclone_operator.api.home import HomeSpec
-from vmclone_operator.api.source_power import SwitchedFor
+from vmclone_operator.api.source_power import MOST_SWITCHED, SwitchedFor
 
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -144,7 +144,7 @@ class CloneSourceStatus(ApiModel):
     switched_for: Annotated[
         tuple[SwitchedFor, ...],
         Field(
-            max_length=100,
+            max_length=MOST_SWITCHED,
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["vmCloneUID"]},
         ),
     ] = ()

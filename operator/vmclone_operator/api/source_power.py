@@ -8,6 +8,9 @@ from pydantic import Field
 
 from vmclone_operator.api.base import ApiModel, ShortText, Timestamp
 
+MOST_SWITCHED = 100
+"""How many VMClones a CloneSource names that its VM is switched for."""
+
 
 class SwitchedSource(ApiModel):
     """A source VM that is switched for a VMClone."""

@@ -9,11 +9,10 @@ from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStat
 from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.expiry import Expiry, expiry_of
-from vmclone_operator.domain.figures import differ_only_in_figures, only_bytes_moved
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import adopting, consent, copy_queue, expiring, switched
-from vmclone_operator.engine.clone_report import PLAN_REASONS, summarised
+from vmclone_operator.engine.clone_report import PLAN_REASONS, is_no_news, summarised
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freeze_attempts import FreezeHeld, outlived
 from vmclone_operator.engine.frozen_pass import FrozenPass
@@ -50,7 +49,7 @@ class ClonePass:
             self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
         found = await consent.check(self._engine, self._document)
         status = self._status()
-        if outlived(self._document, status, self._views(), wanted=self._objects.wanted):
+        if status.retry and outlived(self._document, status, self._views(), wanted=self._objects.wanted):
             status = await self._commit(status.model_copy(update={"retry": None}))
         recorded = recorded_sessions(status, self._replicas())
         unlisted = await self._look_for_own(found, recorded) if found.blocker is None else None
@@ -240,7 +239,8 @@ class ClonePass:
 
     @property
     def _objects(self) -> ReplicaObjects:
-        expired = self._expiry is not None and self._expiry.expired
+        end = self._expiry
+        expired = end is not None and end.expired
         return ReplicaObjects(
             engine=self._engine,
             vmclone=self._document,
@@ -252,7 +252,8 @@ class ClonePass:
 
     @property
     def _expiry(self) -> Expiry | None:
-        return expiry_of(self._spec.expire_after, self._status().ready_time, self._engine.now())
+        ready_time = (self._document.get("status") or {}).get("readyTime", "")
+        return expiry_of(self._spec.expire_after, ready_time, self._engine.now())
 
     def _replicas(self) -> list[Document]:
         """Return the replicas that this VMClone controls."""
@@ -281,10 +282,8 @@ class ClonePass:
             verdict=verdict,
             writer=self._engine.writer_for(self._document),
         )
-        document, before = dumped(final), VMCloneStatus.model_validate(self._document.get("status") or {})
-        if document == self._document.get("status") or only_bytes_moved(before, final):
-            return None
-        if differ_only_in_figures(before, final) and not self._engine.figures_due(self._uid, _FIGURES_SECONDS):
+        document, due = dumped(final), lambda: self._engine.figures_due(self._uid, _FIGURES_SECONDS)
+        if document == self._document.get("status") or is_no_news(self._document, final, figures_due=due):
             return None
         whole = final.ready_replicas == self._spec.replicas != status.ready_replicas
         fresh = whole or generation != status.observed_generation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from vmclone_operator.api.base import Condition
@@ -14,6 +14,7 @@ from vmclone_operator.domain.backend import DiskCopy, Mode
 from vmclone_operator.domain.conditions import ConditionWriter, find, is_true, without
 from vmclone_operator.domain.drift import DriftKind
 from vmclone_operator.domain.expiry import expiry_of
+from vmclone_operator.domain.figures import differ_only_in_figures, only_bytes_moved
 from vmclone_operator.domain.revision import is_current, revision_of
 from vmclone_operator.domain.rollout import ReplicaView
 from vmclone_operator.domain.steps import Blocker
@@ -114,6 +115,12 @@ def _granted(spec: VMCloneSpec) -> str:
     if spec.source.session:
         return f"session {spec.source.session} may be cloned"
     return f"CloneSource {spec.source.name} is granted"
+
+
+def is_no_news(vmclone: Document, after: VMCloneStatus, *, figures_due: Callable[[], bool]) -> bool:
+    """Return whether a status differs from the one that is written in nothing that is worth a write now."""
+    before = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    return only_bytes_moved(before, after) or (differ_only_in_figures(before, after) and not figures_due())
 
 
 def _dry_run(spec: VMCloneSpec, status: VMCloneStatus) -> str:

@@ -67,7 +67,7 @@ class Engine:
     compared: dict[str, float] = field(default_factory=dict)
     """When each backend's list was last asked for."""
     comparing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    """Whose list was asked for and not answered yet."""
+    """The comparison of each backend that was begun last; one that hangs is not done."""
     looked_at: float = 0
     """Until when daily looks were given out, in Unix seconds."""
     thorough: set[Key] = field(default_factory=set)

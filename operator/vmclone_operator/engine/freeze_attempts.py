@@ -37,9 +37,7 @@ class FreezeHeld(ActionNeeded):
 
 
 def outlived(document: Document, status: VMCloneStatus, views: Sequence[ReplicaView], *, wanted: int) -> bool:
-    """Return whether the ledger is that of another wish, which the failure may have asked for, or of none any more."""
-    if status.retry is None:
-        return False
+    """Return whether a ledger is that of another wish, which the failure may have asked for, or of none any more."""
     if document["metadata"].get("generation", 1) != status.observed_generation:
         return True
     to_come = sum(not view.deleting for view in views) < wanted

@@ -77,7 +77,7 @@ class Freezer:
         if point.frozen_time:
             return await self._follow(points, point)
         async with self.engine.source_gate(self.backend, point.source_id):
-            if found_open and not self.image:
+            if found_open:
                 await self._thaw(point.source_id)
             if not may_begin:
                 return FreezeStep(points=points)
@@ -89,11 +89,12 @@ class Freezer:
         if point is None or point.frozen_time:
             return FreezeStep(points=points)
         async with self.engine.source_gate(self.backend, point.source_id):
-            if not self.image:
-                await self._thaw(point.source_id)
+            await self._thaw(point.source_id)
             return await self._drop(points, point, None)
 
     async def _thaw(self, source_id: str) -> None:
+        if self.image:
+            return
         with suppress(AgentNotReady):  # a silent agent can not be asked; the guest's own watchdog thaws
             await self.session.thaw(source_id)
 
@@ -127,8 +128,7 @@ class Freezer:
             # Locked by somebody else's freeze: an intent that stays open would have the next pass thaw it.
             return await self._drop(points, point, error)
         except ActionNeeded as error:
-            if not self.image:
-                await self._thaw(point.source_id)  # the guest may have frozen, and only its answer came too late
+            await self._thaw(point.source_id)  # the guest may have frozen, and only its answer came too late
             return await self._drop(points, point, error)
         update = {
             "frozen_time": self.engine.timestamp(),

@@ -109,8 +109,7 @@ class FrozenPass:
             if not may_begin:
                 raise
             step = FreezeStep(points=status.frozen_points, problem=error)
-        if step == FreezeStep(points=status.frozen_points):
-            step = await freezer.release(status.frozen_points, self._expected())
+        step = await self._or_release(step, status, freezer)
         retry, problem = status.retry, step.problem
         if isinstance(problem, ActionNeeded) and _ended(status.frozen_points, step.points):
             retry, held = self._attempts.failed(status, problem)
@@ -129,9 +128,7 @@ class FrozenPass:
     async def _meanwhile(self, status: VMCloneStatus, freezer: Freezer, held: FreezeHeld) -> FreezeHeld:
         """Clear away until the next attempt; what cannot be cleared now is no other news."""
         try:
-            step = await freezer.give_up(status.frozen_points)
-            if step == FreezeStep(points=status.frozen_points):
-                step = await freezer.release(status.frozen_points, self._expected())
+            step = await self._or_release(await freezer.give_up(status.frozen_points), status, freezer)
         except ActionNeeded as error:
             place = str(key_of(Kind.VMCLONE, self.document))
             log.warning("while a freeze waits", extra={"object": place, "error": str(error)})
@@ -139,6 +136,12 @@ class FrozenPass:
         if step.points != status.frozen_points:
             await self.commit(status.model_copy(update={"frozen_points": step.points}))
         return held.by(step.again_seconds)
+
+    async def _or_release(self, step: FreezeStep, status: VMCloneStatus, freezer: Freezer) -> FreezeStep:
+        """Return the step, or where it found nothing to do, the removal of what nothing needs any more."""
+        if step != FreezeStep(points=status.frozen_points):
+            return step
+        return await freezer.release(status.frozen_points, self._expected())
 
     async def _release_strays(self, freezer: Freezer) -> None:
         """Remove what an operator that slept in mid-freeze made under a token that was given up meanwhile.

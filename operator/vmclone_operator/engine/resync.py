@@ -83,14 +83,16 @@ async def compare(engine: Engine, backends: Collection[str]) -> None:
     replicas: defaultdict[str, list[Document]] = defaultdict(list)
     for replica in engine.cache.all(Kind.REPLICA):
         replicas[replica["spec"].get("backend", "")].append(replica)
-    begun = []
+    begun: list[asyncio.Task[None]] = []
     for name in backends:
         earlier = engine.comparing.get(name)
         if earlier is not None and not earlier.done():
             continue  # it hangs, and another one would as well
         engine.comparing[name] = asyncio.create_task(_compare(engine, name, replicas[name]))
         begun.append(engine.comparing[name])
-    done, _ = await asyncio.wait(begun, timeout=LEAST_SECONDS) if begun else (set(), ())
+    if not begun:
+        return
+    done, _ = await asyncio.wait(begun, timeout=LEAST_SECONDS)
     for task in done:
         if not task.cancelled():  # as by a session that is closed under it; the next comparison has another
             task.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
+from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.rollout import session_conflicts
 from vmclone_operator.domain.steps import Blocker
@@ -21,10 +21,10 @@ def recorded_sessions(status: VMCloneStatus, replicas: Sequence[Document]) -> di
 
 
 def wanted_sessions(vmclone: Document, recorded: dict[int, str]) -> dict[int, str]:
-    """Return the sessions that a VMClone has and those it wishes for."""
-    spec = VMCloneSpec.model_validate(vmclone["spec"])
-    prefix = spec.session_prefix or vmclone["metadata"]["name"]
-    return naming.assign_sessions(recorded, prefix=prefix, replicas=spec.replicas)
+    """Return the sessions that a VMClone has and those it wishes for; many ask this of many, so nothing is parsed."""
+    spec = vmclone["spec"]
+    prefix = spec.get("sessionPrefix") or vmclone["metadata"]["name"]
+    return naming.assign_sessions(recorded, prefix=prefix, replicas=spec["replicas"])
 
 
 def conflict_with(
@@ -51,11 +51,9 @@ def conflict_with(
 
 def _add_claims(claims: dict[str, Claim], other: Document) -> None:
     """Add the claims of a VMClone, read as it stands there; of two on one session the stronger stands."""
-    name, spec = other["metadata"]["name"], other["spec"]
     recorded = {row["ordinal"]: row["session"] for row in (other.get("status") or {}).get("sessions", ())}
-    prefix, replicas = spec.get("sessionPrefix") or name, spec["replicas"]
-    for ordinal, session in naming.assign_sessions(recorded, prefix=prefix, replicas=replicas).items():
-        claim = (name, ordinal in recorded, _since(other))
+    for ordinal, session in wanted_sessions(other, recorded).items():
+        claim = (other["metadata"]["name"], ordinal in recorded, _since(other))
         known = claims.get(session)
         if known is None or (not claim[1], claim[2]) < (not known[1], known[2]):
             claims[session] = claim

@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vmclone_operator.api.source import CloneSourceStatus
-from vmclone_operator.api.source_power import SourcePowerStatus, SwitchedFor, SwitchedSource
+from vmclone_operator.api.source_power import MOST_SWITCHED, SourcePowerStatus, SwitchedFor, SwitchedSource
 from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
-_MOST = 100
 _SHARED = tuple(SwitchedSource.model_fields)
 
 
 def status_of(engine: Engine, vmclone: Document) -> VMCloneStatus:
     """Return the status of a VMClone, with the ledger of its source's power where that was lost."""
     status = VMCloneStatus.model_validate(vmclone.get("status") or {})
-    return status if status.source_power else status.model_copy(update={"source_power": ledger_of(engine, vmclone)})
+    told = None if status.source_power else ledger_of(engine, vmclone)
+    return status if told is None else status.model_copy(update={"source_power": told})
 
 
 def ledger_of(engine: Engine, vmclone: Document) -> SourcePowerStatus | None:
@@ -57,6 +57,8 @@ async def forget(engine: Engine, vmclone: Document) -> None:
 
 def still_switched(engine: Engine, status: CloneSourceStatus) -> tuple[SwitchedFor, ...]:
     """Return what stands there for VMClones that still exist: one that was torn away by force forgets nothing."""
+    if not status.switched_for:
+        return ()
     existing = {document["metadata"]["uid"] for document in engine.cache.all(Kind.VMCLONE)}
     return tuple(entry for entry in status.switched_for if entry.vmclone_uid in existing)
 
@@ -74,5 +76,5 @@ async def _write(engine: Engine, vmclone: Document, entry: SwitchedFor | None) -
         return
     status = CloneSourceStatus.model_validate(source.get("status") or {})
     others = [told for told in status.switched_for if told.vmclone_uid != vmclone["metadata"]["uid"]]
-    entries = (*others, entry) if entry is not None and len(others) < _MOST else tuple(others)
+    entries = (*others, entry) if entry is not None and len(others) < MOST_SWITCHED else tuple(others)
     await engine.write_status(Kind.SOURCE, source, dumped(status.model_copy(update={"switched_for": entries})))
