@@ -282,4 +282,4 @@ class VMCloneStatus(ApiModel):
     ] = ()
     """One short row a replica."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=_map_list("type"))] = ()
-    """Ready, Reconciling, Stalled, SourceReady, Planned, Paused, Drifted, Deleting."""
+    """Ready, Reconciling, Stalled, SourceReady, Planned, Paused, Drifted, Expired, Deleting."""

@@ -47,13 +47,13 @@ class Situation:
     problems: tuple[str, ...] = ()
     """What is wrong with the identity the probe shows."""
     problem_reason: str = ""
+    """The condition reason of the first of them."""
     warn_only: bool = False
     """The user goes on without proof."""
     source_unknown: bool = False
     """Its CloneSource is gone or withdrawn: nobody says any more what a disk of it must lose."""
     scrub_outdated: bool = False
-    """The guest was scrubbed by other rules than those of now."""
-    """The condition reason of the first of them."""
+    """The guest was scrubbed by other rules than those that are in force."""
     addresses: tuple[str, ...] = ()
     address_conflict: str = ""
     """The sibling that holds one of the addresses, if any."""

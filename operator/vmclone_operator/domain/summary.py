@@ -1,4 +1,4 @@
-"""What a VMClone says of itself: rows, counts, one line for people, and its row of the truth table (api.md)."""
+"""What a VMClone says of itself: rows, counts, one line for people, and its row of the truth table."""
 
 from __future__ import annotations
 

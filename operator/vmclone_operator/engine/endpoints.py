@@ -5,13 +5,18 @@ from __future__ import annotations
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
+_HOST_FIELDS = {"libvirt": "host"}
+"""For each block of a CloneBackend that means a host: the field that names it. A new provider adds its own here."""
+
 
 def endpoint_of(backend: Document) -> str:
     """Return what all CloneBackends of one host share; every pass asks, so it reads no more than it needs."""
-    libvirt = backend["spec"].get("libvirt")
-    if libvirt is None:
-        return f"fake/{backend['metadata']['name']}"
-    return f"libvirt/{(libvirt.get('host') or 'local').lower()}"
+    for kind, field in _HOST_FIELDS.items():
+        block = backend["spec"].get(kind)
+        if block is not None:
+            return f"{kind}/{(block.get(field) or 'local').lower()}"
+    # A backend without a host of its own, such as the fake, shares nothing with another one.
+    return f"own/{backend['metadata']['name']}"
 
 
 def host_of(cache: Cache, backend: str) -> str:

@@ -1,7 +1,6 @@
 """The truth table of VMClone conditions: every state, the status our code gives it, what each reader must say.
 
-A status comes from the operator's own code, never from hand-written conditions. Rows whose feature is not
-there yet say so in their name: the words are those of the API's description, the form is the writer's.
+A status comes from the operator's own code, never from hand-written conditions.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from vmclone_operator.kube.cluster import Document
 
 NOW = "2026-01-01T00:00:00Z"
 UID = "4f1d0000-0000-4000-8000-00000000000"
-NO_CODE_YET = " (API only, no code yet)"
+BEFORE_NOW = "2025-12-30T00:00:00Z"
 
 StatusOf = Callable[[Document], VMCloneStatus]
 
@@ -77,6 +76,7 @@ def counted(
     verdict: Blocker | None = None,
     removing: int = 0,
     drifted: int = 0,
+    ready_since: str = "",
 ) -> StatusOf:
     """Return how the VMClone's pass sums up replicas in these states, the last being removed, the first drifted."""
 
@@ -88,9 +88,8 @@ def counted(
             document["status"] = dumped(noted(known, RECONFIGURED, writer))
         for document in replicas[len(replicas) - removing :]:
             document["metadata"]["deletionTimestamp"] = NOW
-        return summarised(
-            vmclone, replicas, VMCloneStatus(), mode="Disk", blocker=blocker, verdict=verdict, writer=writer
-        )
+        before = VMCloneStatus(ready_time=ready_since)
+        return summarised(vmclone, replicas, before, mode="Disk", blocker=blocker, verdict=verdict, writer=writer)
 
     return status
 
@@ -127,6 +126,7 @@ def working(reason: str, step: str) -> Readiness:
 DELETING = working("Deleting", "WaitingForReplica")
 ALL_READY = counted(READY, READY)
 DRY_RUN = {"replicas": 2, "plan": {"mode": "DryRun"}}
+EXPIRING = {"replicas": 2, "expireAfter": "24h"}
 PAUSED_SPEC = {"replicas": 2, "paused": True}
 
 
@@ -207,7 +207,7 @@ ROWS: Mapping[str, Row] = {
     "no replicas wanted": current("ScaledToZero", counted(), spec={"replicas": 0}),
     "dry run": current("DryRun", counted(), told="nothing is made", spec=DRY_RUN),
     "dry run with findings": current("DryRun", counted(verdict=NO_ROOM), told="nothing is made", spec=DRY_RUN),
-    "expired" + NO_CODE_YET: current("Expired", said(settled("Expired"), Expired="Expired"), told="Expired told"),
+    "expired": current("Expired", counted(ready_since=BEFORE_NOW), told="its clones expired at", spec=EXPIRING),
     "waits for approval": in_progress(
         "False/AwaitingApproval", "AwaitingApproval", counted(verdict=UNAPPROVED), told="approved-plan"
     ),

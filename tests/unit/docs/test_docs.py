@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -76,6 +77,21 @@ def reasons(error: type[errors.CloneError]) -> set[str]:
 def test_every_reason_of_an_error_is_explained() -> None:
     explained = anchors((ROOT / "docs/reference/conditions.md").read_text(encoding="utf-8"))
     assert not [reason for reason in sorted(reasons(errors.CloneError)) if reason.lower() not in explained]
+
+
+def literal_reasons(code: str) -> set[str]:
+    """Return every text that code gives as the `reason` of a condition, a finding or an Event."""
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    given = (word.value for call in calls for word in call.keywords if word.arg == "reason")
+    return {value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)} - {""}
+
+
+def test_every_reason_that_the_code_names_is_explained() -> None:
+    explained = anchors((ROOT / "docs/reference/conditions.md").read_text(encoding="utf-8"))
+    modules = (ROOT / "operator").rglob("*.py")
+    named = set().union(*(literal_reasons(module.read_text(encoding="utf-8")) for module in modules))
+    assert len(named) > 20
+    assert not [reason for reason in sorted(named) if reason.lower() not in explained]
 
 
 def test_a_broken_link_would_be_found() -> None:
