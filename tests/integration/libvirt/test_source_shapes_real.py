@@ -104,7 +104,7 @@ def _shared_disks(paths: Mapping[str, Path]) -> list[DiskSpec]:
         DiskSpec(path=paths["sda"], format="raw", target="sda", bus="sata", device="cdrom"),
         DiskSpec(path="", target="sdb", bus="sata", device="cdrom"),
         DiskSpec(path=paths["vdb"], target="vdb", flags=["readonly"]),
-        DiskSpec(path=paths["vdc"], format="raw", target="vdc", flags=["shareable"]),
+        DiskSpec(path=paths["vdc"], format="raw", target="vdc", flags=["shareable", "readonly"]),
     ]
 
 

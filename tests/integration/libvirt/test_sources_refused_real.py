@@ -99,6 +99,12 @@ def _missing(facts: LibvirtFacts) -> LibvirtFacts:
     return shapes.define(facts, DiskSpec(path=facts.pool_path / "nowhere.qcow2"))
 
 
+def _written_by_others(facts: LibvirtFacts) -> LibvirtFacts:
+    own, home = shapes.image(facts, "src.qcow2", "A"), shapes.image(facts, "home.raw", "H", "raw")
+    shared = DiskSpec(path=home, format="raw", target="vdc", flags=["shareable"])
+    return shapes.define(facts, DiskSpec(path=own), shared)
+
+
 def _no_boot_disk(facts: LibvirtFacts) -> LibvirtFacts:
     iso = shapes.image(facts, "tools.iso", "I", "raw")
     return shapes.define(facts, DiskSpec(path=iso, format="raw", target="sda", bus="sata", device="cdrom"))
@@ -124,6 +130,7 @@ def _suspended_to_disk(facts: LibvirtFacts) -> LibvirtFacts:
         pytest.param(_on_the_network, "no file on the host", id="a backing file on the network"),
         pytest.param(_encrypted, "encrypted", id="an encrypted image"),
         pytest.param(_missing, "the template may be corrupted", id="a disk that is gone"),
+        pytest.param(_written_by_others, "disk vdc is shareable and writable", id="a disk that several VMs write"),
         pytest.param(_no_boot_disk, "missing boot disk - the template may be corrupted", id="no disk to boot from"),
         pytest.param(_suspended_to_disk, "managed save", id="a source that is suspended to disk"),
     ],

@@ -106,9 +106,18 @@ def _name(domain: ET.Element, intent: CloneIntent) -> None:
     for entry in domain.findall("sysinfo/system/entry"):
         if entry.get("name") == "uuid":
             entry.text = intent.uuid
-    for entry in domain.findall("sysinfo/system"):
-        for serial in [e for e in entry if e.get("name") == "serial"]:
-            entry.remove(serial)
+    _firmware_strings(domain)
+
+
+def _firmware_strings(domain: ET.Element) -> None:
+    """Drop what names the machine, and what a guest reads credentials from at every boot: no scrub sees it."""
+    for block in domain.findall("sysinfo"):
+        _drop(block, "oemStrings")
+        for part in list(block):
+            for entry in [entry for entry in part if entry.get("name") in {"serial", "asset"}]:
+                part.remove(entry)
+        if block.get("type") == "fwcfg":
+            domain.remove(block)
 
 
 def _stamp(domain: ET.Element, intent: CloneIntent) -> None:
@@ -130,7 +139,7 @@ def _disks(domain: ET.Element, devices: ET.Element, new: CloneDisks) -> None:
 def _overlay(element: ET.Element, overlay: Overlay) -> None:
     """Point a disk at its overlay; the chain is spelt out so that nobody probes an image's format."""
     element.set("type", "file")
-    _drop(element, "source", "backingStore", "mirror", "serial", "wwn", "auth", "encryption")
+    _drop(element, "source", "backingStore", "mirror", "transient", "auth", "encryption")
     driver = _child(element, "driver")
     driver.set("type", "qcow2")
     # What the guest scrubs and trims must be gone from the file, too; QEMU says it would even without these.
@@ -168,6 +177,10 @@ def _virtio_names() -> Iterator[str]:
 
 def _interface(interface: ET.Element, mac: str) -> None:
     _drop(interface, "target", "link", "backend", "portid")
+    for filter_ in interface.findall("filterref"):
+        for parameter in filter_.findall("parameter"):
+            if parameter.get("name") in {"IP", "IPV6", "MAC"}:  # the source's; libvirt learns the clone's own
+                filter_.remove(parameter)
     _child(interface, "mac").set("address", mac)
     source = interface.find("source")
     if source is not None:
@@ -194,6 +207,7 @@ def _graphics(graphics: ET.Element) -> None:
     """Let libvirt choose the port; a password or socket of the source does not go along."""
     for name in ("port", "tlsPort", "websocket", "socket", "passwd", "passwdValidTo", "connected"):
         graphics.attrib.pop(name, None)
-    graphics.set("autoport", "yes")
+    if graphics.get("type") in {"vnc", "spice", "rdp"}:  # the others have no port, and no autoport in libvirt's schema
+        graphics.set("autoport", "yes")
     for listen in graphics.findall("listen"):
         listen.attrib.pop("socket", None)

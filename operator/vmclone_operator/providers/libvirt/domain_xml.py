@@ -20,6 +20,11 @@ _REFUSED = {
     "devices/interface[@type='hostdev']": "a network card of the host (hostdev)",
     "devices/interface[@type='vdpa']": "a network card of the host (vdpa)",
     "devices/interface[@type='vhostuser']": "a network card on a host socket (vhostuser)",
+    "devices/interface[@type='udp']": "a network card on UDP ports of its host (udp)",
+    "devices/interface[@type='mcast']": "a network card on a multicast address (mcast)",
+    "devices/interface[@type='server']": "a network card on a TCP port of its host (server)",
+    "devices/interface[@type='client']": "a network card on a TCP connection of its own (client)",
+    "devices/interface[@type='direct']/source[@mode='passthrough']": "a device of the host to itself (passthrough)",
     "devices/tpm/backend[@type='passthrough']": "the TPM of its host (tpm)",
     "devices/tpm/backend[@type='external']": "a TPM that another program runs (tpm)",
     "devices/filesystem": "a shared host directory (filesystem)",
@@ -48,6 +53,8 @@ class Disk:
     shared: bool
     """True for cdrom, read-only and shareable disks: never copied."""
     read_only: bool = False
+    writable_by_others: bool = False
+    """Shareable and not read-only: every VM that has it writes to it."""
     encrypted: bool = False
 
     @property
@@ -86,6 +93,7 @@ def _disk(element: ET.Element) -> Disk:
         volume=(where.get("pool", ""), where.get("volume", "")),
         shared=device != "disk" or element.find("readonly") is not None or element.find("shareable") is not None,
         read_only=element.find("readonly") is not None,
+        writable_by_others=element.find("shareable") is not None and element.find("readonly") is None,
         encrypted=element.find("encryption") is not None or element.find("source/encryption") is not None,
     )
 
@@ -145,11 +153,21 @@ def _disk_blockers(disk: Disk) -> list[str]:
         return [f"disk {disk.target} is encrypted by the host, which is not supported: decrypt it or leave it out"]
     if disk.device == "lun":
         return [f"disk {disk.target} is a passed-through SCSI LUN, which cannot be copied"]
-    if disk.device == "floppy" and not disk.read_only and not disk.empty:
-        return [f"disk {disk.target} is a writable floppy, which two VMs cannot share: remove it or make it read-only"]
+    if problem := _shared_writing(disk):
+        return [problem]
     if disk.shared or disk.empty or disk.format in {"raw", "qcow2"}:
         return []
     return [f"disk {disk.target} has {_format_words(disk)}: only raw and qcow2 are cloned"]
+
+
+def _shared_writing(disk: Disk) -> str:
+    """Return why this disk, which is not copied, must not be written by two VMs; empty when nobody writes it."""
+    if disk.writable_by_others:
+        reason = "a clone would write to the source's own disk; detach it from the source, or make it read-only"
+        return f"disk {disk.target} is shareable and writable: {reason}"
+    if disk.device == "floppy" and not disk.read_only and not disk.empty:
+        return f"disk {disk.target} is a writable floppy, which two VMs cannot share: remove it or make it read-only"
+    return ""
 
 
 def _format_words(disk: Disk) -> str:

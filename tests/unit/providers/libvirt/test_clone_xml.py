@@ -243,6 +243,44 @@ def test_graphics_get_a_port_of_their_own_and_keep_where_they_listen() -> None:
     assert [listen.attrib for listen in graphics.findall("listen")] == [{"type": "address", "address": "127.0.0.1"}]
 
 
+@pytest.mark.parametrize("kind", ["egl-headless", "sdl", "dbus"])
+def test_a_screen_without_a_port_gets_none(kind: str) -> None:
+    source = lab_source_with("devices", f"<graphics type='{kind}'><gl enable='yes'/></graphics>")
+    (graphics,) = clone_of(source).findall("devices/graphics")
+    assert graphics.attrib == {"type": kind}
+
+
+def test_a_copied_disk_keeps_its_serial_and_whatever_is_written_to_it() -> None:
+    disk = _disk(desktop(), "vda")
+    assert (disk.findtext("serial"), disk.find("transient")) == ("DATA-0001", None)
+
+
+FIRMWARE = """<x>
+<sysinfo type='smbios'>
+  <baseBoard><entry name='product'>B</entry><entry name='serial'>S</entry><entry name='asset'>A</entry></baseBoard>
+  <chassis><entry name='sku'>C</entry><entry name='serial'>S</entry><entry name='asset'>A</entry></chassis>
+  <oemStrings><entry>io.systemd.credential:mycred=golden-secret</entry></oemStrings>
+</sysinfo>
+<sysinfo type='fwcfg'><entry name='opt/io.systemd.credentials/a'>golden-secret</entry></sysinfo>
+</x>"""
+
+
+def test_no_credential_and_no_serial_number_reaches_the_clone_through_its_firmware() -> None:
+    source = read(LAB)
+    source.extend(domain_xml.parsed(FIRMWARE))
+    (system,) = clone_of(source).findall("sysinfo")
+    assert [(entry.get("name"), entry.text) for entry in system.iter("entry")] == [("product", "B"), ("sku", "C")]
+    assert system.find("oemStrings") is None
+
+
+def test_a_filter_keeps_its_rules_and_not_the_addresses_of_the_source() -> None:
+    parameters = {"IP": "10.0.0.9", "IPV6": "fd00::9", "MAC": "52:54:00:01:00:02", "DHCPSERVER": "10.0.0.1"}
+    card = "".join(f"<parameter name='{name}' value='{value}'/>" for name, value in parameters.items())
+    fragment = f"<interface type='user'><filterref filter='clean-traffic'>{card}</filterref></interface>"
+    (rules,) = clone_of(lab_source_with("devices", fragment)).findall("devices/interface/filterref")
+    assert (rules.get("filter"), [one.get("name") for one in rules]) == ("clean-traffic", ["DHCPSERVER"])
+
+
 def test_a_vsock_gets_an_address_of_its_own() -> None:
     assert [cid.attrib for cid in desktop().findall("devices/vsock/cid")] == [{"auto": "yes"}]
 

@@ -107,6 +107,24 @@ def test_a_document_type_is_refused_before_anything_is_expanded(text: str) -> No
             "nvdimm",
             id="a memory module in a file is refused: two VMs would write it",
         ),
+        *(
+            pytest.param(
+                "devices", f"<interface type='{kind}'><source port='11115'/></interface>", kind, id=f"{kind} card"
+            )
+            for kind in ("udp", "mcast", "client", "server")
+        ),
+        pytest.param(
+            "devices",
+            "<interface type='direct'><source dev='eth1' mode='passthrough'/></interface>",
+            "passthrough",
+            id="a network card that takes a device of the host whole is refused",
+        ),
+        pytest.param(
+            "devices",
+            DISK.format("file", "disk", "raw", "file='/srv/home.raw'").replace("</disk>", "<shareable/></disk>"),
+            "disk vdz is shareable and writable",
+            id="a disk that the clone and its source would both write is refused",
+        ),
         pytest.param(
             "devices",
             DISK.format("file", "floppy", "raw", "file='/srv/floppy.img'"),
