@@ -10,6 +10,7 @@ else that is raised is a bug and stays loud.
     + SourceLocked          the source is busy with another job
     + FrozenPointInUse      disks still stand on the frozen point that is to be removed
     + LeadershipLost        another operator leads; this one must not write
+    + AdmissionUnavailable  a webhook that the API server must ask does not answer
   x ActionNeeded            a person must change something; retrying alone cannot help
     + SourceNotFound        no such VM, or the name matches two
     + ImageNotFound         no such golden image, or one that cannot be used
@@ -25,6 +26,12 @@ else that is raised is a bug and stays loud.
     + PreflightFailed       the source or the backend is not fit for it; all findings at once
     + UserUnknown           keys are to be installed, and nobody says for whom
     + CloneFailed           the backend refused the operation
+    + RequestRefused        the API server refuses what we ask of it
+      - QuotaExceeded       a ResourceQuota of the namespace is used up
+      - AdmissionDenied     a policy or a webhook of the cluster forbids it
+      - RightsMissing       the operator's roles do not allow it
+      - NamespaceTerminating  nothing can be made in a namespace that is being deleted
+      - NameTaken           an object of that name is there, and is not this VMClone's
 """
 
 from __future__ import annotations
@@ -90,6 +97,12 @@ class LeadershipLost(RetryLater):
     """Another operator may lead by now; no provider write may follow."""
 
     reason = "LeadershipLost"
+
+
+class AdmissionUnavailable(RetryLater):
+    """A webhook with `failurePolicy: Fail` does not answer, so the API server lets nothing through."""
+
+    reason = "AdmissionUnavailable"
 
 
 class ActionNeeded(CloneError):  # noqa: N818  - named for what the engine does with it
@@ -178,3 +191,39 @@ class CloneFailed(ActionNeeded):
     """The backend refused the operation; its words are in the message."""
 
     reason = "CloneFailed"
+
+
+class RequestRefused(ActionNeeded):
+    """The API server refuses what we ask of it; its own sentence is in the message."""
+
+    reason = "RequestRefused"
+
+
+class QuotaExceeded(RequestRefused):
+    """A ResourceQuota of the namespace leaves no room."""
+
+    reason = "QuotaExceeded"
+
+
+class AdmissionDenied(RequestRefused):
+    """A ValidatingAdmissionPolicy, a webhook or a LimitRange of the cluster forbids it."""
+
+    reason = "AdmissionDenied"
+
+
+class RightsMissing(RequestRefused):
+    """The operator's roles do not allow it."""
+
+    reason = "RightsMissing"
+
+
+class NamespaceTerminating(RequestRefused):
+    """Nothing can be made in a namespace that is being deleted."""
+
+    reason = "NamespaceTerminating"
+
+
+class NameTaken(RequestRefused):
+    """An object of the name that is needed exists and belongs to somebody else."""
+
+    reason = "NameTaken"

@@ -40,7 +40,9 @@ def _without_bytes(status: VMCloneStatus) -> VMCloneStatus:
 
 def _without_figures(status: VMCloneStatus) -> VMCloneStatus:
     conditions = tuple(_condition(condition) for condition in status.conditions)
-    return _without_bytes(status).model_copy(update={"plan": _plan(status.plan), "conditions": conditions})
+    counts = status.summary.partition(": ")[0]  # what follows is a condition's message once more
+    update = {"plan": _plan(status.plan), "conditions": conditions, "summary": counts}
+    return _without_bytes(status).model_copy(update=update)
 
 
 def _plan(plan: PlanStatus) -> PlanStatus:

@@ -11,6 +11,9 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.conditions import Progress, Readiness, find, is_true, printable
 from vmclone_operator.domain.steps import Blocker, Step
 
+_WHY = 120
+"""How many characters of a message the STATUS column shows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaReport:
@@ -76,6 +79,15 @@ def summary_line(reports: Sequence[ReplicaReport], *, wanted: int) -> str:
     outdated = sum(not r.current for r in reports)
     parts += [f"{outdated} of an older template"] if outdated else []
     return ", ".join(parts)
+
+
+def status_line(line: str, state: Readiness, *, blocker: Blocker | None) -> str:
+    """Return the line of the STATUS column: what is there, and why there is no more, such as `0/1 ready: Paused`."""
+    if state.ready or (blocker is None and state.progress is not Progress.STALLED):
+        return line
+    if blocker is None or state.reason != blocker.reason:
+        return f"{line}: {state.reason}"
+    return f"{line}: {state.reason}, {printable(blocker.message, _WHY)}"
 
 
 def _told(reports: Sequence[ReplicaReport], state: str) -> str:

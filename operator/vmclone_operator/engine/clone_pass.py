@@ -11,7 +11,7 @@ from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLate
 from vmclone_operator.domain.expiry import Expiry, expiry_of
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.engine import adopting, consent, copy_queue, expiring, switched
+from vmclone_operator.engine import adopting, consent, copy_queue, expiring, refusals, switched
 from vmclone_operator.engine.clone_report import PLAN_REASONS, is_no_news, summarised
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freeze_attempts import FreezeHeld, outlived
@@ -40,6 +40,8 @@ class ClonePass:
         self._document = vmclone
         self._spec = VMCloneSpec.model_validate(vmclone["spec"])
         self._uid: str = vmclone["metadata"]["uid"]
+        self._refused: CloneError | None = None
+        """Why the API server lets a replica not be made."""
         self._matches: Mapping[int, Match] = {}
         """The VMs that replicas to come go on with."""
 
@@ -71,13 +73,22 @@ class ClonePass:
         if problem is not None:
             told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
             blocker, verdict = (blocker, told) if problem.reason in PLAN_REASONS else (told, verdict)
+        verdict = await self._refusal(verdict)
         later = await self._report(status, found, blocker, verdict, urgent=problem is not None)
-        if verdict is not None and not verdict.retrying:
-            again = min(again or _BLOCKED_SECONDS, _BLOCKED_SECONDS)
+        if self._refused is not None or (verdict is not None and not verdict.retrying):
+            longest = _BLOCKED_SECONDS if self._refused is None else refusals.WAIT_SECONDS
+            again = min(again or longest, longest)
         end = await expiring.warn(self._engine, self._document, self._expiry)
         if problem is not None:
             raise problem.by(again, end) if isinstance(problem, FreezeHeld) else problem
         return min((s for s in (later if again is None else again, end) if s is not None), default=None)
+
+    async def _refusal(self, verdict: Blocker | None) -> Blocker | None:
+        """Return what is said against the plan: where nothing else is, what the API server refuses."""
+        if self._refused is None:
+            return verdict
+        await refusals.post(self._engine, Kind.VMCLONE, self._document, self._refused)
+        return verdict or refusals.as_blocker(self._refused)
 
     def _dry_run(self) -> Blocker | None:
         """Return what holds a dry run: nothing is begun, but what was begun before is brought to its end."""
@@ -234,7 +245,7 @@ class ClonePass:
         may_make = may_make and not self._spec.paused
         sessions = {row.ordinal: row.session for row in status.sessions}
         rows, backend = LeftBehind(self._engine, self._document, status, self._commit), found.backend_name
-        await self._objects.change(sessions, may_make=may_make, backend=backend, leave=rows.mark)
+        self._refused = await self._objects.change(sessions, may_make=may_make, backend=backend, leave=rows.mark)
         return await rows.settled()
 
     @property

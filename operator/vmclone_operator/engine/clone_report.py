@@ -58,6 +58,7 @@ def summarised(
         replaces=spec.rollout.update == "Recreate",
         expired=expired,
     )
+    line = "expired" if expired and not reports else summary.summary_line(reports, wanted=wanted)
     conditions = writer.put_readiness(status.conditions, state)
     conditions = _while_true(conditions, writer, "Expired", expired)
     conditions = _with_source_and_plan(conditions, spec, writer, blocker, verdict)
@@ -73,7 +74,7 @@ def summarised(
             "ready_time": _ready_time(spec, status, conditions, now=writer.now),
             "failed_replicas": sum(r.failing and not r.ready for r in reports),
             "selector": f"{VMCLONE_UID_LABEL}={vmclone['metadata']['uid']}",
-            "summary": "expired" if expired and not reports else summary.summary_line(reports, wanted=wanted)[:253],
+            "summary": summary.status_line(line, state, blocker=blocker or verdict)[:253],
             "mode": mode or status.mode,
             "filter": _filter() if mode == Mode.CLEAN.value else status.filter,
             "progress": _progress(reports, wanted=wanted),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.steps import CopyNews, Decision, Do, Step
-from vmclone_operator.engine import admin_pass, teardown
+from vmclone_operator.engine import admin_pass, refusals, teardown
 from vmclone_operator.engine.clone_pass import ClonePass
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.freeze_attempts import FreezeHeld
@@ -21,7 +21,7 @@ from vmclone_operator.engine.replica import Replica, read_replica, reported
 from vmclone_operator.engine.replica_pass import ReplicaPass
 from vmclone_operator.engine.whereabouts import rooms_of
 from vmclone_operator.engine.written import dumped
-from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
+from vmclone_operator.kube.cluster import Conflict, Document, Gone, HookDown, Key, Kind, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,12 @@ async def reconcile(engine: Engine, key: Key) -> float | None:
         return None
     try:
         return await _pass_or_refresh(engine, key, document)
+    except (Refused, HookDown) as error:
+        told = refusals.in_words(error)
+        await refusals.post(engine, key.kind, document, told)
+        raise _refused(told, error) from error
     except Unavailable as error:
         raise PassFailed(str(error), limit=30) from error
-    except Refused as error:
-        log.error("the API server refuses a request", extra={"object": str(key), "error": str(error)})  # noqa: TRY400
-        raise PassFailed(str(error), after=_STALLED_SECONDS) from error
 
 
 async def _pass_or_refresh(engine: Engine, key: Key, document: Document) -> float | None:
@@ -88,6 +89,13 @@ async def _vmclone(engine: Engine, document: Document) -> float | None:
         return await ClonePass(engine, document).run()
     except CloneError as error:
         raise _failed(error) from error
+    except (Refused, HookDown) as error:
+        told = refusals.in_words(error)
+        if is_deleting(document):
+            await teardown.say_refused(engine, Kind.VMCLONE, document, told)
+        else:
+            await refusals.tell_vmclone(engine, document, told)
+        raise _refused(told, error) from error
 
 
 async def _replica(engine: Engine, document: Document) -> float | None:
@@ -105,6 +113,13 @@ async def _replica(engine: Engine, document: Document) -> float | None:
             return None
         session = await engine.session(replica.spec.backend)
         return await ReplicaPass(engine, replica, owner, session).run()
+    except (Refused, HookDown) as error:
+        told = refusals.in_words(error)
+        if is_deleting(document):
+            await teardown.say_refused(engine, Kind.REPLICA, document, told)
+        else:
+            await _tell_replica(engine, replica, told)
+        raise _refused(told, error) from error
     except CloneError as error:
         if not is_deleting(document):
             await _tell_replica(engine, replica, error)
@@ -118,6 +133,11 @@ async def _owner(engine: Engine, replica: Replica) -> Document | None:
     if owner is None or owner["metadata"]["uid"] != replica.vmclone_uid:
         return None
     return owner
+
+
+def _refused(told: CloneError, error: Refused | HookDown) -> PassFailed:
+    log.error("the API server refuses a request", extra={"reason": told.reason, "error": str(error)})
+    return PassFailed(str(error), after=refusals.WAIT_SECONDS, limit=refusals.WAIT_SECONDS)
 
 
 def _failed(error: CloneError) -> PassFailed:
@@ -146,7 +166,7 @@ async def _tell_replica(engine: Engine, replica: Replica, error: CloneError) -> 
     await engine.write_status(Kind.REPLICA, document, dumped(changed))
     if progress is Progress.STALLED:
         await engine.events.post(
-            Kind.REPLICA, document, reason=error.reason, action=current.value, note=str(error), warning=True
+            Kind.REPLICA, document, reason=error.reason, action=current.value, note=str(error), warning=True, once=True
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain.adoption import Match
+from vmclone_operator.domain.errors import CloneError, NameTaken
 from vmclone_operator.domain.revision import revision_of
 from vmclone_operator.domain.rollout import (
     ReplicaChanges,
@@ -20,14 +21,16 @@ from vmclone_operator.domain.rollout import (
     repairable,
     replaceable,
 )
-from vmclone_operator.engine import adopting
+from vmclone_operator.engine import adopting, refusals
 from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
 from vmclone_operator.engine.clone_report import view_of
 from vmclone_operator.engine.context import Engine, is_deleting
 from vmclone_operator.engine.drifting import is_rebuilt
 from vmclone_operator.engine.replica import controller_of, new_replica, replica_labels
-from vmclone_operator.kube.cluster import Conflict, Document, Key, Kind, key_of
+from vmclone_operator.kube.cluster import Conflict, Document, HookDown, Key, Kind, Refused, key_of
 
+_REFUSALS = 3
+"""After how many refusals in one pass no more replicas are asked for."""
 Leave = Callable[[Sequence[Document]], Awaitable[None]]
 """Writes down, before they are deleted, that the VMs of these replicas stay."""
 
@@ -69,21 +72,40 @@ class ReplicaObjects:
         others = [v for v in map(self._view, documents) if v not in going and not v.deleting]
         return changes, (*replaced, *(v for v in others if not v.current))
 
-    async def change(self, sessions: Mapping[int, str], *, may_make: bool, backend: str, leave: Leave) -> None:
-        """Make and remove what has to be; put back the labels of those that stay."""
+    async def change(
+        self, sessions: Mapping[int, str], *, may_make: bool, backend: str, leave: Leave
+    ) -> CloneError | None:
+        """Make and remove what has to be; put back the labels of those that stay.
+
+        Return why one cannot be made: those that are there go on all the same.
+        """
         changes, replaced = self._plan(self.found(), may_make=may_make)
         if changes.delete or changes.remake or replaced:
             documents = await self._live()
             if documents is None:
-                return
+                return None
             changes, replaced = self._plan(documents, may_make=may_make)
             await self._remove(documents, changes, replaced, leave)
-        for ordinal in changes.create:
-            await self._create(ordinal, sessions[ordinal], backend)
+        refused = await self._create_all(changes.create, sessions, backend)
         leaving = {view.uid for view in changes.delete}
         for document in self.found():
             if document["metadata"]["uid"] not in leaving:
                 await self._restore_labels(document)
+        return refused[0] if refused else None
+
+    async def _create_all(self, ordinals: Sequence[int], sessions: Mapping[int, str], backend: str) -> list[CloneError]:
+        """Make replicas; after a few refusals the others are not asked for: a quota would refuse a hundred alike."""
+        refused: list[CloneError] = []
+        for ordinal in ordinals:
+            try:
+                await self._create(ordinal, sessions[ordinal], backend)
+            except (Refused, HookDown) as error:
+                refused.append(refusals.in_words(error))
+            except NameTaken as error:
+                refused.append(error)
+            if len(refused) >= _REFUSALS:
+                break
+        return refused
 
     def _plan(self, documents: Sequence[Document], *, may_make: bool) -> tuple[ReplicaChanges, tuple[ReplicaView, ...]]:
         views = [self._view(document) for document in documents]
@@ -154,10 +176,23 @@ class ReplicaObjects:
             document = await self.engine.cluster.get(key)
             if document is not None:
                 self.engine.saw(Kind.REPLICA, document)
+                self._check_owner(document)
             return
         self.engine.saw(Kind.REPLICA, made)
         if match is not None:
             await adopting.tell(self.engine, self.vmclone, made, match)
+
+    def _check_owner(self, document: Document) -> None:
+        """Raise NameTaken for a replica that is there and is neither ours nor on its way out."""
+        owner, meta = controller_of(document), document["metadata"]
+        if is_deleting(document) or (owner is not None and owner["uid"] == self.vmclone["metadata"]["uid"]):
+            return
+        whose = "nobody" if owner is None else f"VMClone {owner['name']} with uid {owner['uid']}"
+        raise NameTaken(
+            f"VMCloneReplica {meta['name']} exists and belongs to {whose}, not to this VMClone with uid"
+            f" {self.vmclone['metadata']['uid']}, as after a restore; look at its VM, then delete the VMCloneReplica:"
+            " with the annotation vmclone.dev/orphan-on-delete=true its VM stays"
+        )
 
     def _view(self, document: Document) -> ReplicaView:
         return view_of(document, revision_of(self.vmclone["spec"]))

@@ -12,18 +12,27 @@ from vmclone_operator.api import FINALIZER
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
-from vmclone_operator.domain.conditions import Progress, Readiness, find
+from vmclone_operator.domain.conditions import Progress, Readiness, find, printable
 from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse, LeadershipLost
 from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
-from vmclone_operator.engine import adopting, copy_queue, seed_secret, session_source, source_power
+from vmclone_operator.engine import (
+    adopting,
+    copy_queue,
+    deletion_blockers,
+    refusals,
+    seed_secret,
+    session_source,
+    source_power,
+)
 from vmclone_operator.engine.cache import owner_uid
 from vmclone_operator.engine.context import Engine, annotation, is_deleting
+from vmclone_operator.engine.deletion_blockers import Removal
 from vmclone_operator.engine.left_behind import is_left_behind
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.homecopy.job_manifest import copy_name_of
-from vmclone_operator.kube.cluster import Document, Key, Kind
+from vmclone_operator.kube.cluster import ClusterError, Document, Key, Kind
 
 _POLL_SECONDS = 1.0
 _REPLICAS_SECONDS = 10.0
@@ -144,20 +153,35 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         if not is_deleting(replica):
             await engine.cluster.delete(Kind.REPLICA, replica)
     if replicas:
-        await _say(engine, Kind.VMCLONE, vmclone, "WaitingForReplica", f"{len(replicas)} replicas are being removed")
+        await _say_blocked(engine, vmclone, deletion_blockers.of_replicas(replicas))
         return _REPLICAS_SECONDS  # each one that goes wakes us before
     try:
         if not await _let_go(engine, vmclone):
             return _POLL_SECONDS
     except CloneError as error:
         if annotation(vmclone, "orphan-on-delete") != "true":
-            await _say(engine, Kind.VMCLONE, vmclone, error.reason, f"{error}; {_WAY_OUT}")
+            removal = Removal(reason=error.reason, message=f"{error}; {_WAY_OUT}", blocked=True)
+            await _say_blocked(engine, vmclone, removal)
             raise
         left = f"frozen points of {meta['namespace']}/{meta['name']} may be left at the backend"
         note = f"{left}{_switched(engine, vmclone)}: {error}"
         await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note, warning=True)
+    foreign = deletion_blockers.foreign_finalizers(engine.newest(Kind.VMCLONE, vmclone))
+    if foreign:
+        message = f"everything of it is gone; the object {deletion_blockers.held_by(foreign)}"
+        await _say_blocked(engine, vmclone, Removal(reason=deletion_blockers.HELD, message=message, blocked=True))
     await engine.drop_finalizer(Kind.VMCLONE, engine.newest(Kind.VMCLONE, vmclone))
     return None
+
+
+async def _say_blocked(engine: Engine, vmclone: Document, removal: Removal) -> None:
+    """Report on a VMClone what its removal waits for; what blocks it is an Event as well."""
+    await _say(engine, Kind.VMCLONE, vmclone, removal.reason, removal.message)
+    if removal.blocked:
+        note = f"{removal.reason}: {removal.message}"
+        await engine.events.post(
+            Kind.VMCLONE, vmclone, reason="DeletionBlocked", action="Delete", note=note, warning=True, once=True
+        )
 
 
 async def _let_go(engine: Engine, vmclone: Document) -> bool:
@@ -240,6 +264,13 @@ async def _orphaned(engine: Engine, replica: Replica) -> bool:
     return True
 
 
+async def say_refused(engine: Engine, kind: Kind, document: Document, error: CloneError) -> None:
+    """Report on an object that goes what the API server refuses, by condition and Event."""
+    with suppress(ClusterError):
+        await _say(engine, kind, document, error.reason, str(error))
+    await refusals.post(engine, kind, document, error)
+
+
 async def _say(engine: Engine, kind: Kind, document: Document, reason: str, message: str) -> None:
     """Report on the object what its deletion waits for."""
     current = engine.newest(kind, document)
@@ -252,4 +283,6 @@ async def _say(engine: Engine, kind: Kind, document: Document, reason: str, mess
     update: dict[str, object] = {"conditions": conditions, "observed_generation": writer.generation}
     if kind is Kind.REPLICA:
         update["state"] = "Deleting"
+    else:
+        update["summary"] = printable(f"deleting: {reason}, {message}", 253)
     await engine.write_status(kind, current, dumped(status.model_copy(update=update)))

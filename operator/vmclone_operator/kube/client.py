@@ -17,7 +17,7 @@ from kubernetes.aio import client, config
 
 from vmclone_operator.domain.backend import Fence
 from vmclone_operator.domain.errors import LeadershipLost
-from vmclone_operator.kube.cluster import Conflict, Document, Gone, Key, Kind, Refused, Unavailable
+from vmclone_operator.kube.cluster import Conflict, Document, Gone, HookDown, Key, Kind, Refused, Unavailable
 
 _CHUNK = 500
 _TIMEOUT_SECONDS = 30.0
@@ -203,6 +203,8 @@ def _refusal(status: int, text: bytes) -> Exception:
     # A failed JSON-patch test (another uid: the object was made again) is answered with 422 Invalid.
     if status == 409 or (status == 422 and "testing" in message.lower()):  # noqa: PLR2004
         return Conflict(message)
+    if status >= 500 and "failed calling webhook" in message:  # noqa: PLR2004
+        return HookDown(message)
     if status in (408, 429) or status >= 500:  # noqa: PLR2004
         return Unavailable(message)
     return Refused(message)

@@ -7,6 +7,7 @@ Documents are raw JSON objects: the hot path never builds typed client models.
   x Gone          the object does not exist (any more), or is another one of the same name
   x Refused       the API server will not accept this request; retrying alone cannot help
   x Unavailable   the API server does not answer, or is overloaded: try again later
+    + HookDown    a webhook that it must ask does not answer: it says so itself, and everything else goes on
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class Refused(ClusterError):  # noqa: N818  - named for what happened
 
 class Unavailable(ClusterError):  # noqa: N818  - named for what happened
     """The API server does not answer or is overloaded."""
+
+
+class HookDown(Unavailable):
+    """An admission webhook with `failurePolicy: Fail` cannot be reached: requests that it must judge are refused."""
 
 
 @dataclass(frozen=True, slots=True)

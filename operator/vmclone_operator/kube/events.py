@@ -29,11 +29,22 @@ class EventRecorder:
         self._seen: dict[tuple[str, str, str], float] = {}
 
     async def post(
-        self, kind: Kind, regarding: Document, *, reason: str, action: str, note: str, warning: bool = False
+        self,
+        kind: Kind,
+        regarding: Document,
+        *,
+        reason: str,
+        action: str,
+        note: str,
+        warning: bool = False,
+        once: bool = False,
     ) -> None:
-        """Post one Event about an object, unless the same was posted within the hour."""
+        """Post one Event about an object, unless the same was posted within the hour.
+
+        `once`: another note for the same reason is the same, as where it holds figures that move by themselves.
+        """
         meta = regarding["metadata"]
-        mark = (meta["uid"], reason, note)
+        mark = (meta["uid"], reason, "" if once else note)
         if self._clock() - self._seen.get(mark, -_QUIET_SECONDS) < _QUIET_SECONDS:
             return
         if len(self._seen) >= _REMEMBERED:
