@@ -40,7 +40,7 @@ class Part:
     """The pytest `-m` expression."""
 
 
-UNIT = Part("unit", ("tests/unit",), deadline_seconds=3 * 60, workers=2)
+UNIT = Part("unit", ("tests/unit",), deadline_seconds=10 * 60, workers=2)
 BEHAVIOUR = Part("behaviour", ("tests/behaviour",), deadline_seconds=10 * 60, workers=2)
 CRASH = Part("crash", ("tests/crash",), deadline_seconds=15 * 60, workers=2)
 CONTRACT = Part("contract", ("tests/contract",), 15 * 60, lab=("--only", "libvirt"))
