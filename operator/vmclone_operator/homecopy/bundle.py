@@ -7,7 +7,20 @@ from functools import cache
 from importlib.resources import files
 
 _PACKAGE = "vmclone_operator.homecopy.source"
-_MODULES = ("patterns", "signatures", "git_index", "judge", "screen", "scan", "send", "program")
+_MODULES = (
+    "environment",
+    "guard",
+    "patterns",
+    "signatures",
+    "git_index",
+    "judge",
+    "screen",
+    "folders",
+    "listing",
+    "scan",
+    "send",
+    "program",
+)
 
 _LOADER = """\
 import json, sys, types

@@ -21,6 +21,7 @@ from vmclone_operator.homecopy.source.send import SSH_CONFIG, cheapest_ciphers
 
 SOURCE = "vmclone-source"
 _AGENT_SECONDS = 10.0
+_ALIVE_SECONDS = 15.0
 _PORT = re.compile(r"Allocated port (\d+) for remote forward")
 _STDERR_KEPT = 8192
 
@@ -87,6 +88,13 @@ def agent_environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "SSH_AUTH_SOCK": str(folder / "agent")}
 
 
+def agent_key(folder: Path) -> str:
+    """Return the public half of the agent's one key, in base64: by it the source knows our agent from others."""
+    command = ["ssh-add", "-L"]
+    listed = subprocess.run(command, env=agent_environment(folder), check=True, capture_output=True, timeout=10)
+    return listed.stdout.decode().split()[1]
+
+
 class SourceConnection:
     """The one connection to the source: our program at its far end, documents in, bytes of answers out."""
 
@@ -102,7 +110,10 @@ class SourceConnection:
         """The port on the source's loopback that leads to the clone."""
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+        self._writing = threading.Lock()
+        self._closed = threading.Event()
         self._write(program)
+        threading.Thread(target=self._say_alive, daemon=True).start()
 
     @property
     def answers(self) -> IO[bytes]:
@@ -125,9 +136,11 @@ class SourceConnection:
 
     def close(self) -> tuple[int, str]:
         """End the input and return ssh's exit code and complaints."""
+        self._closed.set()
         try:
-            if self._process.stdin:
-                self._process.stdin.close()
+            with self._writing:
+                if self._process.stdin:
+                    self._process.stdin.close()
         except BrokenPipeError:
             pass  # the far end is gone already; its exit code says how
         try:
@@ -140,11 +153,17 @@ class SourceConnection:
 
     def _write(self, data: bytes) -> None:
         try:
-            if self._process.stdin:
-                self._process.stdin.write(data)
-                self._process.stdin.flush()
+            with self._writing:
+                if self._process.stdin and not self._process.stdin.closed:
+                    self._process.stdin.write(data)
+                    self._process.stdin.flush()
         except BrokenPipeError:
             pass  # shows as the end of `answers`
+
+    def _say_alive(self) -> None:
+        """Tell the far end every few seconds that we are there: it may never learn that a connection was cut."""
+        while not self._closed.wait(_ALIVE_SECONDS):
+            self._write(b'{"action": "alive"}\n')
 
     def _listen(self) -> None:
         assert self._process.stderr is not None  # noqa: S101  - a pipe was asked for

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from vmclone_operator.homecopy.bundle import NO_PYTHON, source_program
 from vmclone_operator.homecopy.connection import (
     Keys,
     SourceConnection,
+    agent_key,
     clone_at,
     start_agent,
     write_source_config,
@@ -99,6 +101,7 @@ class _Copy:
         self._job, self._folder, self._staging, self._progress = job, folder, staging, progress
         self._interruption = interruption
         self._connection = SourceConnection(folder, source_program())
+        self._secret = secrets.token_hex(16)
         self._counts: dict[str, Any] = {}
 
     def run(self) -> Outcome:
@@ -106,7 +109,7 @@ class _Copy:
         self._connection.tell(json.dumps(self._scan_parameters()).encode())
         self._progress.tell({"phase": "Scanning"})
         outcome = None
-        for answer in _answers(self._connection.answers):
+        for answer in _answers(self._connection.answers, self._secret):
             outcome = self._react(answer)
             if outcome:
                 break
@@ -145,7 +148,8 @@ class _Copy:
         port = self._connection.wait_for_port(_PORT_SECONDS)
         if not port:
             return Outcome(ended=Ended.COPY_FAILED, message="the source gave no port to forward", counts=self._counts)
-        order = {"action": "send", "clone": clone_at(self._job, "127.0.0.1", port), **self._rsync_options()}
+        clone = {"clone": clone_at(self._job, "127.0.0.1", port), "key": agent_key(self._folder)}
+        order = {"action": "send", **clone, **self._rsync_options()}
         self._progress.copying({}, self._counts)
         self._connection.tell(json.dumps(order).encode())
         return None
@@ -169,7 +173,7 @@ class _Copy:
     def _scan_parameters(self) -> dict[str, Any]:
         job = self._job
         lists = {"paths": list(job.paths), "excludes": list(job.excludes), "allow": list(job.allow)}
-        return {"home": job.home, "rules": floor().rules, **lists}
+        return {"secret": self._secret, "home": job.home, "rules": floor().rules, **lists}
 
     def _rsync_options(self) -> dict[str, Any]:
         job = self._job
@@ -178,12 +182,13 @@ class _Copy:
         return {"refresh": job.refresh, **found, **limits}
 
 
-def _answers(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the marked lines; whatever a login shell prints besides is passed over."""
-    mark = MARK.encode()
+def _answers(stream: IO[bytes], secret: str) -> Iterator[dict[str, Any]]:
+    """Yield the lines with our mark; whatever a login shell prints besides is passed over, also in the same line."""
+    mark = f"{MARK}{secret} ".encode()
     for line in iter(lambda: stream.readline(_LONGEST_ANSWER), b""):
-        if line.startswith(mark) and line.endswith(b"\n"):  # a last line may be cut with the connection
-            document = json.loads(line[len(mark) :])
+        _, found, text = line.partition(mark)
+        if found and line.endswith(b"\n"):  # a last line may be cut with the connection
+            document = json.loads(text)
             if isinstance(document, dict) and "event" in document:
                 yield document
 

@@ -169,6 +169,16 @@ class SshHost:
                 if entry.name.isdigit() and entry.stat().st_uid == uid:
                     os.kill(int(entry.name), how)
 
+    def processes(self) -> list[str]:
+        """Return the commands that run as the user."""
+        uid = pwd.getpwnam(self.user).pw_uid
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if entry.name.isdigit() and entry.stat().st_uid == uid:
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")[:200])
+        return found
+
     def remove(self) -> None:
         self.stop()
         self._remove_user()

@@ -52,8 +52,8 @@ def test_a_key_that_is_not_there_is_told_in_the_receipt(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_was_cut_is_none() -> None:
-    whole = f'{MARK}{{"event": "scanning"}}\n'.encode()
-    assert list(_answers(io.BytesIO(whole + whole[:-4]))) == [{"event": "scanning"}]
+    whole = f'{MARK}s {{"event": "scanning"}}\n'.encode()
+    assert list(_answers(io.BytesIO(whole + whole[:-4]), "s")) == [{"event": "scanning"}]
 
 
 def test_a_refusal_for_secrets_sends_nobody_to_the_log() -> None:

@@ -1,7 +1,7 @@
 """The conversation on the source: scan, report, then send or hold, one JSON document per line.
 
-The relay's documents come on standard input; when that ends, whatever runs here is ended and the private
-folder removed. Answers carry a mark, because a login shell may print anything before us.
+The relay's documents come on standard input; when that ends, whatever runs here is ended and the private folder
+removed. Answers carry a mark with the secret of this run: a login shell may print anything, also what looks like ours.
 """
 
 # Runs on the source, on Python 3.6: no newer typing, and plain os functions.
@@ -19,19 +19,30 @@ import threading
 import time
 from typing import Any, Callable, Dict, List
 
+from vmclone_operator.homecopy.source.environment import agent_with, clean
+from vmclone_operator.homecopy.source.guard import PLACE, Guard
 from vmclone_operator.homecopy.source.scan import PathRefused, Scan
 from vmclone_operator.homecopy.source.send import installed_rsync, rsync_command, run_rsync, write_clone_config
 
-MARK = "@vmclone "
+MARK = "@vmclone-"
+"""Stands before each answer, then the run's secret."""
+SILENCE_SECONDS = 120.0
+"""The relay tells every few seconds that it is there; after this long without, everything here is ended."""
 PREFIX = "vmclone-home-"
 _TELL_SECONDS = 5.0
 _LEAST_RSYNC = (3, 2)
+_NO_AGENT = (
+    "the source's sshd forwards no agent that can be found (AllowAgentForwarding no, or its socket is where we do not"
+    " look); the source's owner can set home.transfer: Staged"
+)
 
 
 class Conversation:
     """Reads the relay's documents beside the work, so that its end is noticed at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], None]) -> None:
+        self.mark = ""
+        self._heard = heard
         self._documents: queue.Queue[Dict[str, Any]] = queue.Queue()
         self._on_end: List[Callable[[], None]] = []
         self._ended = False
@@ -54,10 +65,14 @@ class Conversation:
 
     def say(self, event: str, document: Dict[str, Any]) -> None:
         """Answer with one line."""
-        line = MARK + json.dumps(dict(document, event=event), sort_keys=True)
+        line = self.line(event, document)
         with self._speaking:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(line)
             sys.stdout.flush()
+
+    def line(self, event: str, document: Dict[str, Any]) -> str:
+        """Return an answer as it is written."""
+        return f"{MARK}{self.mark} {json.dumps(dict(document, event=event), sort_keys=True)}\n"
 
     def say_progress(self, document: Dict[str, Any]) -> None:
         """Answer with progress, at most every few seconds."""
@@ -68,7 +83,10 @@ class Conversation:
 
     def _listen(self) -> None:
         for line in iter(sys.stdin.buffer.readline, b""):
-            self._documents.put(json.loads(line.decode()))
+            self._heard()
+            document = json.loads(line.decode())
+            if document.get("action") != "alive":
+                self._documents.put(document)
         self._ended = True
         self._documents.put({})
         for action in self._on_end:
@@ -106,10 +124,11 @@ def main() -> int:
     folder = tempfile.mkdtemp(prefix=PREFIX)
     lock = os.open(folder, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    conversation = Conversation()
-    conversation.start()
+    guard = Guard(folder, SILENCE_SECONDS, not_for_guard=lock)
+    conversation = Conversation(guard.pulse)
     try:
-        _converse(conversation, folder)
+        conversation.start()
+        _converse(conversation, guard, folder)
     except PathRefused as refusal:
         conversation.say("refused", {"message": str(refusal)})
     except BrokenPipeError:
@@ -120,11 +139,14 @@ def main() -> int:
     return 0
 
 
-def _converse(conversation: Conversation, folder: str) -> None:
+def _converse(conversation: Conversation, guard: Guard, folder: str) -> None:
     parameters = conversation.next()
     if not parameters:
         return
-    version = installed_rsync()
+    conversation.mark = str(parameters["secret"])
+    stuck = f"the scan came to no end at {PLACE}: move it out of the home or name it in excludes"
+    guard.say_when_stuck(conversation.line("refused", {"message": stuck}).encode())
+    version = installed_rsync(clean(folder))
     if version is None or version[:2] < _LEAST_RSYNC:
         conversation.say("refused", {"message": "the source needs rsync 3.2 or newer"})
         return
@@ -134,7 +156,7 @@ def _converse(conversation: Conversation, folder: str) -> None:
         return
     os.symlink(os.path.realpath(home), os.path.join(folder, "home"))
     with open(os.path.join(folder, "list"), "wb") as output:
-        scan = Scan(os.fsencode(home), parameters, output)
+        scan = Scan(os.fsencode(home), parameters, output, at=guard.at)
         _run(scan, parameters["paths"], conversation)
     conversation.say("scanned", dict(scan.summary(), folder=folder))
     order = conversation.next()
@@ -165,8 +187,13 @@ def _run(scan: Scan, paths: List[str], conversation: Conversation) -> None:
 
 
 def _send(conversation: Conversation, folder: str, order: Dict[str, Any]) -> None:
+    agent = agent_with(order["key"])
+    if agent is None:
+        conversation.say("refused", {"message": _NO_AGENT})
+        return
     write_clone_config(folder, order["clone"])
     command = rsync_command(folder, order)
     command += ["--files-from=" + os.path.join(folder, "list"), "--from0", os.path.join(folder, "home") + "/"]
     command.append("vmclone-clone:.")
-    conversation.say("sent", run_rsync(command, conversation.say_progress, conversation.on_end, dict(os.environ)))
+    environment = clean(folder, agent)
+    conversation.say("sent", run_rsync(command, conversation.say_progress, conversation.on_end, environment))

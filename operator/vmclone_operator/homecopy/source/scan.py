@@ -5,19 +5,19 @@
 
 import os
 import stat
-from typing import IO, Any, Dict, List, Optional, Set, Tuple
+from typing import IO, Any, Callable, Dict, List, Optional, Set, Tuple
 
+from vmclone_operator.homecopy.source.folders import Entry, Folders, why_not
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
 from vmclone_operator.homecopy.source.judge import Judge
+from vmclone_operator.homecopy.source.listing import Listing, name_of
 from vmclone_operator.homecopy.source.screen import Screen
 from vmclone_operator.homecopy.source.signatures import is_binary, is_plain_text
 
-_NAMED_AT_MOST = 200
 _SNIFF_BYTES = 8192
 _BLOCK_BYTES = 512
 _SCREENED_BYTES = 16 * 1024 * 1024
 _SCREENED_FILES = 500
-Inode = Tuple[int, int]
 
 
 class PathRefused(Exception):  # noqa: N818  - named for what happened
@@ -27,23 +27,28 @@ class PathRefused(Exception):  # noqa: N818  - named for what happened
 class Scan:
     """One walk. `run` writes the list; `summary` says what was counted, in names and numbers, never content."""
 
-    def __init__(self, home: bytes, parameters: Dict[str, Any], output: IO[bytes]) -> None:
+    def __init__(
+        self,
+        home: bytes,
+        parameters: Dict[str, Any],
+        names: IO[bytes],
+        judged: Optional[IO[bytes]] = None,
+        at: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        self._at = at
         self._home = os.path.realpath(home)
         self._device = os.lstat(self._home).st_dev
         tracked = TrackedFiles(self._home)
         self._judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
         self._text_limit = int(parameters["rules"]["textLimitBytes"])
         self._screen = Screen(self._home, parameters["rules"]["signatures"])
+        self._folders = Folders(self._home)
         self._waiting: List[Tuple[bytes, os.stat_result]] = []
         self._waiting_bytes = 0
         self._text_bytes = 0
-        self._output = output
-        self._linked: Dict[Inode, List[Tuple[bytes, int, bool, bool]]] = {}
-        self._kept_back: Dict[Inode, str] = {}
-        self._counts = {"files": 0, "directories": 0, "symlinks": 0, "bytes": 0, "special": 0, "unreadable": 0}
-        self._excluded: Dict[str, int] = {}
-        self._allowed: List[str] = []
-        self._mounts: List[str] = []
+        self._listing = Listing(names, judged)
+        self._linked: Dict[int, List[Tuple[bytes, os.stat_result, bool, bool]]] = {}
+        self._kept_back: Dict[int, str] = {}
         self._seen: Set[bytes] = set()
         self._sparse = False
 
@@ -56,20 +61,13 @@ class Scan:
 
     def so_far(self) -> Dict[str, int]:
         """Return how many files and bytes were found to be sent up to now; may be asked from another thread."""
-        return {key: self._counts[key] for key in ("files", "bytes")}
+        return {key: self._listing.counts[key] for key in ("files", "bytes")}
 
     def summary(self) -> Dict[str, Any]:
-        """Return the counts, and the first 200 names of what `allow` let through and of other file systems."""
-        document: Dict[str, Any] = dict(self._counts)
-        document.update(
-            excluded=self._excluded,
-            allowed=self._allowed[:_NAMED_AT_MOST],
-            allowedCount=len(self._allowed),
-            otherFileSystems=self._mounts[:_NAMED_AT_MOST],
-            sparse=self._sparse,
-            mostlyText=2 * self._text_bytes > self._counts["bytes"],
-        )
-        return document
+        """Return what was counted, and what rsync has to know of the home."""
+        document = self._listing.summary()
+        mostly_text = 2 * self._text_bytes > document["bytes"]
+        return dict(document, sparse=self._sparse, mostlyText=mostly_text)
 
     def _inside(self, path: str) -> bytes:
         relative = os.path.normpath(os.fsencode(path))
@@ -85,12 +83,11 @@ class Scan:
         above = self._family_above(start)
         waiting: List[Tuple[bytes, Optional[str]]] = [(start, above)]
         if start:
-            info = os.lstat(os.path.join(self._home, start))
-            waiting = self._visit(start, info, above)
+            waiting = self._visit(Entry(start, os.lstat(os.path.join(self._home, start))), above)
         while waiting:
             folder, family = waiting.pop()
-            for path, info in self._entries(folder):
-                waiting.extend(self._visit(path, info, family))
+            for entry in self._entries(folder):
+                waiting.extend(self._visit(entry, family))
 
     def _family_above(self, path: bytes) -> Optional[str]:
         """Return the family that holds a directory above the path, so that `paths` cannot reach into one."""
@@ -101,42 +98,39 @@ class Scan:
                 return family
         return None
 
-    def _entries(self, folder: bytes) -> List[Tuple[bytes, os.stat_result]]:
-        found = []
+    def _entries(self, folder: bytes) -> List[Entry]:
         try:
-            with os.scandir(os.path.join(self._home, folder)) as entries:
-                for entry in entries:
-                    path = folder + b"/" + entry.name if folder else entry.name
-                    found.append((path, entry.stat(follow_symlinks=False)))
-        except FileNotFoundError:
-            return found
-        except OSError:
-            self._counts["unreadable"] += 1
-        return found
+            return self._folders.entries(folder)
+        except OSError as error:
+            self._listing.skip(folder, why_not(error))
+            return []
 
-    def _visit(self, path: bytes, info: os.stat_result, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
+    def _visit(self, entry: Entry, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
         """Take or leave one entry; a directory is returned to be walked."""
+        path, info = entry.path, entry.info
         if path in self._seen:
             return []
-        if info.st_dev != self._device:
-            self._mounts.append(_name(path))
+        if info is None:
+            self._listing.skip(path, entry.why)
+        elif info.st_dev != self._device:
+            self._listing.mounts.append(name_of(path))
         elif stat.S_ISDIR(info.st_mode):
-            return self._directory(path, family)
+            return self._directory(path, info, family)
         elif stat.S_ISREG(info.st_mode):
             self._regular(path, info, family)
         elif stat.S_ISLNK(info.st_mode):
-            self._symlink(path, family)
+            self._symlink(path, info, family)
         else:
-            self._counts["special"] += 1
+            self._listing.counts["special"] += 1
         return []
 
-    def _directory(self, path: bytes, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
+    def _directory(self, path: bytes, info: os.stat_result, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
         own = family or self._judge.by_name(path, is_directory=True)
         if own is None:
-            self._take(path, "directories")
+            self._take(path, "directories", info)
         elif own != "extra" and self._judge.allows(path, is_directory=True):
-            self._allowed.append(_name(path) + "/")
-            self._take(path, "directories")
+            self._listing.allowed.append(name_of(path) + "/")
+            self._take(path, "directories", info)
             own = None
         return [(path, own)]
 
@@ -178,73 +172,62 @@ class Scan:
             return seen[0]
 
         if family is None or (family != "extra" and self._judge.allows(path)):
+            self._at(path)
             try:
                 verdict = self._judge.file(path, read)
                 if verdict.allowed:
                     self._read(path, 0)
-            except OSError:
-                self._counts["unreadable"] += 1
+            except OSError as error:
+                self._listing.skip(path, why_not(error))
                 return
             kept_back, allowed = verdict.family, verdict.allowed or family is not None
-        inode = (info.st_dev, info.st_ino)
         if kept_back:
-            self._leave_out(kept_back)
-            if info.st_nlink > 1:
-                self._kept_back[inode] = kept_back
+            self._listing.leave_out(kept_back)
+            self._kept_back[info.st_ino] = kept_back
             return
         if allowed:
-            self._allowed.append(_name(path))
+            self._listing.allowed.append(name_of(path))
         self._sparse = self._sparse or info.st_blocks * _BLOCK_BYTES < info.st_size
         is_text = any(data is not None and not is_binary(data[:_SNIFF_BYTES]) for data in seen)
         if info.st_nlink > 1:
-            self._linked.setdefault(inode, []).append((path, info.st_size, allowed, is_text))
+            self._linked.setdefault(info.st_ino, []).append((path, info, allowed, is_text))
             return
-        self._take(path, "files", info.st_size, is_text=is_text)
+        self._take(path, "files", info, info.st_size, is_text=is_text)
 
-    def _symlink(self, path: bytes, family: Optional[str]) -> None:
+    def _symlink(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
         kept_back = family or self._judge.by_name(path)
         if kept_back and not (kept_back != "extra" and self._judge.allows(path)):
-            self._leave_out(kept_back)
+            self._listing.leave_out(kept_back)
         else:
-            self._take(path, "symlinks")
+            self._take(path, "symlinks", info)
 
     def _read(self, path: bytes, size: int, *, whole: bool = True) -> Optional[bytes]:
         """Return what can be judged of a file; opened even when that is nothing, since rsync will have to."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        handle = os.open(self._home + b"/" + path, flags)
-        try:
+
+        def read(handle: int) -> Optional[bytes]:
             if size > self._text_limit:
                 return None
             head = os.read(handle, _SNIFF_BYTES)
             if not whole or is_binary(head) or len(head) < _SNIFF_BYTES:
                 return head
             return os.pread(handle, size + _SNIFF_BYTES, 0)
-        finally:
-            os.close(handle)
+
+        return self._folders.read(path, read)
 
     def _write_linked(self) -> None:
         """Take files with several names; one that is secret under any of its names stays behind under all."""
         for inode, names in self._linked.items():
             family = self._kept_back.get(inode)
-            size = names[0][1]
-            for path, _, allowed, is_text in names:
+            size = names[0][1].st_size
+            for path, info, allowed, is_text in names:
                 if family and not allowed:
-                    self._leave_out(family)
-                else:
-                    self._take(path, "files", size, is_text=is_text)
+                    self._listing.leave_out(family)
+                elif self._take(path, "files", info, size, is_text=is_text):
                     size = 0
 
-    def _take(self, path: bytes, kind: str, size: int = 0, *, is_text: bool = False) -> None:
-        self._output.write(b"./" + path + b"\0")
-        self._counts[kind] += 1
-        self._counts["bytes"] += size
-        self._text_bytes += size if is_text else 0
+    def _take(self, path: bytes, kind: str, info: os.stat_result, size: int = 0, *, is_text: bool = False) -> bool:
         self._seen.add(path)
-
-    def _leave_out(self, family: str) -> None:
-        self._excluded[family] = self._excluded.get(family, 0) + 1
-
-
-def _name(path: bytes) -> str:
-    """Return a path as text that survives JSON, whatever bytes it holds."""
-    return path.decode("utf-8", "backslashreplace")
+        if not self._listing.take(path, kind, info, size):
+            return False
+        self._text_bytes += size if is_text else 0
+        return True

@@ -132,10 +132,10 @@ def rsync_version(text: str) -> Optional[Tuple[int, ...]]:
     return tuple(int(number or 0) for number in found.groups()) if found else None
 
 
-def installed_rsync() -> Optional[Tuple[int, ...]]:
+def installed_rsync(environment: Optional[Dict[str, str]] = None) -> Optional[Tuple[int, ...]]:
     """Return the version of this host's rsync, or nothing when there is none."""
     try:
-        output = subprocess.check_output(["rsync", "--version"], stderr=subprocess.DEVNULL)
+        output = subprocess.check_output(["rsync", "--version"], stderr=subprocess.DEVNULL, env=environment)
     except (OSError, subprocess.CalledProcessError):
         return None
     return rsync_version(output.decode("utf-8", "replace"))
