@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.canaries import PASSES, WORD, secret_files
@@ -81,6 +85,35 @@ def lost_or_changed(root: Path, homes: Sequence[str] = HOMES[:1]) -> list[str]:
 def request(**additions: Sequence[str]) -> ScrubRequest:
     """Return a scrub with the owner's additions."""
     return ScrubRequest(program=scrub_program(), **{name: tuple(values) for name, values in additions.items()})
+
+
+def with_shape(wanted: ScrubRequest, pattern: str, *, seconds: float) -> ScrubRequest:
+    """Return a scrub with one more key shape, for an expression that ours must not have, and an earlier alarm."""
+    rules = json.loads(wanted.program.rules)
+    rules["filter"]["signatures"].append({"name": "a test's", "anchors": ["ends-never"], "pattern": pattern})
+    rules["alarmSeconds"] = seconds
+    return replace(wanted, program=replace(wanted.program, rules=json.dumps(rules)))
+
+
+def writing_secrets_into(folder: Path, *, seconds: float) -> threading.Thread:
+    """Start to write one secret after the other into a folder."""
+
+    def write() -> None:
+        until = time.monotonic() + seconds
+        for number in itertools.count():
+            if time.monotonic() > until:
+                return
+            (folder / f"late {number}.p12").write_text(WORD)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
+
+
+def holding(root: Path, text: str) -> list[str]:
+    """Return the files below that hold a text."""
+    found = subprocess.run(["grep", "-rlaF", text, str(root)], capture_output=True, text=True, check=False)
+    return found.stdout.splitlines()
 
 
 def answers(stdout: str) -> dict[str, str]:

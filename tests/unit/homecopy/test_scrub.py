@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support import source_disk
 from tests.support.canaries import WORD
-from tests.support.source_disk import answers, lost_or_changed, request, scrub
+from tests.support.source_disk import answers, holding, lost_or_changed, request, scrub
 
 from vmclone_operator.domain import guest
 from vmclone_operator.homecopy import clone
@@ -24,12 +24,6 @@ from vmclone_operator.homecopy.clone.walk import Mounts
 from vmclone_operator.homecopy.scrub import scrub_program
 
 OWNERS = request(paths=source_disk.OWNERS_PATHS)
-
-
-def holding(root: Path, text: str) -> list[str]:
-    """Return the files below that hold a text."""
-    found = subprocess.run(["grep", "-rlaF", text, str(root)], capture_output=True, text=True, check=False)
-    return found.stdout.splitlines()
 
 
 def test_every_canary_goes_and_what_people_work_with_stays(tmp_path: Path) -> None:

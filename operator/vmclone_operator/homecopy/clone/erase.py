@@ -15,6 +15,7 @@ from vmclone_operator.homecopy.clone.walk import Entry
 MARK = b"\0vmclone"
 """What an overwritten file begins with, so that a run that was killed is finished by the next."""
 
+_LOOKED_AT = 1024 * 1024
 _BLOCK = bytes(1024 * 1024)
 _LONG = struct.calcsize("l") << 16
 _GET_FLAGS = 0x80006601 | _LONG
@@ -23,7 +24,7 @@ _PROTECTED = 0x10 | 0x20
 _UNWRITABLE = (errno.ETXTBSY, errno.ENXIO)
 
 
-def overwrite(entry: Entry) -> None:
+def overwrite(entry: Entry, *, at_once: bool = False) -> None:
     """Write over what the file holds; the caller syncs before anything is unlinked, or it never reaches the disk."""
     try:
         handle = _writable(entry)
@@ -35,6 +36,8 @@ def overwrite(entry: Entry) -> None:
         for start, end in _stretches(handle, entry.info.st_size):
             _fill(handle, start, end)
         os.pwrite(handle, MARK[: entry.info.st_size], 0)
+        if at_once:
+            os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -64,13 +67,22 @@ def is_overwritten(data: bytes) -> bool:
 
 def _remove(entry: Entry) -> None:
     if not entry.is_folder():
+        if entry.is_file() and not _is_blank(entry):
+            overwrite(entry, at_once=True)
         os.unlink(entry.name, dir_fd=entry.folder)
         return
     try:
         os.rmdir(entry.name, dir_fd=entry.folder)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOTDIR):
             raise
+
+
+def _is_blank(entry: Entry) -> bool:
+    """Return whether it is still as it was overwritten; somebody may have written to it since."""
+    size = entry.info.st_size
+    data = entry.read(_LOOKED_AT) if size <= _LOOKED_AT else None
+    return data is None or is_overwritten(data) or not data.strip(b"\0") or data == MARK[:size]
 
 
 def _writable(entry: Entry) -> int:

@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from vmclone_operator.homecopy.clone.alarm import Alarm, NoEnd
 from vmclone_operator.homecopy.clone.erase import is_overwritten
 from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Rules
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
@@ -21,7 +22,10 @@ _TEXT_BYTES = 1024 * 1024
 class Filter:
     """The filter of the home copy, read once for all homes; which home is asked about is set for each question."""
 
-    def __init__(self, rules: Dict[str, Any], names: List[str], allow: List[str]) -> None:
+    def __init__(self, rules: Dict[str, Any], names: List[str], allow: List[str], alarm: Alarm) -> None:
+        self.alarm = alarm
+        self.without_end: Dict[Tuple[int, int], bytes] = {}
+        """Files that no verdict was reached on, each by what it is."""
         self.tracked: Optional[TrackedFiles] = None
         self.judge = Judge(rules, names, allow, self._is_tracked)
         self.text_limit = int(rules["textLimitBytes"])
@@ -34,6 +38,7 @@ class HomeRules(Rules):
     """What the home copy would keep back goes, but for the owner's exceptions."""
 
     def __init__(self, home: bytes, shared: Filter) -> None:
+        self._home = home
         self._filter = shared
         self._judge = shared.judge
         self._tracked = TrackedFiles(home)
@@ -58,9 +63,15 @@ class HomeRules(Rules):
         state = entry.info.st_mtime_ns, entry.info.st_ctime_ns
         if self._clean.get(entry.inode) == state:
             return False
+        if entry.inode in self._filter.without_end:
+            return False
         try:
-            goes = self._keeps_back(entry)
+            with self._filter.alarm:
+                goes = self._keeps_back(entry)
         except FileNotFoundError:
+            return False
+        except NoEnd:
+            self._filter.without_end[entry.inode] = os.path.join(self._home, entry.path)
             return False
         if not goes and entry.info.st_nlink == 1:
             self._clean[entry.inode] = state
@@ -117,14 +128,16 @@ class Expansion:
         self._mounts = mounts
 
     def paths(self, pattern: bytes) -> Iterator[bytes]:
-        """Yield what a pattern names, and the file that a link among them leads to."""
+        """Yield what a pattern names, by real folders, and the file that a link among them leads to."""
         parts = [part for part in pattern[len(self._root) :].split(b"/") if part]
         for path in self._below(self._root + b"/", parts):
             yield path
             target = os.path.realpath(path) if os.path.islink(path) else path
-            inside = target.startswith(self._root + b"/") and not _SYSTEM.match(target[len(self._root) :])
-            if target != path and inside and os.path.isfile(target):
+            if target != path and self._is_inside(target) and os.path.isfile(target):
                 yield target
+
+    def _is_inside(self, path: bytes) -> bool:
+        return path.startswith(self._root + b"/") and not _SYSTEM.match(path[len(self._root) :])
 
     def _below(self, folder: bytes, parts: List[bytes]) -> Iterator[bytes]:
         first, rest = parts[0], parts[1:]
@@ -136,12 +149,19 @@ class Expansion:
             return
         for name in _matching(folder, first):
             inner = os.path.join(folder, name)
-            if self._mounts.closed(inner):
+            if rest and os.path.islink(inner):
+                inner = self._led_to(inner, first)
+            if not inner or self._mounts.closed(inner):
                 continue
             if rest:
                 yield from self._below(inner, rest)
             elif os.path.lexists(inner):
                 yield inner
+
+    def _led_to(self, link: bytes, part: bytes) -> bytes:
+        """Return where a link leads that the pattern names, as /var/mail; one that is only matched leads nowhere."""
+        target = b"" if _MAGIC.search(part) else os.path.realpath(link)
+        return target if target.startswith(self._root + b"/") else b""
 
 
 def _matching(folder: bytes, pattern: bytes) -> List[bytes]:

@@ -14,12 +14,17 @@ import os
 import sys
 import time
 import zlib
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterator, List
 
 from vmclone_operator.homecopy.clone.accounts import homes, key_files, lock_passwords
+from vmclone_operator.homecopy.clone.alarm import SECONDS, Alarm
 from vmclone_operator.homecopy.clone.erase import empty, overwrite, remove
 from vmclone_operator.homecopy.clone.rules import Expansion, Filter, HomeRules, Overwritten, PlaceRules
 from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Place, walk
+
+_ROUNDS = 3
+"""What is written while the scrub runs goes in the next round; who goes on writing is not waited for."""
+_SHOWN = 160
 
 
 class Scrub:
@@ -31,7 +36,9 @@ class Scrub:
             zlib.decompress(base64.b64decode(parameters["scrub_rules"][0])).decode()
         )
         allow = parameters.get("scrub_allow", [])
-        self._filter = Filter(self._rules["filter"], self._rules["homeNames"], allow)
+        self._filter = Filter(
+            self._rules["filter"], self._rules["homeNames"], allow, Alarm(self._rules.get("alarmSeconds", SECONDS))
+        )
         self._paths = [root + os.fsencode(path) for path in parameters.get("scrub_path", [])]
         self._mounts = Mounts(mounts)
         self._expansion = Expansion(root, self._mounts)
@@ -44,17 +51,25 @@ class Scrub:
         self.error = ""
 
     def run(self) -> None:
-        """Scrub; the numbers and the first error are there afterwards."""
-        places = self._places()
-        for place in places:
-            self._overwrite(place)
-        os.sync()
-        for place in places:
-            self._remove(place)
-        lock_passwords(self._root)
-        os.sync()
-        for place in self._places():
-            self.left += sum(1 for entry in walk(place, self._mounts) if not place.emptied and not entry.is_folder())
+        """Scrub until a second look finds nothing; the numbers and the first error are there afterwards."""
+        for _ in range(_ROUNDS):
+            self._overwritten.inodes.clear()
+            places = self._places()
+            for place in places:
+                self._overwrite(place)
+            os.sync()
+            for place in places:
+                self._remove(place)
+            lock_passwords(self._root)
+            os.sync()
+            self.left = sum(1 for place in self._places() for _ in self._remaining(place))
+            if not self.left:
+                break
+        for path in filter(os.path.lexists, self._filter.without_end.values()):
+            self.error = self.error or f"the rules come to no end in {_shown(path)}: name it in spec.scrub.paths"
+
+    def _remaining(self, place: Place) -> Iterator[Entry]:
+        return (entry for entry in walk(place, self._mounts) if not place.emptied and not entry.is_folder())
 
     def unverified(self) -> List[str]:
         """Return the types of file systems on which overwriting proves nothing."""
@@ -96,10 +111,10 @@ class Scrub:
     def _attempt(self, action: Callable[[Entry], None], entry: Entry) -> None:
         try:
             action(entry)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return
         except OSError as error:
-            self.error = self.error or f"{error.strerror}: {os.fsdecode(entry.name)}"
+            self.error = self.error or f"{error.strerror}: {_shown(entry.path)}"
 
 
 def main(lines: List[str]) -> int:
@@ -114,7 +129,8 @@ def main(lines: List[str]) -> int:
     try:
         scrub.run()
     except OSError as error:
-        scrub.error = scrub.error or str(error.strerror)
+        where = f": {_shown(os.fsencode(error.filename))}" if error.filename else ""
+        scrub.error = scrub.error or f"{error.strerror}{where}"
     _answer(scrub)
     return 0
 
@@ -131,3 +147,9 @@ def _answer(scrub: Scrub) -> None:
     if scrub.error:
         print("scrub_error=" + "".join(letter for letter in scrub.error if letter.isprintable()))
     sys.stdout.flush()
+
+
+def _shown(path: bytes) -> str:
+    """Return a path as a message can hold it: long ones by how they begin and end."""
+    text = os.fsdecode(path)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"

@@ -10,7 +10,9 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _SNIFF_BYTES = 8192
-_DEEPEST = 400
+_MOST_OPEN = 200
+"""Folders of one nest that are open at once; a process may open 1,024 files."""
+_CLOSED = -1
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _COPY_ON_WRITE = {"btrfs", "zfs", "bcachefs", "nilfs2", "f2fs", "overlay", "aufs", "ubifs", "jffs2"}
 _SHARED = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "ceph", "glusterfs", "afs", "lustre", "autofs"}
@@ -45,7 +47,12 @@ class Entry(NamedTuple):
 
     def open(self, flags: int) -> int:
         """Open it, and only it."""
-        handle = os.open(self.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            handle = os.open(self.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(errno.ENOENT, "exchanged for a link while it was looked at") from error
+            raise
         found = os.fstat(handle)
         if (found.st_dev, found.st_ino) != self.inode:
             os.close(handle)
@@ -116,51 +123,120 @@ class Place(NamedTuple):
     """Its files stay, without content: those who write them do not make them anew."""
 
 
+class _Frame:
+    """A folder that is being gone through."""
+
+    def __init__(self, entry: Optional[Entry], handle: int, names: List[bytes], *, above: bool) -> None:
+        self.entry = entry
+        self.handle = handle
+        self.identity = _identity(handle)
+        self.names = iter(names)
+        self.above = above
+
+
 class Walk:
-    """Goes through places; yields what goes, the contents of a folder before itself."""
+    """Goes through one place; yields what goes, the contents of a folder before itself.
 
-    def __init__(self, rules: Rules, mounts: Mounts) -> None:
-        self._rules = rules
+    Folders may be nested as deep as a file system allows: nothing here calls itself, and of a deep nest only the
+    innermost folders are held open. The way back up leads through `..`, and only to the folder that it came from.
+    """
+
+    def __init__(self, place: "Place", mounts: Mounts) -> None:
+        self._rules = place.rules
         self._mounts = mounts
+        self._base = place.folder
+        self._path = b""
+        self._frames: List[_Frame] = []
 
-    def entries(self, folder: bytes, name: Optional[bytes]) -> Iterator[Entry]:
-        """Yield what goes of a folder's contents, or of one name in it."""
-        handle = None if self._mounts.closed_above(folder) else _open(folder, None)
+    def entries(self, name: Optional[bytes]) -> Iterator[Entry]:
+        """Yield what goes of the place's contents, or of one name in it."""
+        handle = None if self._mounts.closed_above(self._base) else open_folder(self._base)
         if handle is None:
             return
+        self._frames.append(_Frame(None, handle, _names(handle) if name is None else [name], above=False))
         try:
-            names = _names(handle) if name is None else [name]
-            yield from self._named(handle, names, folder, b"", above=False)
+            while self._frames:
+                yield from self._step(self._frames[-1])
         finally:
-            os.close(handle)
+            for frame in self._frames:
+                _close(frame)
 
-    def _named(self, folder: int, names: List[bytes], at: bytes, path: bytes, *, above: bool) -> Iterator[Entry]:
-        if path.count(b"/") > _DEEPEST:
-            raise OSError(errno.ENAMETOOLONG, "folders are nested too deep")
-        for name in names:
-            here = os.path.join(at, name)
-            entry = None if self._mounts.closed(here) else _look(folder, name, path + b"/" + name if path else name)
-            if entry is None:
-                continue
-            goes = self._rules.takes(entry, above=above)
-            if entry.is_folder():
-                yield from self._inside(entry, here, above=goes)
-            if goes:
-                yield entry
-
-    def _inside(self, entry: Entry, here: bytes, *, above: bool) -> Iterator[Entry]:
-        handle = _open(entry.name, entry.folder)
-        if handle is None:
+    def _step(self, frame: _Frame) -> Iterator[Entry]:
+        """Look at the folder's next name; without one, it was gone through and is itself what comes next."""
+        name = next(frame.names, None)
+        if name is None:
+            yield from self._leave()
             return
+        entry = self._look(frame, name)
+        if entry is None:
+            return
+        goes = self._rules.takes(entry, above=frame.above)
+        if entry.is_folder():
+            inner = _open(entry.name, entry.folder)
+            if inner is not None:
+                self._enter(_Frame(entry if goes else None, inner, _names(inner), above=goes), name)
+                return
+        if goes:
+            yield entry
+
+    def _look(self, frame: _Frame, name: bytes) -> Optional[Entry]:
+        path = self._path + b"/" + name if self._path else name
+        if self._mounts.closed(os.path.join(self._base, path)):
+            return None
+        return _look(frame.handle, name, path)
+
+    def _enter(self, frame: _Frame, name: bytes) -> None:
+        self._path = self._path + b"/" + name if self._path else name
+        self._frames.append(frame)
+        if len(self._frames) > _MOST_OPEN:
+            _close(self._frames[-_MOST_OPEN])
+
+    def _leave(self) -> Iterator[Entry]:
+        frame = self._frames.pop()
         try:
-            yield from self._named(handle, _names(handle), here, entry.path, above=above)
+            outer = self._frames[-1] if self._frames else None
+            if outer is not None and outer.handle == _CLOSED:
+                outer.handle = self._back_up(frame.handle, outer)
         finally:
-            os.close(handle)
+            _close(frame)
+        self._path = self._path.rpartition(b"/")[0]
+        if frame.entry is not None and outer is not None:
+            yield frame.entry._replace(folder=outer.handle)
+
+    def _back_up(self, handle: int, outer: _Frame) -> int:
+        above = os.open(b"..", OPEN_FOLDER | os.O_CLOEXEC, dir_fd=handle)
+        if _identity(above) != outer.identity:
+            os.close(above)
+            raise OSError(
+                errno.ESTALE, "a folder was moved while it was scrubbed", os.path.join(self._base, self._path)
+            )
+        return above
 
 
 def walk(place: Place, mounts: Mounts) -> Iterator[Entry]:
     """Yield what goes at a place."""
-    return Walk(place.rules, mounts).entries(place.folder, place.name)
+    return Walk(place, mounts).entries(place.name)
+
+
+def open_folder(path: bytes) -> Optional[int]:
+    """Open a folder by its real path, no part of which may be a link; nothing when one is, or is gone."""
+    handle: Optional[int] = os.open(b"/", OPEN_FOLDER | os.O_CLOEXEC)
+    for part in path.split(b"/"):
+        if part and handle is not None:
+            outer, handle = handle, _open(part, handle)
+            os.close(outer)
+    return handle
+
+
+def _identity(handle: int) -> Tuple[int, int]:
+    info = os.fstat(handle)
+    return info.st_dev, info.st_ino
+
+
+def _close(frame: _Frame) -> None:
+    if frame.handle != _CLOSED:
+        os.close(frame.handle)
+        frame.handle = _CLOSED
 
 
 def _names(folder: int) -> List[bytes]:
@@ -176,10 +252,10 @@ def _look(folder: int, name: bytes, path: bytes) -> Optional[Entry]:
         raise
 
 
-def _open(path: bytes, above: Optional[int]) -> Optional[int]:
+def _open(name: bytes, above: int) -> Optional[int]:
     """Open a folder; nothing when it went away or became something else meanwhile."""
     try:
-        return os.open(path, OPEN_FOLDER | os.O_CLOEXEC, dir_fd=above)
+        return os.open(name, OPEN_FOLDER | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
         if error.errno in _GONE:
             return None
