@@ -100,6 +100,13 @@ def _disk(spec: DiskSpec) -> ET.Element:
     return disk
 
 
+def extend(facts: LibvirtFacts, *elements: str) -> None:
+    """Define the source anew with more elements of the domain."""
+    domain = ET.fromstring(domain_of(facts).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))  # noqa: S314 - libvirt's
+    domain.extend(ET.fromstring(element) for element in elements)  # noqa: S314 - ours
+    facts.connection.defineXML(ET.tostring(domain, encoding="unicode"))
+
+
 def domain_of(facts: LibvirtFacts) -> libvirt.virDomain:
     return facts.connection.lookupByUUIDString(facts.source_id)
 

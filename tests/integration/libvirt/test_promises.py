@@ -43,6 +43,23 @@ SOURCES = {
     + "test_source_changes_real.py::test_a_source_that_stops_while_its_backup_runs_is_frozen_again_as_it_is_then",
     "refused before anything is made": HERE
     + "test_sources_refused_real.py::test_what_cannot_be_copied_safely_is_refused_before_anything_is_made",
+    "what two VMs cannot both have": HERE + "test_definitions_refused_real.py::"
+    "test_a_device_that_two_vms_cannot_both_have_is_refused_by_name_before_anything_is_made",
+    "a shared disk that is written": HERE + "test_definitions_refused_real.py::"
+    "test_a_writable_shareable_disk_is_refused_by_its_name_and_never_written",
+    "a transient disk": HERE + "test_definitions_real.py::test_a_transient_disk_is_an_ordinary_one_of_the_clone",
+    "credentials in SMBIOS and fw_cfg": HERE + "test_definitions_real.py::"
+    "test_no_credential_and_no_serial_number_reaches_the_clone_through_its_firmware",
+    "screens without ports": HERE + "test_definitions_real.py::test_a_screen_without_a_port_stays_as_it_is",
+    "the seed moves no disk": HERE + "test_definitions_real.py::"
+    "test_the_seed_comes_after_all_disks_of_the_source_where_a_slot_before_them_is_free",
+    "the boot order stays": HERE + "test_definitions_real.py::test_the_firmware_boots_the_disk_that_the_source_boots",
+    "serial numbers of disks": HERE
+    + "test_definitions_real.py::test_a_data_disk_keeps_the_serial_number_that_the_guests_fstab_names",
+    "host ends of devices": HERE + "test_definitions_real.py::"
+    "test_host_ends_of_devices_are_the_clones_own_and_what_refers_to_a_device_stays_with_it",
+    "a definition is proven before the freeze": HERE + "test_definitions_real.py::"
+    "test_a_definition_that_libvirt_would_not_take_is_a_finding_that_names_the_element",
     "network disks and host devices": HERE + "test_sources_refused_real.py::test_all_findings_are_told_at_once",
     "locked": HERE
     + "test_sources_refused_real.py::test_a_source_that_another_tool_backs_up_is_locked_and_its_backup_goes_on",

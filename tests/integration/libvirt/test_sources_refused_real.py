@@ -130,7 +130,11 @@ def _suspended_to_disk(facts: LibvirtFacts) -> LibvirtFacts:
         pytest.param(_on_the_network, "no file on the host", id="a backing file on the network"),
         pytest.param(_encrypted, "encrypted", id="an encrypted image"),
         pytest.param(_missing, "the template may be corrupted", id="a disk that is gone"),
-        pytest.param(_written_by_others, "disk vdc is shareable and writable", id="a disk that several VMs write"),
+        pytest.param(
+            _written_by_others,
+            "disk vdc is shareable and writable",
+            id="a disk that several VMs write",
+        ),
         pytest.param(_no_boot_disk, "missing boot disk - the template may be corrupted", id="no disk to boot from"),
         pytest.param(_suspended_to_disk, "managed save", id="a source that is suspended to disk"),
     ],

@@ -1,34 +1,39 @@
-"""Writes the clone's XML from the source's: new names, ids, disks and shape, no tie to the source's host.
+"""Writes the clone's XML from the source's: what the table of rules leaves of it, and new names, ids, disks and shape.
 
 In mode Disk the links are down: what boots is the source's disk, with the source's identity still on it.
 """
 
 from __future__ import annotations
 
-import itertools
-import string
 import xml.etree.ElementTree as ET
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import Mode
-from vmclone_operator.domain.errors import SourceChanged
+from vmclone_operator.domain.errors import SourceChanged, SourceUnhealthy
+from vmclone_operator.providers.libvirt import kernel_words
+from vmclone_operator.providers.libvirt.definition import taken_along
 from vmclone_operator.providers.libvirt.domain_xml import disks
 from vmclone_operator.providers.libvirt.firmware_xml import set_variables
+from vmclone_operator.providers.libvirt.seed_seat import next_target, seat_after_disks
 from vmclone_operator.providers.libvirt.shape_xml import apply_shape
 from vmclone_operator.providers.libvirt.stamp import stamp_element
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from vmclone_operator.domain.backend import CloneIntent
     from vmclone_operator.providers.libvirt.firmware_xml import Variables
 
 _CONSOLES = ("serial", "console", "parallel")
-_OWN_ENDS = frozenset({"pty", "null", "vc", "spicevmc", "spiceport", "qemu-vdagent", "dbus", "unix"})
-"""Kinds of character devices whose other end QEMU or libvirt makes for each VM."""
+_SPEAKING = frozenset({"spiceport", "qemu-vdagent", "dbus"})
+"""Kinds of character devices whose `source` says what the guest's screen sees of them."""
+_WITH_PORTS = frozenset({"vnc", "spice", "rdp"})
+"""Kinds of screens that libvirt chooses ports for; its schema lets no other have `autoport`."""
+_BY_PEOPLE = "ua-"
+"""What libvirt wants the aliases to begin with that are not its own."""
+_QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +56,15 @@ class CloneDisks:
 
 
 def clone_xml(source: ET.Element, intent: CloneIntent, new: CloneDisks) -> str:
-    """Return the XML of the clone; the source's (inactive) XML stays as it is."""
-    domain = deepcopy(source)
-    domain.attrib.pop("id", None)
-    _name(domain, intent)
-    _stamp(domain, intent)
+    """Return the XML of the clone; the source's (inactive) XML stays as it is.
+
+    Raises SourceUnhealthy when the source has something that no second VM can have.
+    """
+    domain, refused = taken_along(source)
+    if refused:
+        raise SourceUnhealthy("; ".join(refused))
+    _identify(domain, intent)
+    _kernel_line(domain, source)
     devices = _child(domain, "devices")
     _disks(domain, devices, new)
     if new.variables is not None:
@@ -65,18 +74,23 @@ def clone_xml(source: ET.Element, intent: CloneIntent, new: CloneDisks) -> str:
         _interface(interface, naming.mac_address(intent.stamp.incarnation, index))
         if intent.mode is Mode.DISK:
             ET.SubElement(interface, "link", state="down")
-    for device in [*(found for tag in _CONSOLES for found in devices.findall(tag)), *devices.findall("channel")]:
-        _character_device(device)
-    for backend in devices.findall("tpm/backend"):
-        _drop(backend, "source")  # a new UUID has a new, empty TPM; a named place would be the source's
-        backend.attrib.pop("persistent_state", None)
-    for cid in devices.findall("vsock/cid"):
-        cid.attrib = {"auto": "yes"}  # a fixed address can be in use only once on a host
-    for graphics in devices.findall("graphics"):
-        _graphics(graphics)
-    for element in list(devices.iter()):
-        _drop(element, "alias")
+    _host_ends(devices)
+    _aliases(domain)
     return ET.tostring(domain, encoding="unicode")
+
+
+def _host_ends(devices: ET.Element) -> None:
+    """Give the devices that are made anew an end of their own on the host."""
+    for device in [*(found for tag in (*_CONSOLES, "channel") for found in devices.findall(tag))]:
+        _character_device(device)
+    for cid in devices.findall("vsock/cid"):
+        cid.set("auto", "yes")  # a fixed address can be in use only once on a host
+    for graphics in devices.findall("graphics"):
+        if graphics.get("type") in _WITH_PORTS:
+            graphics.set("autoport", "yes")
+    for audio in devices.findall("audio"):
+        if "type" not in audio.attrib:
+            _silence(audio)
 
 
 def _child(parent: ET.Element, tag: str) -> ET.Element:
@@ -95,51 +109,75 @@ def _drop_empty(parent: ET.Element, tag: str) -> None:
         parent.remove(child)
 
 
-def _name(domain: ET.Element, intent: CloneIntent) -> None:
+def _identify(domain: ET.Element, intent: CloneIntent) -> None:
+    """Name the clone, and say whose it is."""
     _child(domain, "name").text = intent.vm_name
     _child(domain, "uuid").text = intent.uuid
-    # A generation id is drawn anew by libvirt when its element is there and empty.
-    had_generation = domain.find("genid") is not None
-    _drop(domain, "title", "description", "genid", "seclabel", "resource")
-    if had_generation:
-        ET.SubElement(domain, "genid")
     for entry in domain.findall("sysinfo/system/entry"):
-        if entry.get("name") == "uuid":
+        if "name" not in entry.attrib:
+            entry.set("name", "uuid")
             entry.text = intent.uuid
-    _firmware_strings(domain)
+    for strings in domain.findall("sysinfo"):
+        _drop_empty_parts(strings)
+    _child(domain, "metadata").append(stamp_element(intent.stamp, intent.token, intent.made_from))
 
 
-def _firmware_strings(domain: ET.Element) -> None:
-    """Drop what names the machine, and what a guest reads credentials from at every boot: no scrub sees it."""
-    for block in domain.findall("sysinfo"):
-        _drop(block, "oemStrings")
-        for part in list(block):
-            for entry in [entry for entry in part if entry.get("name") in {"serial", "asset"}]:
-                part.remove(entry)
-        if block.get("type") == "fwcfg":
-            domain.remove(block)
+def _drop_empty_parts(strings: ET.Element) -> None:
+    """Drop the parts of which nothing is left: libvirt's schema wants an entry in each."""
+    for part in [part for part in strings if not len(part)]:
+        strings.remove(part)
 
 
-def _stamp(domain: ET.Element, intent: CloneIntent) -> None:
-    _drop(domain, "metadata")
-    ET.SubElement(domain, "metadata").append(stamp_element(intent.stamp, intent.token, intent.made_from))
+def _kernel_line(domain: ET.Element, source: ET.Element) -> None:
+    for line in domain.findall("os/cmdline"):
+        line.text = kernel_words.without_own_words(source.findtext("os/cmdline", ""))
 
 
 def _disks(domain: ET.Element, devices: ET.Element, new: CloneDisks) -> None:
-    for element, disk in zip(devices.findall("disk"), disks(domain), strict=True):
+    known = disks(domain)
+    seeds = []
+    for element, disk in zip(devices.findall("disk"), known, strict=True):
         if disk.target in new.left_out:
-            devices.remove(element)
+            seeds.append(element)
         elif disk.target in new.overlays:
             _overlay(element, new.overlays[disk.target])
         elif not (disk.shared or disk.empty):
             raise SourceChanged(f"disk {disk.target} is not in the frozen point: the source's disks changed since")
-    devices.append(_seed(_free_target(domain), new.seed))
+    # Where the source's own seed is a disk ours takes its place, so that no other disk moves.
+    place = next((seed for seed in seeds if seed.get("device", "disk") == "disk"), None)
+    for seed in seeds:
+        if seed is not place:
+            devices.remove(seed)
+    if place is None:
+        place = _place_after(devices, next_target(disk.target for disk in known))
+    _fill_seed(place, new.seed)
+
+
+def _place_after(devices: ET.Element, target: str) -> ET.Element:
+    """Add a virtio disk after all others: cloud kernels have no SATA cdrom."""
+    seat = seat_after_disks(devices)
+    place = ET.SubElement(devices, "disk")
+    ET.SubElement(place, "target", dev=target, bus="virtio")
+    if seat is not None:
+        place.append(seat)
+    return place
+
+
+def _fill_seed(place: ET.Element, path: str) -> None:
+    """Make a disk our seed: read-only, raw, and nothing of what it was but its name and seat."""
+    kept = [child for child in place if child.tag in {"target", "address", "acpi"}]
+    place.clear()
+    place.attrib = {"type": "file", "device": "disk"}
+    ET.SubElement(place, "driver", name="qemu", type="raw")
+    ET.SubElement(place, "source", file=path)
+    place.extend(kept)
+    ET.SubElement(place, "readonly")
 
 
 def _overlay(element: ET.Element, overlay: Overlay) -> None:
     """Point a disk at its overlay; the chain is spelt out so that nobody probes an image's format."""
     element.set("type", "file")
-    _drop(element, "source", "backingStore", "mirror", "transient", "auth", "encryption")
+    _drop(element, "source", "backingStore")
     driver = _child(element, "driver")
     driver.set("type", "qcow2")
     # What the guest scrubs and trims must be gone from the file, too; QEMU says it would even without these.
@@ -154,60 +192,38 @@ def _overlay(element: ET.Element, overlay: Overlay) -> None:
         ET.SubElement(below, "backingStore")
 
 
-def _seed(target: str, path: str) -> ET.Element:
-    """Return the seed as a read-only virtio disk: cloud kernels have no SATA cdrom."""
-    disk = ET.Element("disk", type="file", device="disk")
-    ET.SubElement(disk, "driver", name="qemu", type="raw")
-    ET.SubElement(disk, "source", file=path)
-    ET.SubElement(disk, "target", dev=target, bus="virtio")
-    ET.SubElement(disk, "readonly")
-    return disk
-
-
-def _free_target(domain: ET.Element) -> str:
-    taken = {disk.target for disk in disks(domain)}
-    return next(name for name in _virtio_names() if name not in taken)
-
-
-def _virtio_names() -> Iterator[str]:
-    for length in itertools.count(1):
-        for letters in itertools.product(string.ascii_lowercase, repeat=length):
-            yield "vd" + "".join(letters)
-
-
 def _interface(interface: ET.Element, mac: str) -> None:
-    _drop(interface, "target", "link", "backend", "portid")
-    for filter_ in interface.findall("filterref"):
-        for parameter in filter_.findall("parameter"):
-            if parameter.get("name") in {"IP", "IPV6", "MAC"}:  # the source's; libvirt learns the clone's own
-                filter_.remove(parameter)
     _child(interface, "mac").set("address", mac)
-    source = interface.find("source")
-    if source is not None:
-        source.attrib.pop("portid", None)
-    for parameters in interface.findall("virtualport/parameters"):
-        parameters.attrib.pop("interfaceid", None)  # one port of the switch; libvirt draws another
-        parameters.attrib.pop("instanceid", None)
     for port in interface.findall("virtualport"):
         _drop_empty(port, "parameters")
+    _drop_empty(interface, "backend")
 
 
 def _character_device(device: ET.Element) -> None:
-    """Free a console or channel of the source's files, sockets and terminals; libvirt names new ones."""
-    kind = device.get("type", "")
-    if kind not in _OWN_ENDS or (kind == "unix" and device.tag in _CONSOLES):
+    """Give a console or channel whose host's end was the source's a terminal of its own; libvirt names sockets."""
+    if "type" not in device.attrib:
         device.set("type", "pty")
-    device.attrib.pop("tty", None)
-    _drop(device, "log", "protocol")
-    if device.get("type") in {"pty", "unix"}:
+    if device.get("type") not in _SPEAKING:
         _drop(device, "source")
 
 
-def _graphics(graphics: ET.Element) -> None:
-    """Let libvirt choose the port; a password or socket of the source does not go along."""
-    for name in ("port", "tlsPort", "websocket", "socket", "passwd", "passwdValidTo", "connected"):
-        graphics.attrib.pop(name, None)
-    if graphics.get("type") in {"vnc", "spice", "rdp"}:  # the others have no port, and no autoport in libvirt's schema
-        graphics.set("autoport", "yes")
-    for listen in graphics.findall("listen"):
-        listen.attrib.pop("socket", None)
+def _silence(audio: ET.Element) -> None:
+    """Let sound go nowhere that went into a file or a sound card of the host."""
+    audio.attrib = {"id": audio.get("id", "1"), "type": "none"}
+    for child in list(audio):
+        audio.remove(child)
+
+
+def _aliases(domain: ET.Element) -> None:
+    """Keep the names that people gave to devices, and QEMU's properties of devices that are still there."""
+    names = set()
+    for device in domain.iter():
+        for alias in device.findall("alias"):
+            names.add(alias.get("name", ""))
+            if not alias.get("name", "").startswith(_BY_PEOPLE):
+                device.remove(alias)
+    for override in domain.findall(f"{_QEMU}override"):
+        for overridden in override.findall(f"{_QEMU}device"):
+            name = overridden.get("alias", "")
+            if name.startswith(_BY_PEOPLE) and name not in names:
+                override.remove(overridden)

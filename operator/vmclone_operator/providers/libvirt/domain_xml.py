@@ -12,30 +12,10 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from vmclone_operator.domain.errors import CloneFailed
+from vmclone_operator.providers.libvirt.definition import refusals
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 _LOCAL_TYPES = frozenset({"file", "block", "volume"})
-_REFUSED = {
-    "devices/hostdev": "a host device (hostdev)",
-    "devices/interface[@type='hostdev']": "a network card of the host (hostdev)",
-    "devices/interface[@type='vdpa']": "a network card of the host (vdpa)",
-    "devices/interface[@type='vhostuser']": "a network card on a host socket (vhostuser)",
-    "devices/interface[@type='udp']": "a network card on UDP ports of its host (udp)",
-    "devices/interface[@type='mcast']": "a network card on a multicast address (mcast)",
-    "devices/interface[@type='server']": "a network card on a TCP port of its host (server)",
-    "devices/interface[@type='client']": "a network card on a TCP connection of its own (client)",
-    "devices/interface[@type='direct']/source[@mode='passthrough']": "a device of the host to itself (passthrough)",
-    "devices/tpm/backend[@type='passthrough']": "the TPM of its host (tpm)",
-    "devices/tpm/backend[@type='external']": "a TPM that another program runs (tpm)",
-    "devices/filesystem": "a shared host directory (filesystem)",
-    "devices/shmem": "shared host memory (shmem)",
-    "devices/lease": "a lock lease (lease)",
-    "devices/memory/source/path": "a memory module in a file (nvdimm)",
-    # spicevmc, in every desktop VM that virt-manager makes, ties it to nothing.
-    "devices/redirdev[@type='tcp']": "a device redirected from another host (redirdev)",
-    "{http://libvirt.org/schemas/domain/qemu/1.0}commandline": "QEMU arguments of its own (qemu:commandline)",
-}
-"""What two VMs cannot share and nobody can copy, by where it stands in the XML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +33,6 @@ class Disk:
     shared: bool
     """True for cdrom, read-only and shareable disks: never copied."""
     read_only: bool = False
-    writable_by_others: bool = False
-    """Shareable and not read-only: every VM that has it writes to it."""
     encrypted: bool = False
 
     @property
@@ -93,7 +71,6 @@ def _disk(element: ET.Element) -> Disk:
         volume=(where.get("pool", ""), where.get("volume", "")),
         shared=device != "disk" or element.find("readonly") is not None or element.find("shareable") is not None,
         read_only=element.find("readonly") is not None,
-        writable_by_others=element.find("shareable") is not None and element.find("readonly") is None,
         encrypted=element.find("encryption") is not None or element.find("source/encryption") is not None,
     )
 
@@ -106,10 +83,9 @@ def _target(element: ET.Element) -> str:
 def blockers(domain: ET.Element) -> list[str]:
     """Return why a VM with this XML cannot be cloned safely, in sentences."""
     return [
-        *(sentence for disk in disks(domain) for sentence in _disk_blockers(disk)),
+        *refusals(domain),
+        *(sentence for disk in disks(domain) if (sentence := _format_problem(disk))),
         *_boot_blockers(domain),
-        *_firmware_blockers(domain),
-        *device_blockers(domain),
     ]
 
 
@@ -133,41 +109,10 @@ def _boot_blockers(domain: ET.Element) -> list[str]:
     return ["missing boot disk - the template may be corrupted: no disk of the VM's own is in its boot order"]
 
 
-def _firmware_blockers(domain: ET.Element) -> list[str]:
-    kind = next((nvram.get("type", "file") for nvram in domain.findall("os/nvram")), "file")
-    if kind == "file":
-        return []
-    return [f"the VM's firmware variables (nvram) are on a {kind} device: only those in a file are copied"]
-
-
-def device_blockers(domain: ET.Element) -> list[str]:
-    """Return which of a VM's devices no second VM can have, in sentences."""
-    found = [words for path, words in _REFUSED.items() if domain.find(path) is not None]
-    return [f"the VM has {words}, which cannot be given to a clone: remove it from the source" for words in found]
-
-
-def _disk_blockers(disk: Disk) -> list[str]:
-    if not disk.local and not (disk.kind == "network" and disk.shared):
-        return [f"disk {disk.target} is a {disk.kind} disk: only disks in files, block devices or volumes are cloned"]
-    if disk.encrypted:
-        return [f"disk {disk.target} is encrypted by the host, which is not supported: decrypt it or leave it out"]
-    if disk.device == "lun":
-        return [f"disk {disk.target} is a passed-through SCSI LUN, which cannot be copied"]
-    if problem := _shared_writing(disk):
-        return [problem]
-    if disk.shared or disk.empty or disk.format in {"raw", "qcow2"}:
-        return []
-    return [f"disk {disk.target} has {_format_words(disk)}: only raw and qcow2 are cloned"]
-
-
-def _shared_writing(disk: Disk) -> str:
-    """Return why this disk, which is not copied, must not be written by two VMs; empty when nobody writes it."""
-    if disk.writable_by_others:
-        reason = "a clone would write to the source's own disk; detach it from the source, or make it read-only"
-        return f"disk {disk.target} is shareable and writable: {reason}"
-    if disk.device == "floppy" and not disk.read_only and not disk.empty:
-        return f"disk {disk.target} is a writable floppy, which two VMs cannot share: remove it or make it read-only"
-    return ""
+def _format_problem(disk: Disk) -> str:
+    if not disk.local or disk.shared or disk.empty or disk.format in {"raw", "qcow2"}:
+        return ""
+    return f"disk {disk.target} has {_format_words(disk)}: only raw and qcow2 are cloned"
 
 
 def _format_words(disk: Disk) -> str:

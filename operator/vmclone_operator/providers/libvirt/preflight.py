@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.backend import Finding
 from vmclone_operator.domain.errors import CloneError, InsufficientSpace, SourceNotFound
-from vmclone_operator.providers.libvirt import domain_xml, freeze, images, volumes
+from vmclone_operator.providers.libvirt import definition_check, domain_xml, freeze, images, volumes
 from vmclone_operator.providers.libvirt import source as sources
+from vmclone_operator.providers.libvirt.clean_xml import with_one_disk
+from vmclone_operator.providers.libvirt.definition import refusals
 from vmclone_operator.providers.libvirt.room import Room, same_room
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room:
         return [*_space_findings(connection, info, wish, room)] if wish.image else [Finding(message=str(error))]
     except CloneError as error:
         return [Finding(message=str(error))]
-    found = list(domain_xml.device_blockers(source.xml) if wish.image else _source_findings(source))
+    found = list(refusals(with_one_disk(source.xml)) if wish.image else _source_findings(source))
+    if not found:
+        found = definition_check.problems(source, clean=bool(wish.image))
     if wish.agent:
         found += _agent_findings(source, info)
     return [*(Finding(message=sentence) for sentence in found), *_space_findings(connection, info, wish, room)]

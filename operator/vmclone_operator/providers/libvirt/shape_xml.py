@@ -102,7 +102,7 @@ def _plug(interface: ET.Element, network: str) -> None:
     if interface.get("type") == "network" and _network(interface) == network:
         return
     interface.set("type", "network")
-    for tag in ("source", "virtualport", "vlan"):
+    for tag in ("source", "virtualport", "vlan", "backend", "ip", "route"):
         for child in interface.findall(tag):
             interface.remove(child)
     ET.SubElement(interface, "source", network=network)

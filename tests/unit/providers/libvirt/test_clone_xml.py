@@ -180,15 +180,15 @@ def test_a_copied_disk_keeps_its_slot_and_how_it_is_cached() -> None:
 
 def test_the_sources_seed_is_left_out_and_shared_media_stay() -> None:
     targets = [disk.target for disk in domain_xml.disks(desktop())]
-    assert targets == ["vda", "vdc", "vdd", "sda", "sdb", "vdb"]
+    assert targets == ["vda", "vdc", "vdd", "vde", "sda", "sdb"]
 
 
-def test_our_seed_is_a_read_only_virtio_disk_at_the_first_free_name() -> None:
-    seed = _disk(desktop(), "vdb")
+def test_our_seed_takes_the_place_of_the_sources_and_moves_no_other_disk() -> None:
+    seed, before = _disk(desktop(), "vde"), _disk(read(DESKTOP), "vde")
     assert [source.get("file") for source in seed.findall("source")] == [SEED]
-    assert [target.get("bus") for target in seed.findall("target")] == ["virtio"]
     assert [driver.get("type") for driver in seed.findall("driver")] == ["raw"]
-    assert (len(seed.findall("readonly")), len(seed.findall("address"))) == (1, 0)
+    assert [seat.attrib for seat in seed.findall("address")] == [seat.attrib for seat in before.findall("address")]
+    assert len(seed.findall("readonly")) == 1
 
 
 @pytest.mark.parametrize(

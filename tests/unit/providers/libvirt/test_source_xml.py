@@ -80,7 +80,7 @@ def test_a_document_type_is_refused_before_anything_is_expanded(text: str) -> No
         pytest.param(
             "os",
             "<nvram type='network'><source protocol='iscsi' name='iqn/0'/></nvram>",
-            "firmware variables (nvram) are on a network device",
+            "firmware variables (nvram) are copied from files only",
             id="firmware variables on the network are refused",
         ),
         pytest.param(
