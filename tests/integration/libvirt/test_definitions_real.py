@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import uuid
 import xml.etree.ElementTree as ET
 
 import libvirt
@@ -14,7 +15,7 @@ from tests.integration.libvirt.shapes import DiskSpec
 from tests.integration.libvirt.steps import play
 
 from vmclone_operator.domain.backend import BackendSession
-from vmclone_operator.providers.libvirt import domain_xml
+from vmclone_operator.providers.libvirt import definition_check, domain_xml
 
 pytestmark = pytest.mark.libvirt
 Q35, I440FX = (f"<os><type arch='x86_64' machine='{name}'>hvm</type><boot dev='hd'/></os>" for name in ("q35", "pc"))
@@ -118,14 +119,18 @@ def booted_first(facts: LibvirtFacts, domain: ET.Element) -> str:
     return str(first)
 
 
-def test_the_firmware_boots_the_disk_that_the_source_boots() -> None:
+@pytest.mark.parametrize(
+    ("target", "bus", "seed"),
+    [("vdb", "virtio", "vdc"), ("sda", "sata", "vda"), ("sda", "scsi", "vda"), ("sda", "usb", "vda")],
+)
+def test_the_firmware_boots_the_disk_that_the_source_boots(target: str, bus: str, seed: str) -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
-        disk = DiskSpec(path=shapes.image(facts, "s.qcow2", "A"), target="vdb")
+        disk = DiskSpec(path=shapes.image(facts, "s.qcow2", "A"), target=target, bus=bus)
         facts = shapes.define(facts, disk, os=Q35)
         clone = await clone_of(session, facts)
-        assert [one.target for one in domain_xml.disks(clone)] == ["vdb", "vdc"]
+        assert {one.target for one in domain_xml.disks(clone)} == {target, seed}
         source = configuration(shapes.domain_of(facts))
-        assert booted_first(facts, clone) == booted_first(facts, source) == "virtio-disk1"
+        assert booted_first(facts, clone) == booted_first(facts, source)
 
     play(scenario)
 
@@ -216,6 +221,58 @@ def test_host_ends_of_devices_are_the_clones_own_and_what_refers_to_a_device_sta
         assert [alias.get("name") for alias in clone.findall("devices/rng/alias")] == ["ua-entropy"]
         assert [one.get("alias") for one in clone.findall(f"{QEMU}override/{QEMU}device")] == ["ua-entropy"]
         assert [one.get("type") for one in clone.findall("devices/audio")] == ["none"]
+
+    play(scenario)
+
+
+SOUND_CARD = "<input dev='/dev/dsp0' bufferCount='2' tryPoll='yes'/>"
+CLIENT = "serverName='s' clientName='c' connectPorts='p' exactName='yes'"
+KINDS = {
+    "a screen on a socket": "<graphics type='vnc' socket='/srv/x.sock'/>",
+    "a screen that listens on a socket": "<graphics type='spice'><listen type='socket' socket='/srv/x'/></graphics>",
+    "a screen that listens nowhere": "<graphics type='spice'><listen type='none'/></graphics>",
+    "a port forwarded from the guest": "<channel type='tcp'><source mode='bind' host='127.0.0.1' service='4556'/>"
+    "<protocol type='raw'/><target type='guestfwd' address='10.0.2.1' port='4600'/></channel>",
+    "a serial port on UDP": "<serial type='udp'><source mode='bind' host='127.0.0.1' service='4556'/>"
+    "<source mode='connect' host='127.0.0.1' service='4557'/></serial>",
+    "a serial port of the screen": "<serial type='spiceport'><source channel='org.qemu.console.serial.0'/></serial>"
+    "<graphics type='spice'/>",
+    "a null modem": "<serial type='nmdm'><source master='/dev/nmdm0A' slave='/dev/nmdm0B'/></serial>",
+    "a printer into a file": "<parallel type='file'><source path='/srv/p'/></parallel>",
+    "an agent of the screen": "<channel type='qemu-vdagent'><source><clipboard copypaste='yes'/>"
+    "<mouse mode='client'/></source><target type='virtio' name='com.redhat.spice.0'/></channel>",
+    "what is emulated alone": "<watchdog model='i6300esb' action='reset'/><iommu model='intel'/><panic model='isa'/>"
+    "<hub type='usb'/><memballoon model='virtio'><stats period='5'/></memballoon>",
+    "redirection": "<redirfilter><usbdev class='0x08' allow='yes'/></redirfilter><redirdev bus='usb' type='spicevmc'/>"
+    "<smartcard mode='passthrough' type='spicevmc'/><graphics type='spice'/>",
+    "cards on a device and on a private network": "<interface type='direct'><source dev='lo'/></interface>"
+    "<interface type='user'><ip family='ipv4' address='172.17.2.0' prefix='24'/></interface>",
+    "sound of a card": f"<audio id='1' type='oss' tryMMap='yes' exclusive='yes'>{SOUND_CARD}</audio>",
+    "sound of a server": f"<audio id='1' type='jack'><output {CLIENT}/></audio>",
+    "two graphics cards": "<video><model type='qxl' ram='65536' vram='65536' vgamem='16384' heads='1'/></video>"
+    "<video><model type='virtio'><resolution x='800' y='600'/></model></video>",
+}
+
+
+def test_devices_of_every_kind_are_cloned_by_libvirts_own_rules() -> None:
+    async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
+        for number, (kind, device) in enumerate(KINDS.items()):
+            one = plain(facts, device, name=f"vm{number}")
+            clone = await clone_of(session, one)
+            assert not {"/srv/x.sock", "/srv/x", "/srv/p", "4556", "4557", "/dev/dsp0", "c"} & values(clone), kind
+
+    play(scenario)
+
+
+def test_what_is_made_by_a_check_whose_source_is_gone_is_taken_away_again() -> None:
+    async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
+        del session
+        source = configuration(shapes.domain_of(plain(facts)))
+        for name, identity in zip(source.findall("name"), source.findall("uuid"), strict=True):
+            name.text, identity.text = f"{facts.pool_name}-check", str(uuid.uuid4())
+        before = {domain.name() for domain in facts.connection.listAllDomains()}
+        assert definition_check.asked(facts.connection, source) == []
+        assert {domain.name() for domain in facts.connection.listAllDomains()} == before
 
     play(scenario)
 

@@ -50,7 +50,9 @@ DEVICES = CARDS | {
     "lease": "<lease><lockspace>l</lockspace><key>k</key><target path='/srv/lease'/></lease>",
 }
 FIRMWARE = "<os><type arch='x86_64' machine='q35'>hvm</type>{}</os>"
+WRITABLE_LOADER = "<loader type='pflash'>/usr/share/vm.fd</loader>"
 MACHINES = {
+    "<loader>: two VMs would write": FIRMWARE.format(WRITABLE_LOADER),
     "smbios mode='host'": FIRMWARE.format("<smbios mode='host'/>"),
     "ip= on its kernel's command line": FIRMWARE.format(
         "<kernel>/boot/k</kernel><cmdline>root=/dev/vda ip=10.0.0.9::10.0.0.1:255.255.255.0::eth0:off</cmdline>"

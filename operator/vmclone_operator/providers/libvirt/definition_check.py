@@ -49,7 +49,7 @@ def problems(source: Source, *, clean: bool) -> list[str]:
         text = clone_xml(machine, _intent(source.domain.UUIDString(), clean=clean), new)
     except SourceUnhealthy as error:
         return [str(error)]
-    return _asked(source.domain.connect(), domain_xml.parsed(text))
+    return asked(source.domain.connect(), domain_xml.parsed(text))
 
 
 def _variables(machine: ET.Element) -> Variables | None:
@@ -75,7 +75,8 @@ def _intent(uuid: str, *, clean: bool) -> CloneIntent:
     )
 
 
-def _asked(connection: libvirt.virConnect, clone: ET.Element) -> list[str]:
+def asked(connection: libvirt.virConnect, clone: ET.Element) -> list[str]:
+    """Return why libvirt would not take a definition whose UUID is that of a VM with another name."""
     said = _refusal(connection, clone)
     if not said:
         return []

@@ -150,6 +150,11 @@ FIRMWARE = Section(
     title="Firmware and boot",
     rows=(
         kept("(firmware) type(arch machine) firmware firmware/feature(name enabled)", _SAME),
+        refused(
+            "loader[@type=pflash][@readonly!=yes]",
+            "two VMs would write the file of their firmware, with its variables in it",
+            "give the VM firmware that is only read, and variables of its own (nvram)",
+        ),
         kept("loader(readonly secure type stateless format)", "firmware's code is only read"),
         kept("nvram(template templateFormat format) nvram@type=file", "how blank variables are made"),
         made_anew("nvram#", "a copy of the source's variables (mode Disk) or blank ones (Clean), in a file of its own"),
