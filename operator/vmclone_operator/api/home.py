@@ -153,6 +153,8 @@ class HomeCopyStatus(ApiModel):
     """Files and folders that were left out, by rule."""
     unreadable: Annotated[int, Field(ge=0, le=2**53)] = 0
     """Files that the user may not read on the source; not copied."""
+    skipped: Annotated[dict[str, Annotated[int, Field(ge=0, le=2**53)]], Field(max_length=64)] = {}  # noqa: RUF012 - frozen
+    """Entries that no rule keeps back and that were not copied: Vanished, Changed, Unreadable, TooDeep."""
     allowed: Annotated[
         tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=32, json_schema_extra=_ATOMIC)
     ] = ()

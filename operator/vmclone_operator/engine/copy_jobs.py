@@ -226,20 +226,25 @@ def _failure(job: Document, pod: Document | None, ended: Mapping[str, Any]) -> s
 
 def _receipt(told: Mapping[str, Any]) -> HomeCopyStatus:
     """Return what the status keeps of a receipt; the pod is ours, its numbers are bounded all the same."""
-    excluded = told.get("excluded")
-    rules = excluded if isinstance(excluded, dict) else {}
     used = told.get("filter")
     used = used if isinstance(used, dict) else {}
     return HomeCopyStatus(
         files=_number(told, "files"),
         bytes=_number(told, "bytes"),
         sent_bytes=_number(told, "sentBytes"),
-        excluded={str(rule)[:63]: _number(rules, rule) for rule in list(rules)[:64]},
+        excluded=_numbers(told, "excluded"),
+        skipped=_numbers(told, "skipped"),
         unreadable=_number(told, "unreadable"),
         allowed=_names(told, "allowed"),
         other_file_systems=_names(told, "otherFileSystems"),
         filter=FilterStatus(version=str(used.get("version", ""))[:64], digest=str(used.get("digest", ""))[:128]),
     )
+
+
+def _numbers(told: Mapping[str, Any], name: str) -> dict[str, int]:
+    value = told.get(name)
+    numbers = value if isinstance(value, dict) else {}
+    return {str(key)[:63]: _number(numbers, key) for key in list(numbers)[:64]}
 
 
 def _number(told: Mapping[str, Any], name: str, limit: int = 2**53) -> int:

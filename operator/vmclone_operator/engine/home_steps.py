@@ -15,7 +15,7 @@ from vmclone_operator.domain.backend import BackendSession
 from vmclone_operator.domain.conditions import ConditionWriter
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady, CloneFailed
 from vmclone_operator.domain.guest_access import ALREADY_COPIED, allow_copy, end_copies
-from vmclone_operator.domain.home_copy import COPIED, ENDED, RETRY, RUNS
+from vmclone_operator.domain.home_copy import COPIED, ENDED, RETRY, RUNS, CopyJobView
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.units import bytes_of, seconds_of
 from vmclone_operator.engine import copy_queue, home_key
@@ -41,6 +41,14 @@ def had_before(status: VMCloneReplicaStatus, writer: ConditionWriter) -> VMClone
     message = "the home was copied before; the receipt is lost"
     conditions = writer.put(status.conditions, "HomeCopied", status=True, reason=COPIED, message=message)
     return status.model_copy(update={"conditions": conditions})
+
+
+def _copied(receipt: HomeCopyStatus, job: CopyJobView) -> str:
+    """Return what a copy that was done says of itself: what is there, and what is missing though no rule is why."""
+    if job.receipt == HomeCopyStatus() and job.message:
+        return job.message  # its counts are lost
+    counted = f"{receipt.files} files, {receipt.bytes} bytes"
+    return f"{counted}; {job.message}" if job.message else counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +145,7 @@ class HomeSteps:
             kept["completion_time"] = self.part.engine.timestamp()
             receipt = job.receipt.model_copy(update=kept)
         ledger = None if done else self._attempts.copy_failed(status, job.reason, job.message)
-        counted = done and (job.receipt != HomeCopyStatus() or not job.message)
-        message = f"{receipt.files} files, {receipt.bytes} bytes" if counted else job.message
+        message = _copied(receipt, job) if done else job.message
         conditions = self._writer().put(
             status.conditions, "HomeCopied", status=done, reason=job.reason, message=message
         )

@@ -44,8 +44,19 @@ _HOST_KEY_WORDS = ("host key verification failed", "host identification has chan
 _FORWARD_WORDS = ("remote port forwarding failed", "administratively prohibited")
 _REFUSAL_WORDS = ("vmclone: ", "permission denied (")
 _RSYNC_CUT = {10, 12, 20, 30, 35, 255, -15, -9, -13}
-_RSYNC_VANISHED = 24
-_SSH_FAILED = 255
+_RSYNC_THROUGH = {0, 23, 24}
+"""It came to its end: with 23 and 24 it left something out."""
+_CONNECTION_CUT = {255, -15, -9}
+_SAY_NOTHING = ("rsync error:", "rsync: connection unexpectedly", "Allocated port ", "*** Skipping")
+_LEAST_FREE_BYTES = 1024 * 1024
+_LEAST_FREE_FILES = 8
+_NAME_LETTERS = 160
+_SKIPPED = {
+    "Vanished": "that went while the home was read or sent",
+    "Changed": "that turned into something else or never stood still",
+    "Unreadable": "that the user may not read: let them, or leave them out with excludes",
+    "TooDeep": "nested deeper than rsync goes: move them up, or pack them",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +75,14 @@ class Outcome:
         return EXIT_CODES[self.ended]
 
 
+class CopyEnded(Exception):  # noqa: N818  - named for what happened
+    """Ends a copy wherever it is; carries how."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message)
+        self.outcome = outcome
+
+
 def refusal(job: CopyJob, counts: Mapping[str, Any]) -> Outcome | None:
     """Return why the scanned home is not copied at all, or nothing."""
     if job.max_size_bytes and counts["bytes"] > job.max_size_bytes:
@@ -79,19 +98,30 @@ def refusal(job: CopyJob, counts: Mapping[str, Any]) -> Outcome | None:
     return None
 
 
-def outcome_of_rsync(code: int, stderr: str, *, counts: Mapping[str, Any], sent_bytes: int) -> Outcome:
-    """Return what rsync's exit means."""
-    if code == 0 or (code == _RSYNC_VANISHED and not stderr.count("rsync error")):
-        ended, message = Ended.COPIED, ""
-    elif code == _RSYNC_VANISHED:
-        ended, message = Ended.COPIED, "some files vanished while they were copied"
-    elif _mentions(stderr, _HOST_KEY_WORDS):
+def failure_of_rsync(code: int, stderr: str) -> Outcome | None:
+    """Return what rsync's exit means; nothing when only the clone can say whether anything is missing."""
+    if code in _RSYNC_THROUGH:
+        return None
+    if _mentions(stderr, _HOST_KEY_WORDS):
         ended, message = Ended.HOST_KEY_MISMATCH, "the clone's host key is not the pinned one"
     elif code in _RSYNC_CUT and not _mentions(stderr, _REFUSAL_WORDS):
-        ended, message = Ended.INTERRUPTED, f"the copy was cut (rsync {code}): {_last_line(stderr)}"
+        ended, message = Ended.INTERRUPTED, f"the copy was cut (rsync {code}): {last_line(stderr)}"
     else:
-        ended, message = Ended.COPY_FAILED, f"rsync {code}: {_last_line(stderr)}"
-    return Outcome(ended=ended, message=message, counts=counts, sent_bytes=sent_bytes)
+        ended, message = Ended.COPY_FAILED, f"rsync {code}: {last_line(stderr)}"
+    return Outcome(ended=ended, message=message)
+
+
+def disk_full(space: Mapping[str, Any], counts: Mapping[str, Any]) -> Outcome | None:
+    """Return that the clone's disk is full, by what the clone says is free on it; or nothing."""
+    out_of_files = int(space["files"]) > 0 and int(space["freeFiles"]) < _LEAST_FREE_FILES
+    if int(space["freeBytes"]) >= _LEAST_FREE_BYTES and not out_of_files:
+        return None
+    what = f"{space['freeFiles']} inodes" if out_of_files else f"{space['freeBytes']} bytes"
+    message = (
+        f"the clone's disk is full: {what} are free in its home, of {counts['bytes']} bytes in {counts['files']} files"
+        " to copy; give the clone a larger disk, or leave something out with paths or extraExcludes"
+    )
+    return Outcome(ended=Ended.COPY_FAILED, message=message)
 
 
 def outcome_of_ssh(code: int, stderr: str) -> Outcome:
@@ -101,10 +131,41 @@ def outcome_of_ssh(code: int, stderr: str) -> Outcome:
     if _mentions(stderr, _FORWARD_WORDS):
         message = "the source refuses forwarding; its owner can set home.transfer: Staged"
         return Outcome(ended=Ended.COPY_FAILED, message=message)
-    if "permission denied" in stderr.lower():
+    if "permission denied (" in stderr.lower():
         return Outcome(ended=Ended.COPY_FAILED, message="the source refuses our key")
-    ended = Ended.INTERRUPTED if code in {_SSH_FAILED, -15, -9} else Ended.COPY_FAILED
-    return Outcome(ended=ended, message=f"the connection to the source ended ({code}): {_last_line(stderr)}")
+    if code in _CONNECTION_CUT:
+        message = f"the connection to the source ended ({code}): {last_line(stderr)}"
+        return Outcome(ended=Ended.INTERRUPTED, message=message)
+    return Outcome(ended=Ended.COPY_FAILED, message=f"{_shell_ended('source', code)}: {last_line(stderr)}")
+
+
+def outcome_of_clone(code: int, stderr: str) -> Outcome:
+    """Return what the end of our own connection to the clone means."""
+    if _mentions(stderr, _HOST_KEY_WORDS):
+        return Outcome(ended=Ended.HOST_KEY_MISMATCH, message="the clone's host key is not the pinned one")
+    if "permission denied (" in stderr.lower():
+        return Outcome(ended=Ended.COPY_FAILED, message="the clone refuses the key of this copy")
+    if code in _CONNECTION_CUT:
+        return Outcome(ended=Ended.INTERRUPTED, message=f"the connection to the clone ended: {last_line(stderr)}")
+    return Outcome(ended=Ended.COPY_FAILED, message=f"{_shell_ended('clone', code)}: {last_line(stderr)}")
+
+
+def _shell_ended(where: str, code: int) -> str:
+    return (
+        f"the {where}'s login shell or our program there ended with {code}; look in ~/.bashrc and ~/.bash_logout of the"
+        f" {where} for an exit or exec that is meant for terminals only"
+    )
+
+
+def what_is_missing(counts: Mapping[str, Any]) -> str:
+    """Return a sentence on what was not copied although no rule keeps it back; empty when there is nothing."""
+    skipped, first = counts.get("skipped", {}), counts.get("first", {})
+    told = [
+        f"{number} {_SKIPPED.get(why, why)} (first: {printable(str(first.get(why, '')))[:_NAME_LETTERS]})"
+        for why, number in sorted(skipped.items())
+        if number
+    ]
+    return f"not copied: {'; '.join(told)}" if told else ""
 
 
 def receipt(outcome: Outcome, job: CopyJob | None) -> str:
@@ -117,7 +178,17 @@ def receipt(outcome: Outcome, job: CopyJob | None) -> str:
         **({"transfer": job.transfer.value} if job else {}),
         "sentBytes": outcome.sent_bytes,
     }
-    plain = ("files", "directories", "symlinks", "bytes", "special", "unreadable", "excluded", "allowedCount")
+    plain = (
+        "files",
+        "directories",
+        "symlinks",
+        "bytes",
+        "special",
+        "unreadable",
+        "excluded",
+        "skipped",
+        "allowedCount",
+    )
     document |= {key: counts[key] for key in plain if key in counts}
     for names in range(_NAMES, -1, -1):
         short = {key: counts.get(key, [])[:names] for key in ("allowed", "otherFileSystems")}
@@ -137,11 +208,11 @@ def _mentions(text: str, words: tuple[str, ...]) -> bool:
     return any(word in lowered for word in words)
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     """Return the complaint that says most: the last that is not rsync's own closing line."""
     lines = printable_lines(text)
-    telling = [line for line in lines if not line.startswith(("rsync error:", "rsync: connection unexpectedly"))]
-    return (telling or lines or ["no reason given"])[-1]
+    telling = [line for line in lines if not line.startswith(_SAY_NOTHING)]
+    return (telling or ["no reason given"])[-1]
 
 
 def printable_lines(text: str) -> list[str]:

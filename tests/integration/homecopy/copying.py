@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ class Copying:
         termination = self.folder / "termination"
         receipt = json.loads(termination.read_text()) if termination.exists() else {"reason": stderr}
         return Result(process.returncode, receipt, progress, stderr)
+
+    def run_while(self, meanwhile: Callable[[], None]) -> Result:
+        """Run it; when the home was scanned and nothing is sent yet, `meanwhile` happens."""
+        (self.folder / "termination").unlink(missing_ok=True)
+        relay = self.start()
+        assert relay.stdout
+        while json.loads(relay.stdout.readline())["phase"] != "Scanned":
+            pass
+        meanwhile()
+        return self.finish(relay)
 
     def run(self) -> Result:
         (self.folder / "termination").unlink(missing_ok=True)

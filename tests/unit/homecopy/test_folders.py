@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def test_folders_deeper_than_rsync_goes_are_counted_and_named(tmp_path: Path, mo
         here = inner
     os.close(here)
     listed, summary = scanned(tmp_path, monkeypatch, lambda: None)
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # deeper than pytest can remove
     assert (len(listed), summary["skipped"]) == (DEEPEST, {TOO_DEEP: 2})
     assert summary["first"][TOO_DEEP] == "/".join("d" * (DEEPEST + 1))
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from vmclone_operator.homecopy.answers import answers
 from vmclone_operator.homecopy.job import CopyJob, Host, OnSecret
 from vmclone_operator.homecopy.outcome import EXIT_CODES, Ended, refusal
-from vmclone_operator.homecopy.relay import _answers, main
+from vmclone_operator.homecopy.relay import main
 from vmclone_operator.homecopy.source.program import MARK
 
 HOST = Host(address="192.0.2.1", port=22, user="dev", host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",))
@@ -53,7 +54,7 @@ def test_a_key_that_is_not_there_is_told_in_the_receipt(tmp_path: Path) -> None:
 
 def test_an_answer_that_was_cut_is_none() -> None:
     whole = f'{MARK}s {{"event": "scanning"}}\n'.encode()
-    assert list(_answers(io.BytesIO(whole + whole[:-4]), "s")) == [{"event": "scanning"}]
+    assert list(answers(io.BytesIO(whole + whole[:-4]), "s")) == [{"event": "scanning"}]
 
 
 def test_a_refusal_for_secrets_sends_nobody_to_the_log() -> None:

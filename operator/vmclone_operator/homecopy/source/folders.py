@@ -51,6 +51,10 @@ class Folders:
         self._cut(0)
         os.close(self._root)
 
+    def forget(self) -> None:
+        """Open every folder anew from here on: a name may mean another one by now."""
+        self._cut(0)
+
     def entries(self, folder: bytes) -> List[Entry]:
         """Return what is in a folder, or raise OSError. An entry that vanishes meanwhile costs only itself."""
         handle = self._folder(folder)
@@ -70,6 +74,21 @@ class Folders:
             os.close(handle)
             raise OSError(errno.ENXIO, "is no regular file any more")
         return handle
+
+    def folder(self, path: bytes) -> int:
+        """Return a folder's handle, which stays ours, or raise OSError."""
+        return self._folder(path)
+
+    def remove(self, path: bytes, *, is_folder: bool) -> None:
+        """Remove a file, a link or an empty folder, or raise OSError."""
+        folder, _, name = path.rpartition(b"/")
+        handle = self._folder(folder)
+        if not is_folder:
+            os.unlink(name, dir_fd=handle)
+            return
+        if self._chain and b"/".join(held for held, _ in self._chain) == path:
+            self._cut(len(self._chain) - 1)
+        os.rmdir(name, dir_fd=handle)
 
     def read(self, path: bytes, what: Callable[[int], Optional[bytes]]) -> Optional[bytes]:
         """Return what is read by a file's handle, which is closed again."""

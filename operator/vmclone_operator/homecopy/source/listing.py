@@ -1,7 +1,7 @@
 """The list of what is sent and the count of what is not: every entry of a home that was seen is in one of the two.
 
 rsync reads the names. The clone reads what each of them was when it was judged, and compares it with what arrived:
-`f SIZE MTIME ./PATH` with the time in nanoseconds, `d` and `l` for folders and links, each ended by a NUL.
+`f SIZE MTIME INODE ./PATH` with the time in nanoseconds, `d` and `l` for folders and links, each ended by a NUL.
 """
 
 # Runs on the source, on Python 3.6: no newer typing.
@@ -38,9 +38,11 @@ class Listing:
         if path.count(b"/") >= DEEPEST or len(path) > LONGEST:
             self.skip(path, TOO_DEEP)
             return False
-        self._names.write(b"./" + path + b"\0")
+        name = b"./" + path + b"\0"
+        self._names.write(name)
         if self._judged is not None:
-            self._judged.write(b"%s %d %d ./%s\0" % (_KINDS[kind], info.st_size, info.st_mtime_ns, path))
+            state = (_KINDS[kind], info.st_size, info.st_mtime_ns, info.st_ino)
+            self._judged.write(b"%s %d %d %d " % state + name)
         self.counts[kind] += 1
         self.counts["bytes"] += size
         return True

@@ -7,6 +7,7 @@ removed. Answers carry a mark with the secret of this run: a login shell may pri
 # Runs on the source, on Python 3.6: no newer typing, and plain os functions.
 # ruff: noqa: UP006, UP035, PTH111, PTH112, PTH114, PTH118, PTH123, PTH208, PTH211
 
+import base64
 import fcntl
 import json
 import os
@@ -17,8 +18,10 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from typing import Any, Callable, Dict, List
 
+from vmclone_operator.homecopy.source.again import JUDGED, TREES, SecondLook
 from vmclone_operator.homecopy.source.environment import agent_with, clean
 from vmclone_operator.homecopy.source.guard import PLACE, Guard
 from vmclone_operator.homecopy.source.scan import PathRefused, Scan
@@ -30,6 +33,9 @@ SILENCE_SECONDS = 120.0
 """The relay tells every few seconds that it is there; after this long without, everything here is ended."""
 PREFIX = "vmclone-home-"
 _TELL_SECONDS = 5.0
+_DEEP_FOLDERS = 20_000
+"""Standard functions make and remove folders in one another by recursion."""
+_PART_BYTES = 256 * 1024
 _LEAST_RSYNC = (3, 2)
 _NO_AGENT = (
     "the source's sshd forwards no agent that can be found (AllowAgentForwarding no, or its socket is where we do not"
@@ -119,6 +125,7 @@ def _remove_unless_held(folder: str) -> None:
 def main() -> int:
     """Hold one conversation; the exit code only tells whether it came to its end."""
     os.umask(0o077)
+    sys.setrecursionlimit(_DEEP_FOLDERS)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the end of our input tells us, after rsync is ended in order
     remove_stale_folders()
     folder = tempfile.mkdtemp(prefix=PREFIX)
@@ -155,15 +162,62 @@ def _converse(conversation: Conversation, guard: Guard, folder: str) -> None:
         conversation.say("refused", {"message": "the home directory is not there on the source"})
         return
     os.symlink(os.path.realpath(home), os.path.join(folder, "home"))
-    with open(os.path.join(folder, "list"), "wb") as output:
-        scan = Scan(os.fsencode(home), parameters, output, at=guard.at)
+    with open(os.path.join(folder, "list"), "wb") as names, open(os.path.join(folder, "judged"), "wb") as judged:
+        scan = Scan(os.fsencode(home), parameters, names, judged, at=guard.at)
         _run(scan, parameters["paths"], conversation)
     conversation.say("scanned", dict(scan.summary(), folder=folder))
-    order = conversation.next()
-    if order.get("action") == "send":
-        _send(conversation, folder, order)
-    while order:
-        order = conversation.next()
+    _Orders(conversation, folder, SecondLook(scan, os.fsencode(home), parameters, folder)).run()
+
+
+class _Orders:
+    """Carries out what the relay asks for after the scan, one after the other, until it goes."""
+
+    def __init__(self, conversation: Conversation, folder: str, second_look: SecondLook) -> None:
+        self._conversation, self._folder, self._second_look = conversation, folder, second_look
+        self._paths: List[bytes] = []
+
+    def run(self) -> None:
+        """Read until there is no more."""
+        order = self._conversation.next()
+        while order:
+            action = order["action"]
+            if action == "list":
+                self._tell_judged("judged")
+            elif action == "paths":
+                self._paths += [base64.b64decode(path) for path in order["paths"]]
+            elif action == "again":
+                self._again(last=order["last"])
+            elif action == "send":
+                self._send(order)
+            order = self._conversation.next()
+
+    def _tell_judged(self, name: str) -> None:
+        """Tell the list with what each entry was; the relay hands the parts on to the clone unopened."""
+        with open(os.path.join(self._folder, name), "rb") as file:
+            for block in iter(lambda: file.read(_PART_BYTES), b""):
+                data = base64.b64encode(zlib.compress(block, 1)).decode()
+                self._conversation.say("judged", {"data": data})
+        self._conversation.say("listed", {})
+
+    def _again(self, *, last: bool) -> None:
+        paths, self._paths = self._paths, []
+        document = self._second_look.run(paths, last=last)
+        self._tell_judged(JUDGED)
+        self._conversation.say("again", document)
+
+    def _send(self, order: Dict[str, Any]) -> None:
+        agent = agent_with(order["key"])
+        if agent is None:
+            self._conversation.say("refused", {"message": _NO_AGENT})
+            return
+        write_clone_config(self._folder, order["clone"])
+        command = rsync_command(self._folder, order)
+        # Both are names of ours, checked all the same: they stand in an argument.
+        tree, names = TREES[order["tree"]]
+        command += ["--files-from=" + os.path.join(self._folder, names), "--from0"]
+        command += [os.path.join(self._folder, tree) + "/", "vmclone-clone:."]
+        told, cut = self._conversation.say_progress, self._conversation.on_end
+        self._conversation.say("sent", run_rsync(command, told, cut, clean(self._folder, agent)))
 
 
 def _run(scan: Scan, paths: List[str], conversation: Conversation) -> None:
@@ -184,16 +238,3 @@ def _run(scan: Scan, paths: List[str], conversation: Conversation) -> None:
     finally:
         over.set()
         teller.join()
-
-
-def _send(conversation: Conversation, folder: str, order: Dict[str, Any]) -> None:
-    agent = agent_with(order["key"])
-    if agent is None:
-        conversation.say("refused", {"message": _NO_AGENT})
-        return
-    write_clone_config(folder, order["clone"])
-    command = rsync_command(folder, order)
-    command += ["--files-from=" + os.path.join(folder, "list"), "--from0", os.path.join(folder, "home") + "/"]
-    command.append("vmclone-clone:.")
-    environment = clean(folder, agent)
-    conversation.say("sent", run_rsync(command, conversation.say_progress, conversation.on_end, environment))

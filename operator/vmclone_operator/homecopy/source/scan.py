@@ -20,6 +20,10 @@ _SCREENED_BYTES = 16 * 1024 * 1024
 _SCREENED_FILES = 500
 
 
+Visit = Callable[[Entry, Optional[str]], List[Tuple[bytes, Optional[str]]]]
+"""Takes an entry and the family of the folder that it is in; returns the folders to walk, with theirs."""
+
+
 class PathRefused(Exception):  # noqa: N818  - named for what happened
     """A path of the job is missing or leads out of the home."""
 
@@ -33,29 +37,31 @@ class Scan:
         parameters: Dict[str, Any],
         names: IO[bytes],
         judged: Optional[IO[bytes]] = None,
+        *,
         at: Callable[[bytes], None] = lambda _: None,
+        repositories: Optional[bytes] = None,
     ) -> None:
         self._at = at
         self._home = os.path.realpath(home)
-        self._device = os.lstat(self._home).st_dev
-        tracked = TrackedFiles(self._home)
-        self._judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
-        self._text_limit = int(parameters["rules"]["textLimitBytes"])
+        self.device = os.lstat(self._home).st_dev
+        tracked = TrackedFiles(repositories or self._home)
+        self.judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
+        self.text_limit = int(parameters["rules"]["textLimitBytes"])
         self._screen = Screen(self._home, parameters["rules"]["signatures"])
-        self._folders = Folders(self._home)
+        self.folders = Folders(self._home)
         self._waiting: List[Tuple[bytes, os.stat_result]] = []
         self._waiting_bytes = 0
         self._text_bytes = 0
         self._listing = Listing(names, judged)
         self._linked: Dict[int, List[Tuple[bytes, os.stat_result, bool, bool]]] = {}
-        self._kept_back: Dict[int, str] = {}
+        self.kept_back: Dict[int, str] = {}
         self._seen: Set[bytes] = set()
         self._sparse = False
 
     def run(self, paths: List[str]) -> None:
         """Walk the paths (relative to the home) and write the list, each name ended by a NUL."""
         for path in paths:
-            self._walk(self._inside(path))
+            self.walk(self._inside(path), self._visit)
             self._judge_waiting()
         self._write_linked()
 
@@ -78,29 +84,38 @@ class Scan:
             raise PathRefused("a path is not in the home")
         return b"" if relative == b"." else relative
 
-    def _walk(self, start: bytes) -> None:
+    def walk(self, start: bytes, visit: Visit) -> None:
         """Visit everything below `start`; whole directories of the floor are only counted."""
-        above = self._family_above(start)
+        above = self.family_above(start)
         waiting: List[Tuple[bytes, Optional[str]]] = [(start, above)]
         if start:
-            waiting = self._visit(Entry(start, os.lstat(os.path.join(self._home, start))), above)
+            waiting = visit(Entry(start, os.lstat(os.path.join(self._home, start))), above)
         while waiting:
             folder, family = waiting.pop()
             for entry in self._entries(folder):
-                waiting.extend(self._visit(entry, family))
+                waiting.extend(visit(entry, family))
 
-    def _family_above(self, path: bytes) -> Optional[str]:
+    def family_above(self, path: bytes) -> Optional[str]:
         """Return the family that holds a directory above the path, so that `paths` cannot reach into one."""
-        folders = path.split(b"/")[:-1]
-        for depth in range(1, len(folders) + 1):
-            family = self._judge.by_name(b"/".join(folders[:depth]), is_directory=True)
-            if family:
-                return family
-        return None
+        names = path.split(b"/")[:-1]
+        family: Optional[str] = None
+        for depth in range(1, len(names) + 1):
+            folder = b"/".join(names[:depth])
+            family = family or self.judge.by_name(folder, is_directory=True)
+            if family is not None and family != "extra" and self.judge.allows(folder, is_directory=True):
+                family = None
+        return family
+
+    def family_of(self, path: bytes, size: int) -> Optional[str]:
+        """Return the family that keeps a file back by its name, those above it, or what is in it; or raise OSError."""
+        family = self.family_above(path)
+        if family is None or (family != "extra" and self.judge.allows(path)):
+            return self.judge.file(path, lambda: self._read(path, size)).family
+        return family
 
     def _entries(self, folder: bytes) -> List[Entry]:
         try:
-            return self._folders.entries(folder)
+            return self.folders.entries(folder)
         except OSError as error:
             self._listing.skip(folder, why_not(error))
             return []
@@ -112,7 +127,7 @@ class Scan:
             return []
         if info is None:
             self._listing.skip(path, entry.why)
-        elif info.st_dev != self._device:
+        elif info.st_dev != self.device:
             self._listing.mounts.append(name_of(path))
         elif stat.S_ISDIR(info.st_mode):
             return self._directory(path, info, family)
@@ -125,10 +140,10 @@ class Scan:
         return []
 
     def _directory(self, path: bytes, info: os.stat_result, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
-        own = family or self._judge.by_name(path, is_directory=True)
+        own = family or self.judge.by_name(path, is_directory=True)
         if own is None:
             self._take(path, "directories", info)
-        elif own != "extra" and self._judge.allows(path, is_directory=True):
+        elif own != "extra" and self.judge.allows(path, is_directory=True):
             self._listing.allowed.append(name_of(path) + "/")
             self._take(path, "directories", info)
             own = None
@@ -136,8 +151,8 @@ class Scan:
 
     def _regular(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
         """Judge a file now, or let a large one wait for others that are looked through with it."""
-        large = _SNIFF_BYTES <= info.st_size <= self._text_limit
-        if family is not None or not large or not self._judge.is_ordinary(path):
+        large = _SNIFF_BYTES <= info.st_size <= self.text_limit
+        if family is not None or not large or not self.judge.is_ordinary(path):
             self._file(path, info, family)
             return
         self._waiting.append((path, info))
@@ -171,10 +186,10 @@ class Scan:
             seen.append(self._read(path, info.st_size) if known is None else known)
             return seen[0]
 
-        if family is None or (family != "extra" and self._judge.allows(path)):
+        if family is None or (family != "extra" and self.judge.allows(path)):
             self._at(path)
             try:
-                verdict = self._judge.file(path, read)
+                verdict = self.judge.file(path, read)
                 if verdict.allowed:
                     self._read(path, 0)
             except OSError as error:
@@ -183,7 +198,7 @@ class Scan:
             kept_back, allowed = verdict.family, verdict.allowed or family is not None
         if kept_back:
             self._listing.leave_out(kept_back)
-            self._kept_back[info.st_ino] = kept_back
+            self.kept_back[info.st_ino] = kept_back
             return
         if allowed:
             self._listing.allowed.append(name_of(path))
@@ -195,8 +210,8 @@ class Scan:
         self._take(path, "files", info, info.st_size, is_text=is_text)
 
     def _symlink(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
-        kept_back = family or self._judge.by_name(path)
-        if kept_back and not (kept_back != "extra" and self._judge.allows(path)):
+        kept_back = family or self.judge.by_name(path)
+        if kept_back and not (kept_back != "extra" and self.judge.allows(path)):
             self._listing.leave_out(kept_back)
         else:
             self._take(path, "symlinks", info)
@@ -205,19 +220,19 @@ class Scan:
         """Return what can be judged of a file; opened even when that is nothing, since rsync will have to."""
 
         def read(handle: int) -> Optional[bytes]:
-            if size > self._text_limit:
+            if size > self.text_limit:
                 return None
             head = os.read(handle, _SNIFF_BYTES)
             if not whole or is_binary(head) or len(head) < _SNIFF_BYTES:
                 return head
             return os.pread(handle, size + _SNIFF_BYTES, 0)
 
-        return self._folders.read(path, read)
+        return self.folders.read(path, read)
 
     def _write_linked(self) -> None:
         """Take files with several names; one that is secret under any of its names stays behind under all."""
         for inode, names in self._linked.items():
-            family = self._kept_back.get(inode)
+            family = self.kept_back.get(inode)
             size = names[0][1].st_size
             for path, info, allowed, is_text in names:
                 if family and not allowed:

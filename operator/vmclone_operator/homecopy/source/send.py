@@ -85,6 +85,9 @@ def rsync_command(folder: str, options: Dict[str, Any], config: str = "ssh_confi
     command = ["rsync", letters, "--chmod=Fu-s,Fg-s", "--no-devices", "--no-specials", "--no-human-readable"]
     command += ["--partial-dir=" + PARTIAL_FOLDER, "--timeout=%d" % int(options["timeoutSeconds"]), "--outbuf=L"]
     command += ["--info=progress2,stats2", "-e", 'ssh -F "%s/%s"' % (folder, config)]
+    if options.get("tree", "home") != "home":
+        # The folders above are there, as they were judged. rsync takes two times within one second for the same.
+        command += ["--no-implied-dirs", "--ignore-times"]
     if options.get("compress"):
         command += _COMPRESS
     if options.get("bandwidthKiB"):
