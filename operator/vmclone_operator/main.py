@@ -20,7 +20,7 @@ import kopf
 
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.places import Places
+from vmclone_operator.engine.host_slots import HostSlots
 from vmclone_operator.engine.queue import Priority, WorkQueue
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.resync import LEAST_SECONDS, compare_due, relist, resync
@@ -217,7 +217,7 @@ def _engine(  # noqa: PLR0917  - everything is made by the caller
         now=_now,
         new_token=lambda: secrets.token_hex(4),
         copy_meter=watching.copies,
-        places=Places(workers=settings.workers),
+        host_slots=HostSlots(workers=settings.workers),
         pods=PodSettings(
             namespace=settings.namespace,
             image=settings.home_copy_image,

@@ -19,6 +19,7 @@ from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freezing import Freezer, FreezeStep
 from vmclone_operator.engine.frozen_pass import FrozenPass
 from vmclone_operator.engine.replica_steps import ReplicaSteps
+from vmclone_operator.engine.rollout_slots import RolloutSlots
 from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.providers.fake import FakeSession
 
@@ -64,7 +65,7 @@ def _connected_before_identity(patch: pytest.MonkeyPatch) -> None:
 
 
 def _everybody_has_turn(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(replica_pass, "has_turn", lambda *_: True)
+    patch.setattr(RolloutSlots, "take", lambda *_: True)
 
 
 def _point_in_use_is_released(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmclone_operator.engine.queue import NoPlace, PassFailed
+from vmclone_operator.engine.queue import NoSlot, PassFailed
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.handlers import take_event
 from vmclone_operator.kube.cluster import Document, Key, Kind
@@ -122,7 +122,7 @@ class SecondLeader:
     async def _pass(self, key: Key) -> None:
         try:
             after = await reconcile(self._engine, key)
-        except NoPlace as crowded:
+        except NoSlot as crowded:
             after = crowded.after
         except PassFailed as failure:
             after = max(failure.after, min(failure.limit, self.queue.backoff(key)))

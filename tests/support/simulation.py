@@ -24,7 +24,7 @@ from vmclone_operator.domain.backend import Backend
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.queue import NoPlace, PassFailed
+from vmclone_operator.engine.queue import NoSlot, PassFailed
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.resync import compare_due, relist, resync
 from vmclone_operator.engine.sessions import Sessions
@@ -275,7 +275,7 @@ class Simulation:
         queue = self.queue
         try:
             after = await reconcile(self.engine, key)
-        except NoPlace as crowded:
+        except NoSlot as crowded:
             after = crowded.after
         except PassFailed as failure:
             after = max(failure.after, min(failure.limit, queue.backoff(key)))

@@ -14,7 +14,7 @@ from vmclone_operator.api.home import HomeCopyStatus
 from vmclone_operator.api.replica import OperationStatus
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.retry import RetryPolicy
-from vmclone_operator.domain.steps import CopyNews, Decision, Do, Step, act, wait
+from vmclone_operator.domain.steps import CopyNews, Decision, Do, Step, act, wait, waits_in_line
 
 RUNS = "HomeCopy"
 ENDED = "HomeCopyEnded"
@@ -24,7 +24,6 @@ NEEDS_A_PERSON = frozenset({"HostKeyMismatch", "SecretFound", "TooLarge"})
 _HEALS_BY_ITSELF = frozenset({"CopyFailed", "Copying"})
 _BY_DEFAULT = RetryPolicy()
 _POLL_SECONDS = 5.0
-_QUEUE_SECONDS = 30.0
 _REMOVAL_SECONDS = 1.0
 
 Order = tuple[str, str]
@@ -127,7 +126,7 @@ def _to_begin(home: HomeSituation) -> Decision:
         return _waits_for_retry(home)
     if home.position:
         news = CopyNews(position=home.position)
-        waits = wait(Step.HOME_COPY, "WaitingForSlot", f"number {home.position} in the source's queue", _QUEUE_SECONDS)
+        waits = waits_in_line(Step.HOME_COPY, "WaitingForSlot", f"number {home.position} in the source's queue")
         return replace(waits, copy=news)
     return act(Do.RESERVE_COPY, Step.HOME_COPY, "Copying", "the home copy begins")
 

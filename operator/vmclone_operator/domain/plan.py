@@ -17,7 +17,7 @@ from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.drift import DriftKind, drift_of
 from vmclone_operator.domain.guest_answers import GuestProbe, IdentityState
 from vmclone_operator.domain.home_copy import ENDED, RUNS, HomeSituation, decide_home
-from vmclone_operator.domain.steps import Blocker, Decision, Do, Step, act, stalled, wait
+from vmclone_operator.domain.steps import Blocker, Decision, Do, Step, act, stalled, wait, waits_in_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,14 +176,12 @@ def _make(s: Situation) -> Decision | None:
     if s.clone is not None:
         return _record_or_wait(s.clone, s.mode, provisioned=s.provisioned)
     if s.frozen is None:
-        waits = wait(Step.FREEZE, "WaitingForFrozenPoint", "waits for the frozen point of the source", 30)
-        return waits if s.intent is not None else replace(waits, do=Do.RESERVE)
-    making = act(Do.START_CLONE, Step.CLONE, "Cloning", "the clone's disks are being made")
-    if s.intent is None:
-        return replace(making, do=Do.RESERVE)
+        return waits_in_line(Step.FREEZE, "WaitingForFrozenPoint", "waits for the frozen point of the source")
     if not s.turn:
-        return wait(Step.CLONE, "WaitingForSlot", "waits for a free slot (maxInFlight)", 5)
-    return replace(making, do=Do.RESERVE) if s.intent.frozen_point != s.frozen.id else making
+        return waits_in_line(Step.CLONE, "WaitingForSlot", "waits for a free slot (maxInFlight)")
+    making = act(Do.START_CLONE, Step.CLONE, "Cloning", "the clone's disks are being made")
+    begun = s.intent is not None and s.intent.frozen_point == s.frozen.id
+    return making if begun else replace(making, do=Do.RESERVE)
 
 
 def _record_or_wait(clone: ObservedClone, mode: Mode, *, provisioned: bool) -> Decision | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -165,14 +165,6 @@ def releasable(points: Sequence[FrozenPointStatus], replicas: Sequence[ReplicaVi
     newest = newest_complete(points)
     kept = {newest.id} if newest is not None and leaning else set()
     return tuple(p for p in points if p.release_time or (p.completion_time and p.id not in used and p.id not in kept))
-
-
-def has_turn(me: tuple[str, str], ahead: Collection[tuple[str, str]], limit: int) -> bool:
-    """Return whether a replica may begin: fewer than `limit` unfinished ones come before it.
-
-    Order is (creation time, name): first come, first served over all VMClones of the backend.
-    """
-    return sum(1 for other in ahead if other < me) < limit
 
 
 def session_conflicts(

@@ -32,6 +32,8 @@ class Do(StrEnum):
 
 COPYING = frozenset({Do.RESERVE_COPY, Do.START_COPY, Do.RECORD_COPY, Do.STOP_COPY, Do.CLEAN_COPY})
 """What is done about a home copy."""
+SAFETY_NET_SECONDS = 60.0
+"""When who waits in line looks again unasked."""
 WAITING = "Waiting"
 """State of a step that has no slot yet: its time has not begun."""
 
@@ -113,6 +115,11 @@ class Decision:
 def wait(step: Step, reason: str, message: str, seconds: float) -> Decision:
     """Return the decision to look again after a while."""
     return Decision(do=Do.NOTHING, step=step, reason=reason, message=message, again_seconds=seconds)
+
+
+def waits_in_line(step: Step, reason: str, message: str) -> Decision:
+    """Return the decision to wait until woken; the time is a safety net, should the wake-up be lost."""
+    return wait(step, reason, message, SAFETY_NET_SECONDS)
 
 
 def act(do: Do, step: Step, reason: str, message: str) -> Decision:

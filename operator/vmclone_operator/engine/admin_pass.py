@@ -12,7 +12,6 @@ from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readin
 from vmclone_operator.domain.errors import BackendUnreachable, CloneError, CredentialsInvalid, RetryLater
 from vmclone_operator.engine import copy_queue, home_key, sweep, switched
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.session_source import root_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind
 
@@ -66,7 +65,7 @@ async def check_source(engine: Engine, document: Document) -> float | None:
         "id": info.source_id,
         "fingerprint": info.fingerprint,
         "power": info.power.value,
-        "clones": _clones_of(engine, document["metadata"]["name"]),
+        "clones": engine.cache.admission.held(document["metadata"]["name"]),
         "active_copies": running,
         "queued_copies": waiting,
         "switched_for": switched.still_switched(engine, status),
@@ -112,11 +111,6 @@ async def _with_home_access(
     word, message = ("HomeAccessMissing", problem) if problem else ("KeyFound", "the key for the home is there")
     conditions = writer.put(status.conditions, "HomeAccess", status=not problem, reason=word, message=message)
     return status.model_copy(update={"conditions": conditions})
-
-
-def _clones_of(engine: Engine, source: str) -> int:
-    users = [d for d in engine.cache.all(Kind.VMCLONE) if root_of(engine.cache, d) == source]
-    return sum(len(engine.cache.replicas_of(user["metadata"]["uid"])) for user in users)
 
 
 def _failure(error: CloneError) -> Readiness:

@@ -14,9 +14,9 @@ from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain.adoption import Claim, Claimable, Match, made_from, matches
 from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner
 from vmclone_operator.domain.errors import CloneError, FrozenPointInUse
-from vmclone_operator.engine.cache import owner_uid
 from vmclone_operator.engine.consent import Consent
 from vmclone_operator.engine.context import Engine, annotation
+from vmclone_operator.engine.lineage import owner_uid
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.kube.cluster import Document, Kind
 
@@ -131,7 +131,7 @@ def claim_stands(engine: Engine, replica: Replica) -> bool:
 async def release_inherited(engine: Engine, replica: Replica, session: BackendSession) -> bool:
     """Remove the frozen points that an adopted VM stood on, when it was the last; false while one has yet to go."""
     adopted = replica.spec.adopted
-    if adopted is None or adopted.vm_clone_uid in {d["metadata"]["uid"] for d in engine.cache.all(Kind.VMCLONE)}:
+    if adopted is None or engine.cache.by_uid(adopted.vm_clone_uid) is not None:
         return True
     owner, gone = Owner(instance=engine.instance, vmclone_uid=adopted.vm_clone_uid), True
     for token in await session.find_frozen(owner):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.domain.admission import refusal
 from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.expiry import Expiry, expiry_of
@@ -22,8 +23,9 @@ from vmclone_operator.engine.replica_objects import ReplicaObjects
 from vmclone_operator.engine.session_names import conflict_with, recorded_sessions, wanted_sessions
 from vmclone_operator.engine.source_power import SourcePower, copies_homes
 from vmclone_operator.engine.wake_replicas import look_closer, wake_asked, wake_blocked, wake_waiting
+from vmclone_operator.engine.wakeups import wake_next
 from vmclone_operator.engine.written import dumped
-from vmclone_operator.kube.cluster import Document, Kind
+from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +45,31 @@ class ClonePass:
         self._refused: CloneError | None = None
         """Why the API server lets a replica not be made."""
         self._matches: Mapping[int, Match] = {}
-        """The VMs that replicas to come go on with."""
+        """Existing VMs to adopt, by the ordinal of the replica that will own them."""
+        self._places = 0
+        """How many more replicas the limits of the CloneSource leave to this VMClone."""
 
     async def run(self) -> float | None:
         """Return after how many seconds to look again, or None when events will say."""
         if self._document.get("status", {}).get("sessions") or self._replicas():
             self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
         found = await consent.check(self._engine, self._document)
+        over = self._ask_for_places(found)
         status = self._status()
         if status.retry and outlived(self._document, status, self._views(), wanted=self._objects.wanted):
             status = await self._commit(status.model_copy(update={"retry": None}))
         recorded = recorded_sessions(status, self._replicas())
         unlisted = await self._look_for_own(found, recorded) if found.blocker is None else None
         borne = {ordinal: match.session for ordinal, match in self._matches.items()}
-        blocker = found.blocker or conflict_with(self._document, recorded, self._neighbours(), borne)
+        blocker = found.blocker or conflict_with(self._engine.cache, self._document, recorded, borne)
         recorded = borne | recorded
         if blocker is None and unlisted is None and self._spec.plan.mode != "DryRun":
             status = await self._record_sessions(status, recorded)
         status, planned, problem = await self._plan(found, status, blocker, recorded, unlisted)
+        makes = blocker is None and problem is None and planned.verdict is None and planned.carry_out
+        self._engine.cache.admission.stand_back(key_of(Kind.VMCLONE, self._document), back=not makes)
+        wake_next(self._engine.cache, self._engine.queue)
         if planned.carry_out:
-            makes = blocker is None and problem is None and planned.verdict is None
             status = await self._change_replicas(status, found, may_make=makes)
         wake_asked(self._engine, self._document, self._spec, self._replicas())
         look_closer(self._engine, self._document, status.last_handled_reconcile_at, self._replicas())
@@ -74,7 +81,7 @@ class ClonePass:
             told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
             blocker, verdict = (blocker, told) if problem.reason in PLAN_REASONS else (told, verdict)
         verdict = await self._refusal(verdict)
-        later = await self._report(status, found, blocker, verdict, urgent=problem is not None)
+        later = await self._report(status, found, blocker, verdict, over=over, urgent=problem is not None)
         if self._refused is not None or (verdict is not None and not verdict.retrying):
             longest = _BLOCKED_SECONDS if self._refused is None else refusals.WAIT_SECONDS
             again = min(again or longest, longest)
@@ -89,6 +96,23 @@ class ClonePass:
             return verdict
         await refusals.post(self._engine, Kind.VMCLONE, self._document, self._refused)
         return verdict or refusals.as_blocker(self._refused)
+
+    def _ask_for_places(self, found: consent.Consent) -> Blocker | None:
+        """Ask how many more replicas the CloneSource's limits leave to this VMClone; return why not all of them."""
+        if found.source is None:
+            return None
+        admission, limits = self._engine.cache.admission, found.source.limits
+        self._places, waits = admission.ask(key_of(Kind.VMCLONE, self._document))
+        if self._spec.paused or self._is_expired:
+            return None
+        return refusal(
+            source=found.clone_source,
+            wanted=self._spec.replicas,
+            most_replicas=limits.max_replicas_per_clone,
+            waits=waits,
+            limit=limits.max_clones,
+            held=admission.held(found.clone_source),
+        )
 
     def _dry_run(self) -> Blocker | None:
         """Return what holds a dry run: nothing is begun, but what was begun before is brought to its end."""
@@ -211,11 +235,6 @@ class ClonePass:
             commit=self._commit_points,
         )
 
-    def _neighbours(self) -> Iterator[Document]:
-        for document in self._engine.cache.all(Kind.VMCLONE):
-            if document["metadata"]["namespace"] == self._document["metadata"]["namespace"]:
-                yield document
-
     def _status(self) -> VMCloneStatus:
         return switched.status_of(self._engine, self._document)
 
@@ -246,20 +265,26 @@ class ClonePass:
         sessions = {row.ordinal: row.session for row in status.sessions}
         rows, backend = LeftBehind(self._engine, self._document, status, self._commit), found.backend_name
         self._refused = await self._objects.change(sessions, may_make=may_make, backend=backend, leave=rows.mark)
+        if self._refused is not None:  # those behind it may have what the API server does not let it make
+            self._engine.cache.admission.stand_back(key_of(Kind.VMCLONE, self._document), back=True)
+            wake_next(self._engine.cache, self._engine.queue)
         return await rows.settled()
 
     @property
     def _objects(self) -> ReplicaObjects:
-        end = self._expiry
-        expired = end is not None and end.expired
         return ReplicaObjects(
             engine=self._engine,
             vmclone=self._document,
             spec=self._spec,
-            wanted=0 if expired else self._spec.replicas,
-            expired=expired,
+            wanted=0 if self._is_expired else self._spec.replicas,
+            expired=self._is_expired,
             matches=self._matches,
+            places=self._places,
         )
+
+    @property
+    def _is_expired(self) -> bool:
+        return self._expiry is not None and self._expiry.expired
 
     @property
     def _expiry(self) -> Expiry | None:
@@ -280,6 +305,7 @@ class ClonePass:
         blocker: Blocker | None,
         verdict: Blocker | None,
         *,
+        over: Blocker | None,
         urgent: bool,
     ) -> float | None:
         """Write the summary, at most once a second; return when to try again if it was too early."""
@@ -291,6 +317,7 @@ class ClonePass:
             mode=found.mode,
             blocker=blocker,
             verdict=verdict,
+            over=over,
             writer=self._engine.writer_for(self._document),
         )
         document, due = dumped(final), lambda: self._engine.figures_due(self._uid, _FIGURES_SECONDS)

@@ -18,8 +18,8 @@ from vmclone_operator.domain.figures import differ_only_in_figures, only_bytes_m
 from vmclone_operator.domain.revision import is_current, revision_of
 from vmclone_operator.domain.rollout import ReplicaView
 from vmclone_operator.domain.steps import Blocker
-from vmclone_operator.engine.cache import VMCLONE_UID_LABEL, incarnation_of
-from vmclone_operator.engine.context import annotation, is_deleting, stamp_time
+from vmclone_operator.engine.context import annotation, stamp_time
+from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, incarnation_of, is_deleting
 from vmclone_operator.engine.wake_replicas import RECONCILE
 from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.kube.cluster import Document
@@ -39,10 +39,12 @@ def summarised(
     blocker: Blocker | None,
     writer: ConditionWriter,
     verdict: Blocker | None = None,
+    over: Blocker | None = None,
 ) -> VMCloneStatus:
     """Return the VMClone's status with counts, rows and conditions as its replicas stand.
 
-    `blocker` says why the source may not be used, `verdict` why the plan is not carried out.
+    `blocker` says why the source may not be used, `verdict` why the plan is not carried out, and `over` why some of
+    the replicas are not made; that is all there is to say once the others are ready.
     """
     spec = VMCloneSpec.model_validate(vmclone["spec"])
     revision = revision_of(vmclone["spec"])
@@ -53,7 +55,7 @@ def summarised(
         reports,
         wanted=wanted,
         paused=spec.paused,
-        blocker=blocker or verdict,
+        blocker=blocker or verdict or (over if all(report.ready for report in reports) else None),
         dry_run=_dry_run(spec, status),
         replaces=spec.rollout.update == "Recreate",
         expired=expired,
@@ -61,7 +63,7 @@ def summarised(
     line = "expired" if expired and not reports else summary.summary_line(reports, wanted=wanted)
     conditions = writer.put_readiness(status.conditions, state)
     conditions = _while_true(conditions, writer, "Expired", expired)
-    conditions = _with_source_and_plan(conditions, spec, writer, blocker, verdict)
+    conditions = _with_source_and_plan(conditions, spec, writer, blocker, verdict or over)
     conditions = _while_true(conditions, writer, "Paused", "spec.paused is true" if spec.paused else "")
     conditions = _drift_told(conditions, reports, writer)
     return status.model_copy(

@@ -72,7 +72,7 @@ async def _resolve(engine: Engine, vmclone: Document, read: Read) -> Consent:
         return Consent(blocker=Blocker(reason="BackendNotReady", message=message), source=source)
     backend = CloneBackendSpec.model_validate(document["spec"])
     if await _granted(read, backend.allowed_namespaces, namespace):
-        blocker = _not_allowed(spec, source, mode, root) or _over_limits(engine, vmclone, spec.replicas, root, source)
+        blocker = _not_allowed(spec, source, mode, root)
     else:
         message = f"CloneBackend {name} does not allow namespace {namespace}; ask the platform team"
         blocker = Blocker(reason="SourceNotGranted", message=message)
@@ -179,28 +179,3 @@ async def _no_source(engine: Engine, read: Read, name: str, namespace: str, *, e
     )
     reason = "SourceNotGranted" if exists else "SourceNotFound"
     return Blocker(reason=reason, message=f"source {name} is not there for namespace {namespace}; {hint}")
-
-
-def _over_limits(
-    engine: Engine, vmclone: Document, replicas: int, root: str, source: CloneSourceSpec
-) -> Blocker | None:
-    limit = source.limits.max_replicas_per_clone
-    if replicas > limit:
-        message = f"spec.replicas is {replicas}; CloneSource {root} allows {limit} in one VMClone"
-        return Blocker(reason="QuotaExceeded", message=message)
-    if engine.cache.replica_count + replicas <= source.limits.max_clones:
-        return None  # all clones of all sources together do not reach it
-    others = [
-        other
-        for other in engine.cache.all(Kind.VMCLONE)
-        if other["metadata"]["uid"] != vmclone["metadata"]["uid"]
-        and session_source.root_of(engine.cache, other) == root
-    ]
-    held = sum(len(engine.cache.replicas_of(other["metadata"]["uid"])) for other in others)
-    if held + replicas > source.limits.max_clones:
-        message = (
-            f"{replicas} more clones of {root} beside {held} of other VMClones"
-            f" exceed its limit of {source.limits.max_clones}; lower spec.replicas or ask the platform team"
-        )
-        return Blocker(reason="QuotaExceeded", message=message)
-    return None

@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from vmclone_operator.api import FINALIZER
+from vmclone_operator.domain import naming
 from vmclone_operator.domain.adoption import Claimable
 from vmclone_operator.domain.backend import BackendSession, Capabilities
 from vmclone_operator.domain.conditions import ConditionWriter
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.orphans import Orphans
-from vmclone_operator.engine.cache import Cache, incarnation_of
+from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.copy_jobs import CopyJobs
 from vmclone_operator.engine.endpoints import host_of
+from vmclone_operator.engine.freeze_turns import FreezeTurns
+from vmclone_operator.engine.host_slots import HostSlots
+from vmclone_operator.engine.lineage import incarnation_of
 from vmclone_operator.engine.meter import CopyMeter, NoMeter
 from vmclone_operator.engine.own_writes import OwnWrites
-from vmclone_operator.engine.places import Places
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
-from vmclone_operator.engine.wakeups import concerned, lost, saw
+from vmclone_operator.engine.wakeups import concerned, lost, saw, wake_next
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
@@ -48,8 +51,10 @@ class Engine:
     """The operator's own namespace, and what the pods of home copies are made of."""
     copy_meter: CopyMeter = field(default_factory=NoMeter)
     """Is told how home copies end."""
-    places: Places = field(default_factory=lambda: Places(workers=16))
+    host_slots: HostSlots = field(default_factory=lambda: HostSlots(workers=16))
     """Which passes are at which host."""
+    freeze_turns: FreezeTurns = field(default_factory=FreezeTurns)
+    """Which VMClone freezes which source VM."""
     copy_turns: dict[str, set[str]] = field(default_factory=dict)
     """Which incarnations were given a turn at a source and may not show it in their ledger yet."""
     claimable: dict[str, Claimable] = field(default_factory=dict)
@@ -108,12 +113,20 @@ class Engine:
         """Read an object live, whatever was read before: for what must be as new as the event that led here."""
         started = self.clock()
         document = await self.cluster.get(key)
-        if len(self._live) > 4096:  # noqa: PLR2004  - a bound, not a tuning knob
-            self._live.clear()
+        self._forget_old_reads()
+        self._live.pop(key, None)  # the oldest stands first
         self._live[key] = (started, document)
         if document is not None and key.kind in _CACHED:
             self.saw(key.kind, document)
         return document
+
+    def _forget_old_reads(self) -> None:
+        """Drop what was read too long ago to be used: after a burst it would be held for nothing."""
+        while self._live:
+            oldest = next(iter(self._live))
+            if self.clock() - self._live[oldest][0] < _LIVE_FOR_SECONDS:
+                return
+            del self._live[oldest]
 
     def saw(self, kind: Kind, document: Document, priority: Priority = Priority.HIGH) -> bool:
         """Remember what was read or told; if it is news, wake whom it concerns. Return whether it was."""
@@ -128,12 +141,15 @@ class Engine:
         self._written.pop(uid, None)
         self.thorough.discard(key_of(kind, document))
         incarnation = incarnation_of(document) if kind is Kind.REPLICA else ""
-        self._written.pop(f"{incarnation}/copy", None)
+        for mark in (f"{incarnation}/copy", f"{naming.clone_uuid(incarnation)}/clone"):
+            self._written.pop(mark, None)
         for turns in self.copy_turns.values():
             turns.discard(incarnation)
-        if self.cache.get(key_of(kind, document)) is None:
-            self.queue.forget(key_of(kind, document))
-            self.places.forget(self.queue, key_of(kind, document))
+        key = key_of(kind, document)
+        if self.cache.get(key) is None:
+            self.queue.forget(key)
+            self.host_slots.forget(self.queue, key)
+            self.freeze_turns.forget(self.queue, key)
 
     async def session(self, backend: str) -> BackendSession:
         """Return the session of a CloneBackend by its name; raises what `Sessions.get` does."""
@@ -175,6 +191,7 @@ class Engine:
             with self._own_writes.writing(document):
                 written = await write
                 self.cache.put(kind, written)
+                wake_next(self.cache, self.queue)
                 return written
         finally:
             told = self._own_writes.held_back(document)
@@ -188,7 +205,7 @@ class Engine:
         started = self.clock()
         written = await self._write(kind, document, self.cluster.write_status(kind, document, status))
         key = key_of(kind, written)
-        if key in self._live:  # what was read before would send whoever acts on this write round and round
+        if self._live.pop(key, None) is not None:  # an older read would have this write acted on again
             self._live[key] = (started, written)
         if kind is Kind.REPLICA:
             for other in concerned(self.cache, kind, written):
@@ -221,11 +238,6 @@ _CACHED = frozenset({Kind.VMCLONE, Kind.REPLICA, Kind.SOURCE, Kind.BACKEND})
 def stamp_time(moment: datetime) -> str:
     """Return a time as metav1.Time writes it: UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def is_deleting(document: Document) -> bool:
-    """Return whether somebody asked for the object's deletion."""
-    return bool(document["metadata"].get("deletionTimestamp"))
 
 
 def annotation(document: Document, name: str) -> str:

@@ -7,31 +7,29 @@ turns this process gave) is put together with the live Jobs, of which another op
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
-from vmclone_operator.api.replica import VMCloneReplicaStatus
-from vmclone_operator.api.source import CloneSourceSpec, CloneSourceStatus
-from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.home_copy import ENDED, RUNS, Order, queue_position
-from vmclone_operator.engine.cache import incarnation_of
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.endpoints import endpoint_of
-from vmclone_operator.engine.wakeups import parent_name
-from vmclone_operator.kube.cluster import Document, Key, Kind
+from vmclone_operator.engine.lineage import incarnation_of, is_deleting, parent_name
+from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 _TELL_SECONDS = 2.0
+_MOST_COPIES = 5
+"""`limits.maxParallelCopies` at its highest."""
 
 
 def source_key(engine: Engine, vmclone: Document) -> str:
     """Return the name that all copies of one source VM share; empty while the VM is not known."""
-    spec = VMCloneSpec.model_validate(vmclone["spec"])
-    status = VMCloneStatus.model_validate(vmclone.get("status") or {})
-    source = engine.cache.get(Key(Kind.SOURCE, "", spec.source.name))
+    name = (vmclone["spec"].get("source") or {}).get("name") or ""
+    source = engine.cache.get(Key(Kind.SOURCE, "", name))
     if source is None:
         return ""
     # Either status may have been wiped; both say the same.
-    identity = CloneSourceStatus.model_validate(source.get("status") or {}).id or status.source.id
-    backend = CloneSourceSpec.model_validate(source["spec"]).backend.name
-    return source_name(engine, backend, identity) if identity else ""
+    own = ((vmclone.get("status") or {}).get("source") or {}).get("id", "")
+    identity = (source.get("status") or {}).get("id", "") or own
+    return source_name(engine, source["spec"]["backend"]["name"], identity) if identity else ""
 
 
 def source_name(engine: Engine, backend: str, source_id: str) -> str:
@@ -88,21 +86,38 @@ def drop_unused(engine: Engine, incarnation: str) -> None:
 
 
 def give_back(engine: Engine, incarnation: str) -> None:
-    """Forget the turn of a copy that ended or never began, and wake those that wait.
+    """Forget the turn of a copy that ended or never began, and wake the next in line.
 
     Not its own replica, nor one that goes: woken by a pass that failed, they would get round every back-off.
     """
+    key = engine.cache.by_incarnation(incarnation)
+    replica = None if key is None else engine.cache.get(key)
+    sources = [source for source, turns in engine.copy_turns.items() if incarnation in turns]
     for turns in engine.copy_turns.values():
         turns.discard(incarnation)
-    for document in engine.cache.copying():
-        if incarnation_of(document) == incarnation or is_deleting(document):
-            continue
-        engine.queue.add(Key(Kind.REPLICA, document["metadata"]["namespace"], document["metadata"]["name"]))
+    for source in dict.fromkeys([*sources, *([] if replica is None else [_source_of(engine, replica)])]):
+        wake_next(engine, source, but=incarnation)
+
+
+def made_way(engine: Engine, before: Document) -> None:
+    """Wake the next in line if a pass took a copy out of a replica's ledger: until then it still counted."""
+    after = engine.cache.get(key_of(Kind.REPLICA, before))
+    if _kind(before) in {RUNS, ENDED} and (after is None or _kind(after) not in {RUNS, ENDED}):
+        wake_next(engine, _source_of(engine, before), but=incarnation_of(before))
+
+
+def wake_next(engine: Engine, source: str, *, but: str) -> None:
+    """Wake those of a source's line that may have a turn by now: as many as may ever copy at a time."""
+    now = engine.timestamp()
+    line = [d for d in _copies_of(engine, source) if _kind(d) not in {RUNS, ENDED} and not is_deleting(d)]
+    line = [document for document in line if incarnation_of(document) != but]
+    for document in sorted(line, key=lambda d: order_of(d, now))[:_MOST_COPIES]:
+        engine.queue.add(key_of(Kind.REPLICA, document))
 
 
 def tell_source(engine: Engine, vmclone: Document) -> None:
     """Wake the CloneSource, which shows how many clones it has, and how many copies run and wait."""
-    name = VMCloneSpec.model_validate(vmclone["spec"]).source.name
+    name = (vmclone["spec"].get("source") or {}).get("name")
     if name:
         engine.queue.add_after(Key(Kind.SOURCE, "", name), _TELL_SECONDS)
 
@@ -110,30 +125,40 @@ def tell_source(engine: Engine, vmclone: Document) -> None:
 def counts(engine: Engine, source: str) -> tuple[int, int]:
     """Return how many copies of a source run and how many wait, as the ledgers say."""
     running = waiting = 0
-    for other in engine.cache.copying():
-        if _source_of(engine, other) == source:
-            active = _kind(other) in {RUNS, ENDED}
-            running, waiting = running + active, waiting + (not active)
+    for other in _copies_of(engine, source):
+        active = _kind(other) in {RUNS, ENDED}
+        running, waiting = running + active, waiting + (not active)
     return running, waiting
 
 
 def order_of(replica: Document, now: str) -> Order:
     """Return a copy's place: since when it waits, or may be tried again."""
-    status = VMCloneReplicaStatus.model_validate(replica.get("status") or {})
-    step = next((s for s in status.steps if s.name == "HomeCopy" and not s.completion_time), None)
-    since = step.start_time if step is not None else now
-    retry = status.operation.not_before if status.operation is not None else ""
+    status = replica.get("status") or {}  # read as it stands: whoever waits asks this of everybody in line
+    steps = (s for s in status.get("steps") or () if s["name"] == "HomeCopy" and not s.get("completionTime"))
+    since = next((str(step.get("startTime") or "") for step in steps), now)
+    retry = str((status.get("operation") or {}).get("notBefore") or "")
     meta = replica["metadata"]
     return max(since, retry), f"{meta['namespace']}/{meta['name']}"
+
+
+def _copies_of(engine: Engine, source: str) -> Iterator[Document]:
+    """Yield the replicas whose home is copied from a VM, or waits to be: it may be behind several CloneSources."""
+    for document in engine.cache.all(Kind.SOURCE):
+        name = document["metadata"]["name"]
+        if not engine.cache.is_copied_from(name):
+            continue
+        for replica in engine.cache.copying(name):
+            if _source_of(engine, replica) == source:
+                yield replica
 
 
 def _others(engine: Engine, replica: Document, source: str) -> tuple[set[str], dict[str, Order]]:
     running: set[str] = set()
     waiting: dict[str, Order] = {}
     now = engine.timestamp()
-    for other in engine.cache.copying():
+    for other in _copies_of(engine, source):
         incarnation = incarnation_of(other)
-        if incarnation == incarnation_of(replica) or _source_of(engine, other) != source:
+        if incarnation == incarnation_of(replica):
             continue
         if _kind(other) in {RUNS, ENDED}:
             running.add(incarnation)

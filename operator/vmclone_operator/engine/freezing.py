@@ -25,7 +25,8 @@ from vmclone_operator.domain.errors import (
 from vmclone_operator.domain.rollout import ReplicaView, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
 from vmclone_operator.engine.endpoints import host_of
-from vmclone_operator.kube.cluster import Document, Kind
+from vmclone_operator.engine.lineage import copied_sources, uid_of
+from vmclone_operator.kube.cluster import Document
 
 FREEZE_LIMIT = timedelta(seconds=5)
 _LOST_PAUSE = timedelta(seconds=20)
@@ -159,22 +160,17 @@ class Freezer:
         return FreezeStep(points=left, again_seconds=0, problem=problem)
 
 
-def copied_elsewhere(engine: Engine, vmclone: Document, vm: tuple[str, str]) -> bool:
-    """Return whether another VMClone's frozen point of this source, a backend and an id, is being copied now.
-
-    Whoever waits asks every second, of every VMClone there is: so the statuses are read as they stand.
-    """
+def copied_elsewhere(engine: Engine, vmclone: Document, vm: tuple[str, str]) -> Document | None:
+    """Return the other VMClone for which a frozen point of this source, a backend and an id, is being copied now."""
     backend, source_id = vm
-    for other in engine.cache.all(Kind.VMCLONE):
-        status = other.get("status") or {}
-        for point in status.get("frozenPoints") or ():
-            if point.get("completionTime") or not point.get("frozenTime") or point.get("sourceID") != source_id:
-                continue
-            where = str((status.get("source") or {}).get("backend") or backend)
-            here = where == backend or host_of(engine.cache, where) == host_of(engine.cache, backend)
-            if here and other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
-                return True
-    return False
+    host = host_of(engine.cache, backend)
+    for other in engine.cache.copied(source_id):
+        if uid_of(other) == uid_of(vmclone):
+            continue
+        for where, copied in copied_sources(other):
+            if copied == source_id and host_of(engine.cache, where or backend) == host:
+                return other
+    return None
 
 
 def _replaced(points: Points, point: FrozenPointStatus, update: Mapping[str, object]) -> Points:

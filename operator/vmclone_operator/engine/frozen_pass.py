@@ -18,11 +18,14 @@ from vmclone_operator.domain.errors import (
     RetryLater,
 )
 from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_point, waits_for_clone
-from vmclone_operator.domain.steps import Blocker
+from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, Blocker
 from vmclone_operator.engine import consent
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.freeze_attempts import FreezeAttempts, FreezeHeld
 from vmclone_operator.engine.freezing import Freezer, FreezeStep, copied_elsewhere
+from vmclone_operator.engine.lineage import is_deleting, order_of
+from vmclone_operator.engine.queue import spread
 from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower
 from vmclone_operator.engine.source_vm import described
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -65,8 +68,8 @@ class FrozenPass:
         if needed and may_begin:
             status = await self._ensure_point(status, session, freezer)
         if _not_yet_frozen(status.frozen_points):
-            if self._copied_elsewhere(status.frozen_points, backend):
-                return status, 1.0
+            if not self._has_turn(status.frozen_points, backend):
+                return status, spread(SAFETY_NET_SECONDS)
             may_begin = may_begin and await self._may_freeze_live()
             if may_begin and self.spec.source_power == "StopForClone" and not self.found.image:
                 status, off = await self._power.ensure(status, Power.OFF)
@@ -230,15 +233,21 @@ class FrozenPass:
             only_room = wishes.reason_of(findings) == InsufficientSpace.reason
             raise InsufficientSpace(told) if only_room else PreflightFailed(told)
 
-    def _copied_elsewhere(self, points: Sequence[FrozenPointStatus], backend: str) -> bool:
-        """Return whether another VMClone's frozen point of this source is still copied: freezes queue per source.
+    def _has_turn(self, points: Sequence[FrozenPointStatus], backend: str) -> bool:
+        """Return whether no other VMClone's frozen point of this source is made or copied: freezes queue per source.
 
         A backend may know only how the source's last copy ended, not whose it was; so none begins before that is told.
         """
         wanted = open_point(points)
         if self.found.image or wanted is None:
-            return False
-        return copied_elsewhere(self.engine, self.document, (backend, wanted.source_id))
+            return True
+        other = copied_elsewhere(self.engine, self.document, (backend, wanted.source_id))
+        return self.engine.freeze_turns.take(
+            f"{host_of(self.engine.cache, backend)}/{wanted.source_id}",
+            key_of(Kind.VMCLONE, self.document),
+            order_of(self.document),
+            copied_for=None if other is None else key_of(Kind.VMCLONE, other),
+        )
 
     async def _may_freeze_live(self) -> bool:
         """Read the wish and the grants live: the source is about to be touched."""

@@ -17,7 +17,8 @@ from vmclone_operator.domain.steps import Step
 from vmclone_operator.engine import copy_queue
 from vmclone_operator.engine.consent import Consent
 from vmclone_operator.engine.consent import check as check_consent
-from vmclone_operator.engine.context import Engine, annotation, is_deleting
+from vmclone_operator.engine.context import Engine, annotation
+from vmclone_operator.engine.lineage import is_deleting
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.homecopy.job_manifest import CopyOwner
 from vmclone_operator.kube.cluster import Document, Key, Kind

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from vmclone_operator.api.change import LeftBehindStatus
 from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.domain.naming import replica_name
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.lineage import is_deleting
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 Commit = Callable[[VMCloneStatus], Awaitable[VMCloneStatus]]

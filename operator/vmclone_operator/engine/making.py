@@ -80,8 +80,8 @@ def has_news(before: VMCloneReplicaStatus, after: VMCloneReplicaStatus) -> bool:
 
 
 def _is_due(engine: Engine, status: VMCloneReplicaStatus) -> bool:
-    """Return whether the percentage was not written for a while; remembered for each attempt."""
-    mark = f"{status.intent.uuid}/{status.intent.token}" if status.intent is not None else ""
+    """Return whether the percentage was not written for a while; remembered for each clone."""
+    mark = f"{status.intent.uuid}/clone" if status.intent is not None else ""
     if engine.status_wait(mark, PROGRESS_PAUSE_SECONDS) > 0:
         return False
     engine.status_written(mark)

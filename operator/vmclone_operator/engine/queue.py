@@ -25,6 +25,11 @@ Pass = Callable[[Key], Awaitable[float | None]]
 """Works on a key; returns after how many seconds it wants to look again, None for not by itself."""
 
 
+def spread(seconds: float) -> float:
+    """Return a wait that is up to a quarter longer, so that many who wait do not all come at once."""
+    return seconds * random.uniform(1.0, 1.25)  # noqa: S311  - jitter
+
+
 class Priority(IntEnum):
     """Lower goes first."""
 
@@ -57,7 +62,7 @@ class PassFailed(Exception):  # noqa: N818  - named for what happened
         self.limit = limit
 
 
-class NoPlace(Exception):  # noqa: N818  - named for what happened
+class NoSlot(Exception):  # noqa: N818  - named for what happened
     """A pass could not begin, which is neither success nor failure; the key stays as urgent as it is.
 
     `after` is when to look again in seconds, should nobody wake it.
@@ -84,7 +89,7 @@ class WorkQueue:
         self._busy: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._without_place: dict[Key, Priority] = {}
+        self._without_slot: dict[Key, Priority] = {}
         self._count = 0
         self._wake = asyncio.Semaphore(0)
         self._base, self._cap, self._timeout = base_seconds, cap_seconds, pass_timeout_seconds
@@ -95,7 +100,7 @@ class WorkQueue:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
-        priority = min(priority, self._without_place.get(key, priority))
+        priority = min(priority, self._without_slot.get(key, priority))
         known = self._waiting.get(key)
         if known is not None and known <= priority:
             return
@@ -120,7 +125,7 @@ class WorkQueue:
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a key that no longer exists."""
         self._failures.pop(key, None)
-        self._without_place.pop(key, None)
+        self._without_slot.pop(key, None)
 
     @property
     def depth(self) -> int:
@@ -142,14 +147,14 @@ class WorkQueue:
                 continue  # a second heap entry of a key whose priority was raised
             self._busy.add(key)
             self._meter.started(key)
-            self._without_place.pop(key, None)
+            self._without_slot.pop(key, None)
             after, outcome = await self._run(reconcile, key, priority)
             self._meter.ended(key, outcome)
             self._busy.discard(key)
             if key in self._waiting:
                 self._push(key, self._waiting[key])
             elif after is not None:
-                self.add_after(key, after, self._without_place.get(key, Priority.HIGH))
+                self.add_after(key, after, self._without_slot.get(key, Priority.HIGH))
 
     async def _run(self, reconcile: Pass, key: Key, priority: Priority) -> tuple[float | None, Outcome]:
         try:
@@ -162,8 +167,8 @@ class WorkQueue:
                 raise
             log.warning("pass cancelled", extra={"object": str(key)})
             return self._backoff(key), Outcome.ERROR
-        except NoPlace as crowded:
-            self._without_place[key] = priority
+        except NoSlot as crowded:
+            self._without_slot[key] = priority
             return crowded.after, Outcome.REQUEUE_AFTER
         except PassFailed as failure:
             return max(failure.after, min(failure.limit, self._backoff(key))), Outcome.ERROR

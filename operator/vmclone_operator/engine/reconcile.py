@@ -12,14 +12,16 @@ from dataclasses import replace
 from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.steps import CopyNews, Decision, Do, Step
-from vmclone_operator.engine import admin_pass, refusals, teardown
+from vmclone_operator.engine import admin_pass, copy_queue, refusals, teardown
 from vmclone_operator.engine.clone_pass import ClonePass
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freeze_attempts import FreezeHeld
+from vmclone_operator.engine.lineage import is_deleting
 from vmclone_operator.engine.queue import PassFailed
 from vmclone_operator.engine.replica import Replica, read_replica, reported
 from vmclone_operator.engine.replica_pass import ReplicaPass
-from vmclone_operator.engine.whereabouts import rooms_of
+from vmclone_operator.engine.slots_needed import slots_needed
+from vmclone_operator.engine.wakeups import wake_next
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, HookDown, Key, Kind, Refused, Unavailable
 
@@ -63,9 +65,22 @@ async def _refresh(engine: Engine, key: Key) -> float | None:
 
 
 async def _pass(engine: Engine, key: Key, document: Document) -> float | None:
-    rooms = rooms_of(engine.cache, key.kind, document)
-    with engine.places.taken(engine.queue, key, rooms):
-        return await _pass_of_kind(engine, key, document)
+    with engine.host_slots.acquire(engine.queue, key, slots_needed(engine.cache, key.kind, document)):
+        engine.freeze_turns.begin(key)
+        try:
+            return await _pass_of_kind(engine, key, document)
+        finally:
+            _make_way(engine, key, document)
+
+
+def _make_way(engine: Engine, key: Key, before: Document) -> None:
+    """Let others have what this pass was given a turn at and did not use."""
+    if key.kind is Kind.VMCLONE:
+        engine.freeze_turns.end(engine.queue, key, copying=engine.cache.is_copied_for(key))
+    elif key.kind is Kind.REPLICA:
+        copy_queue.made_way(engine, before)
+        engine.cache.slots.end(key)
+        wake_next(engine.cache, engine.queue)
 
 
 async def _pass_of_kind(engine: Engine, key: Key, document: Document) -> float | None:

@@ -17,8 +17,7 @@ from vmclone_operator.domain.labels import recommended
 from vmclone_operator.domain.revision import revision_of, user_disk, user_template
 from vmclone_operator.domain.steps import WAITING, Decision, Step
 from vmclone_operator.domain.units import bytes_of
-from vmclone_operator.engine.cache import VMCLONE_UID_LABEL, incarnation_of
-from vmclone_operator.engine.wakeups import parent_name
+from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, incarnation_of, parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 

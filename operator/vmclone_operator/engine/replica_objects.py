@@ -22,10 +22,10 @@ from vmclone_operator.domain.rollout import (
     replaceable,
 )
 from vmclone_operator.engine import adopting, refusals
-from vmclone_operator.engine.cache import VMCLONE_UID_LABEL
 from vmclone_operator.engine.clone_report import view_of
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.drifting import is_rebuilt
+from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, is_deleting
 from vmclone_operator.engine.replica import controller_of, new_replica, replica_labels
 from vmclone_operator.kube.cluster import Conflict, Document, HookDown, Key, Kind, Refused, key_of
 
@@ -46,6 +46,8 @@ class ReplicaObjects:
     expired: bool = False
     matches: Mapping[int, Match] = field(default_factory=dict)
     """By ordinal, the VMs that new replicas go on with."""
+    places: int = 0
+    """How many more replicas the limits of the CloneSource leave to it."""
 
     def found(self) -> list[Document]:
         """Return the replicas that this VMClone controls, as the cache has them."""
@@ -111,6 +113,7 @@ class ReplicaObjects:
         views = [self._view(document) for document in documents]
         how = ScaleDown(self.spec.rollout.scale_down)
         changes = plan_replicas(views, wanted=self.wanted, may_make=may_make, scale_down=how)
+        changes = replace(changes, create=changes.create[: self.places])
         if not may_make:
             return changes, ()
         staying = [v for v in views if v not in changes.delete and v not in changes.remake]
@@ -168,6 +171,13 @@ class ReplicaObjects:
             return  # what adopts a VM takes it along when it goes
         stamp = None if match is None else match.clone.stamp
         wanted = new_replica(self.vmclone, ordinal=ordinal, session=session, backend=backend, adopts=stamp)
+        with self.engine.cache.admission.making(key_of(Kind.VMCLONE, self.vmclone)) as has_place:
+            made = await self._created(wanted) if has_place else None
+        if match is not None and made is not None:
+            await adopting.tell(self.engine, self.vmclone, made, match)
+
+    async def _created(self, wanted: Document) -> Document | None:
+        """Create a replica; None if there is one of that name."""
         try:
             made = await self.engine.cluster.create(Kind.REPLICA, wanted)
         except Conflict:
@@ -177,10 +187,9 @@ class ReplicaObjects:
             if document is not None:
                 self.engine.saw(Kind.REPLICA, document)
                 self._check_owner(document)
-            return
+            return None
         self.engine.saw(Kind.REPLICA, made)
-        if match is not None:
-            await adopting.tell(self.engine, self.vmclone, made, match)
+        return made
 
     def _check_owner(self, document: Document) -> None:
         """Raise NameTaken for a replica that is there and is neither ours nor on its way out."""

@@ -15,18 +15,17 @@ from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
 from vmclone_operator.domain.home_copy import HomeSituation
 from vmclone_operator.domain.plan import Situation, booting, decide
 from vmclone_operator.domain.retry import past
-from vmclone_operator.domain.rollout import has_turn, point_to_clone_from
-from vmclone_operator.domain.steps import WAITING, Decision, Do, Step
+from vmclone_operator.domain.rollout import point_to_clone_from
+from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, WAITING, Decision, Do, Step
 from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.domain.wishes import dry_run_blocker
 from vmclone_operator.engine import consent, drifting
 from vmclone_operator.engine.attempts import Attempts
-from vmclone_operator.engine.cache import is_unfinished
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.home_pass import HomePart
 from vmclone_operator.engine.identity_pass import IdentityPart
 from vmclone_operator.engine.making import has_news
-from vmclone_operator.engine.queue import PassFailed
+from vmclone_operator.engine.queue import PassFailed, spread
 from vmclone_operator.engine.replica import Replica, reported
 from vmclone_operator.engine.replica_steps import ReplicaSteps
 from vmclone_operator.engine.written import dumped
@@ -81,7 +80,7 @@ class ReplicaPass:
         await self._write(await drifting.told(self._engine, self._replica, status, situation), decision)
         if decision.do is Do.RECORD_COPY:  # written: the next pass does not record it again
             self._engine.copy_meter.copy_ended(self._replica.spec.backend, situation.home.job)
-        return decision.again_seconds
+        return None if decision.again_seconds is None else _spread_out(decision.again_seconds)
 
     async def _gather(self) -> Situation:
         status = self._replica.status
@@ -93,15 +92,16 @@ class ReplicaPass:
         found = await self._identity.findings(probe, self._sibling_documents())
         addresses = await self._addresses(clone, status)
         conflict = self._address_conflict(addresses)
+        frozen = self._frozen_point(status)
         known = bool(addresses or (status.guest is not None and status.guest.addresses))
         return Situation(
             incarnation=self._incarnation,
             mode=self._mode,
             paused=self._spec.paused,
             blocker=self._consent.blocker or dry_run_blocker(self._spec.plan.mode),
-            turn=self._has_turn(),
+            turn=self._has_turn(clone, frozen),
             intent=status.intent,
-            frozen=self._frozen_point(status),
+            frozen=frozen,
             clone=clone,
             foreign=await self._foreign_holder(clone, provisioned=provisioned),
             provisioned=provisioned,
@@ -193,16 +193,14 @@ class ReplicaPass:
                 return str(document["metadata"]["name"])
         return ""
 
-    def _has_turn(self) -> bool:
-        """Return whether fewer than the limits' number of unfinished replicas come before this one."""
-        meta = self._replica.document["metadata"]
-        me = (meta["creationTimestamp"], f"{meta['namespace']}/{meta['name']}")
-        mine = [_order(d) for d in self._sibling_documents() if is_unfinished(d)]
-        if not has_turn(me, mine, self._spec.rollout.max_in_flight):
-            return False
-        limit = self._consent.backend.limits.max_in_flight if self._consent.backend is not None else 1
-        everybody = self._engine.cache.unfinished(self._replica.spec.backend)
-        return has_turn(me, [_order(d) for d in everybody if d is not self._replica.document], limit)
+    def _has_turn(self, clone: ObservedClone | None, frozen: FrozenPointStatus | None) -> bool:
+        """Return whether the replica has a slot (maxInFlight), if there is anything that it would need one for."""
+        slots, key = self._engine.cache.slots, self._replica.key
+        idle = self._spec.paused or self._spec.plan.mode == "DryRun" or self._consent.blocker is not None
+        if clone is not None or frozen is None or idle:
+            slots.withdraw(key)
+            return True
+        return slots.take(key, self._engine.cache.place_of(self._replica.document))
 
     def _overdue(self, status: VMCloneReplicaStatus, step: Step, limit: str) -> bool:
         """Return whether a step takes longer than it may; what waits for a slot has not begun."""
@@ -237,10 +235,10 @@ class ReplicaPass:
             await self._engine.events.post(Kind.REPLICA, document, reason="Ready", action="Verify", note=note)
 
 
+def _spread_out(seconds: float) -> float:
+    """Return a wait as it is, or spread if it is nothing but a safety net: many may have begun it at once."""
+    return spread(seconds) if seconds >= SAFETY_NET_SECONDS else seconds
+
+
 def _answers(clone: ObservedClone) -> bool:
     return clone.power is Power.ON and clone.agent
-
-
-def _order(document: Document) -> tuple[str, str]:
-    meta = document["metadata"]
-    return meta["creationTimestamp"], f"{meta['namespace']}/{meta['name']}"

@@ -20,10 +20,11 @@ from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.rollout import point_to_clone_from
 from vmclone_operator.domain.steps import Do
 from vmclone_operator.engine import consent, making, seed_secret, user_data
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.home_pass import HomePart
 from vmclone_operator.engine.home_steps import HomeSteps, had_before
 from vmclone_operator.engine.identity_pass import IdentityPart
+from vmclone_operator.engine.lineage import is_deleting
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.kube.cluster import Document, Key, Kind
 

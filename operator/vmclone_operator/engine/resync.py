@@ -16,9 +16,9 @@ from vmclone_operator.domain.daily import is_due
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.engine.adopting import list_clones
-from vmclone_operator.engine.cache import incarnation_of, is_ready
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.drifting import differs
+from vmclone_operator.engine.lineage import incarnation_of, is_ready
 from vmclone_operator.engine.queue import Priority
 from vmclone_operator.engine.sweep import look_for_orphans
 from vmclone_operator.engine.sweep_objects import look_for_objects

@@ -8,6 +8,8 @@ from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.rollout import session_conflicts
 from vmclone_operator.domain.steps import Blocker
+from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.lineage import order_of, sessions_of, uid_of
 from vmclone_operator.kube.cluster import Document
 
 Claim = tuple[str, bool, tuple[str, str]]
@@ -28,7 +30,7 @@ def wanted_sessions(vmclone: Document, recorded: dict[int, str]) -> dict[int, st
 
 
 def conflict_with(
-    vmclone: Document, recorded: dict[int, str], others: Iterable[Document], found: Mapping[int, str]
+    cache: Cache, vmclone: Document, recorded: dict[int, str], found: Mapping[int, str]
 ) -> Blocker | None:
     """Return why the VMClone must wait: another one of its namespace holds a session it wishes for.
 
@@ -36,12 +38,12 @@ def conflict_with(
     """
     mine = wanted_sessions(vmclone, {**found, **recorded})
     if mine.keys() <= recorded.keys():
-        return None  # what is recorded is kept: of many VMClones only those that begin look at the others
+        return None  # what is recorded is kept: only those that begin look at the others
     claims: dict[str, Claim] = {}
-    for other in others:
-        if other["metadata"]["uid"] != vmclone["metadata"]["uid"]:
-            _add_claims(claims, other)
-    conflict = session_conflicts(mine, recorded, claims, _since(vmclone))
+    for ordinal, session in mine.items():
+        if ordinal not in recorded:
+            _add_claims(claims, cache.claiming(vmclone["metadata"]["namespace"], session), session, vmclone)
+    conflict = session_conflicts(mine, recorded, claims, order_of(vmclone))
     if conflict is None:
         return None
     session, holder = conflict
@@ -49,16 +51,13 @@ def conflict_with(
     return Blocker(reason="SessionConflict", message=message)
 
 
-def _add_claims(claims: dict[str, Claim], other: Document) -> None:
-    """Add the claims of a VMClone, read as it stands there; of two on one session the stronger stands."""
-    recorded = {row["ordinal"]: row["session"] for row in (other.get("status") or {}).get("sessions", ())}
-    for ordinal, session in wanted_sessions(other, recorded).items():
-        claim = (other["metadata"]["name"], ordinal in recorded, _since(other))
+def _add_claims(claims: dict[str, Claim], others: Iterable[Document], session: str, mine: Document) -> None:
+    """Add the strongest claim that others have on a session: a recorded one, or else the oldest."""
+    for other in others:
+        if uid_of(other) == uid_of(mine):
+            continue
+        recorded = (session, True) in sessions_of(other).values()
+        claim = (other["metadata"]["name"], recorded, order_of(other))
         known = claims.get(session)
         if known is None or (not claim[1], claim[2]) < (not known[1], known[2]):
             claims[session] = claim
-
-
-def _since(vmclone: Document) -> tuple[str, str]:
-    meta = vmclone["metadata"]
-    return meta["creationTimestamp"], meta["uid"]

@@ -16,15 +16,12 @@ from vmclone_operator.domain.backend import Mode, Owner, SourceInfo, Stamp
 from vmclone_operator.domain.conditions import is_true
 from vmclone_operator.domain.errors import SourceNotFound
 from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.lineage import is_deleting, named_session
 from vmclone_operator.engine.replica import read_replica
-from vmclone_operator.engine.wakeups import parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 Read = Callable[[Key], Awaitable[Document | None]]
-
-_LONGEST_LINE = 8
-"""Clones of clones of clones: further back nobody looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +48,8 @@ class SessionSource:
 
 async def find(engine: Engine, read: Read, vmclone: Document) -> SessionSource | None:
     """Return the clone that a VMClone names by its session; None when this namespace has none."""
-    session = _session_of(vmclone)
-    cached = _replica_of(engine.cache, vmclone["metadata"]["namespace"], session)
+    session = named_session(vmclone)
+    cached = engine.cache.replica_of_session(vmclone["metadata"]["namespace"], session)
     document = None if cached is None else await read(key_of(Kind.REPLICA, cached))
     replica = None if document is None else read_replica(document, instance=engine.instance)
     if replica is None or not replica.controlled or replica.spec.session != session or is_deleting(replica.document):
@@ -60,7 +57,7 @@ async def find(engine: Engine, read: Read, vmclone: Document) -> SessionSource |
     if replica.vmclone_uid == vmclone["metadata"]["uid"]:
         return None
     owner = await read(Key(Kind.VMCLONE, replica.stamp.namespace, replica.stamp.vmclone))
-    root = "" if owner is None else root_of(engine.cache, owner)
+    root = "" if owner is None else engine.cache.root_of(owner)
     if owner is None or owner["metadata"]["uid"] != replica.vmclone_uid or not root:
         return None
     return SessionSource(
@@ -72,37 +69,24 @@ async def find(engine: Engine, read: Read, vmclone: Document) -> SessionSource |
     )
 
 
-def root_of(cache: Cache, vmclone: Document) -> str:
-    """Return the CloneSource that a VMClone's clones come from in the end; empty when that is not known any more."""
-    for _ in range(_LONGEST_LINE):
-        spec, status = vmclone["spec"].get("source") or {}, (vmclone.get("status") or {}).get("source") or {}
-        name = spec.get("name") or status.get("cloneSource")
-        if name:
-            return str(name)
-        replica = _replica_of(cache, vmclone["metadata"]["namespace"], _session_of(vmclone))
-        owner = None if replica is None else _owner_of(cache, replica)
-        if owner is None:
-            return ""
-        vmclone = owner
-    return ""
-
-
 def backend_of(cache: Cache, vmclone: Document) -> str:
     """Return where a VMClone's source is, a clone or a CloneSource; empty when that is not known any more."""
-    replica = _replica_of(cache, vmclone["metadata"]["namespace"], _session_of(vmclone))
+    replica = cache.replica_of_session(vmclone["metadata"]["namespace"], named_session(vmclone))
     if replica is not None:
         return str(replica["spec"]["backend"])
-    source = cache.get(Key(Kind.SOURCE, "", root_of(cache, vmclone)))
+    source = cache.get(Key(Kind.SOURCE, "", cache.root_of(vmclone)))
     return "" if source is None else str(source["spec"]["backend"]["name"])
 
 
 def usable_sessions(engine: Engine, namespace: str) -> Iterator[str]:
     """Yield the sessions of a namespace that may be cloned."""
+    if not any(source["spec"].get("cloneOfClones") for source in engine.cache.all(Kind.SOURCE)):
+        return  # as nearly always: no need to look at every replica
     for document in engine.cache.all(Kind.REPLICA):
         if document["metadata"]["namespace"] != namespace or is_deleting(document):
             continue
-        owner = _owner_of(engine.cache, document)
-        root = engine.cache.get(Key(Kind.SOURCE, "", root_of(engine.cache, owner))) if owner is not None else None
+        owner = engine.cache.owner_of(document)
+        root = engine.cache.get(Key(Kind.SOURCE, "", engine.cache.root_of(owner))) if owner is not None else None
         if root is not None and root["spec"].get("cloneOfClones"):
             yield str(document["spec"]["session"])
 
@@ -115,21 +99,3 @@ async def described(engine: Engine, source: SessionSource) -> SourceInfo:
         if clone.stamp == source.stamp and clone.complete:
             return await session.describe_source(naming.clone_uuid(incarnation))
     raise SourceNotFound(f"the VM of session {source.session} is not at backend {source.backend}")
-
-
-def _session_of(vmclone: Document) -> str:
-    return str((vmclone["spec"].get("source") or {}).get("session") or "")
-
-
-def _replica_of(cache: Cache, namespace: str, session: str) -> Document | None:
-    if not session:
-        return None
-    everybody = (d for d in cache.all(Kind.REPLICA) if d["metadata"]["namespace"] == namespace)
-    return next((d for d in everybody if d["spec"]["session"] == session), None)
-
-
-def _owner_of(cache: Cache, replica: Document) -> Document | None:
-    meta = replica["metadata"]
-    owner = cache.get(Key(Kind.VMCLONE, meta["namespace"], parent_name(replica)))
-    same = owner is not None and owner["metadata"]["uid"] == replica["spec"].get("vmCloneUID")
-    return owner if same else None

@@ -17,10 +17,10 @@ from vmclone_operator.domain.backend import BackendSession, Mode, Power
 from vmclone_operator.domain.errors import SourceChanged, SourceLocked, SourceNotFound
 from vmclone_operator.domain.source_power import PowerSituation, Switch, decide, found, why_not_yet
 from vmclone_operator.engine import consent, copy_queue, switched
-from vmclone_operator.engine.cache import is_copying
-from vmclone_operator.engine.context import Engine, is_deleting
+from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.freezing import copied_elsewhere
+from vmclone_operator.engine.lineage import is_copying, is_deleting
 from vmclone_operator.engine.source_vm import id_by_source
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -94,7 +94,7 @@ class SourcePower:
         if is_deleting(self.document):
             return ""
         vm = (backend, source_id)
-        if (ledger is None or goes_off) and copied_elsewhere(self.engine, self.document, vm):
+        if (ledger is None or goes_off) and copied_elsewhere(self.engine, self.document, vm) is not None:
             return "is being copied for another VMClone"
         running, _ = copy_queue.counts(self.engine, copy_queue.source_name(self.engine, backend, source_id))
         return "has its home copied just now" if goes_off and running else ""
@@ -201,9 +201,7 @@ async def _others(engine: Engine, vmclone: Document, backend: str, source_id: st
     """Return what other VMClones, of any namespace, wrote down about the same VM; one that is gone holds nothing."""
     vm = (host_of(engine.cache, backend), source_id)
     ledgers = []
-    for other in engine.cache.all(Kind.VMCLONE):
-        if other["metadata"]["uid"] == vmclone["metadata"]["uid"] or switched.ledger_of(engine, other) is None:
-            continue
+    for other in switched.others(engine, vmclone):
         live = await engine.read(key_of(Kind.VMCLONE, other))
         told = None if live is None else switched.ledger_of(engine, live)
         if told is not None and (host_of(engine.cache, told.backend), told.id) == vm:

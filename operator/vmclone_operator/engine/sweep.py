@@ -16,8 +16,8 @@ from vmclone_operator.domain.conditions import find, printable, without
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.leftovers import as_in_names, belongs_to
 from vmclone_operator.domain.orphans import REPORTED, VM, Orphans, suspects
-from vmclone_operator.engine.cache import incarnation_of
 from vmclone_operator.engine.context import Engine, annotation
+from vmclone_operator.engine.lineage import incarnation_of
 from vmclone_operator.kube.cluster import Document, Kind
 
 log = logging.getLogger(__name__)

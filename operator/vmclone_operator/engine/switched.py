@@ -12,7 +12,7 @@ from vmclone_operator.api.source import CloneSourceStatus
 from vmclone_operator.api.source_power import MOST_SWITCHED, SourcePowerStatus, SwitchedFor, SwitchedSource
 from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.session_source import root_of
+from vmclone_operator.engine.lineage import uid_of
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
@@ -57,21 +57,30 @@ async def forget(engine: Engine, vmclone: Document) -> None:
 
 def still_switched(engine: Engine, status: CloneSourceStatus) -> tuple[SwitchedFor, ...]:
     """Return what stands there for VMClones that still exist: one that was torn away by force forgets nothing."""
-    if not status.switched_for:
-        return ()
-    existing = {document["metadata"]["uid"] for document in engine.cache.all(Kind.VMCLONE)}
-    return tuple(entry for entry in status.switched_for if entry.vmclone_uid in existing)
+    return tuple(entry for entry in status.switched_for if engine.cache.by_uid(entry.vmclone_uid) is not None)
+
+
+def others(engine: Engine, vmclone: Document) -> list[Document]:
+    """Return the other VMClones that may have switched a source: by their own status, or by a CloneSource's."""
+    found = {uid_of(document): document for document in engine.cache.switching()}
+    for source in engine.cache.all(Kind.SOURCE):
+        for entry in (source.get("status") or {}).get("switchedFor") or ():
+            document = engine.cache.by_uid(entry["vmCloneUID"])
+            if document is not None:
+                found[uid_of(document)] = document
+    found.pop(uid_of(vmclone), None)
+    return list(found.values())
 
 
 def _told(engine: Engine, vmclone: Document) -> Sequence[Document]:
     """Return what the CloneSource says of its VM as it stands there: each pass asks, and mostly there is nothing."""
-    source = engine.cache.get(Key(Kind.SOURCE, "", root_of(engine.cache, vmclone)))
+    source = engine.cache.get(Key(Kind.SOURCE, "", engine.cache.root_of(vmclone)))
     return ((source or {}).get("status") or {}).get("switchedFor") or ()
 
 
 async def _write(engine: Engine, vmclone: Document, entry: SwitchedFor | None) -> None:
     """Replace the VMClone's entry; without a CloneSource there is no second place."""
-    source = await engine.read(Key(Kind.SOURCE, "", root_of(engine.cache, vmclone)))
+    source = await engine.read(Key(Kind.SOURCE, "", engine.cache.root_of(vmclone)))
     if source is None:
         return
     status = CloneSourceStatus.model_validate(source.get("status") or {})

@@ -25,10 +25,10 @@ from vmclone_operator.engine import (
     session_source,
     source_power,
 )
-from vmclone_operator.engine.cache import owner_uid
-from vmclone_operator.engine.context import Engine, annotation, is_deleting
+from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.deletion_blockers import Removal
 from vmclone_operator.engine.left_behind import is_left_behind
+from vmclone_operator.engine.lineage import is_deleting, owner_uid
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.homecopy.job_manifest import copy_name_of
@@ -171,6 +171,7 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         message = f"everything of it is gone; the object {deletion_blockers.held_by(foreign)}"
         await _say_blocked(engine, vmclone, Removal(reason=deletion_blockers.HELD, message=message, blocked=True))
     await engine.drop_finalizer(Kind.VMCLONE, engine.newest(Kind.VMCLONE, vmclone))
+    copy_queue.tell_source(engine, vmclone)
     return None
 
 

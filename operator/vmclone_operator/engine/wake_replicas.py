@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vmclone_operator.api.vmclone import VMCloneSpec
-from vmclone_operator.engine.cache import is_ready
 from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.home_pass import REQUEST
+from vmclone_operator.engine.lineage import is_ready
 from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 RECONCILE = "reconcile-requested-at"

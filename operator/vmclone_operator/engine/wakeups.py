@@ -1,4 +1,4 @@
-"""What news wakes: the object itself, and whoever waits for what it may have changed.
+"""What news wakes: the object itself, and whoever waits for what it may have changed, found by index.
 
 Every document that enters the cache from outside goes through here, whether an event or a live read brought it:
 a read that came first must not make the event that follows look like old news, and so wake nobody.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.lineage import is_deleting, is_ready, parent_name, uid_of
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
@@ -20,6 +21,7 @@ def saw(cache: Cache, queue: Wakeable, kind: Kind, document: Document, priority:
     queue.add(key_of(kind, document), priority)
     for other in concerned(cache, kind, document):
         queue.add(other, priority)
+    wake_next(cache, queue)
     return True
 
 
@@ -29,36 +31,36 @@ def lost(cache: Cache, queue: Wakeable, kind: Kind, document: Document) -> None:
     for other in concerned(cache, kind, document):
         queue.add(other)
     if kind is Kind.VMCLONE:
-        for vmclone in cache.all(Kind.VMCLONE):  # they may wait for its sessions or its share of a limit
-            queue.add(key_of(Kind.VMCLONE, vmclone), Priority.LOW)
+        for rival in cache.rivals_of(document):
+            queue.add(rival, Priority.LOW)
+    wake_next(cache, queue)
+
+
+def wake_next(cache: Cache, queue: Wakeable) -> None:
+    """Wake those whose turn has come: a clone that was wanted before theirs is gone, ready or not wanted any more."""
+    for key in cache.next_in_line():
+        queue.add(key)
 
 
 def concerned(cache: Cache, kind: Kind, document: Document) -> Iterator[Key]:
     """Yield the keys that wait for what this object may have changed."""
-    if kind is Kind.REPLICA:
-        name = parent_name(document)
-        if name:
-            yield Key(Kind.VMCLONE, document["metadata"]["namespace"], name)
-        return
-    if kind is Kind.VMCLONE and document["metadata"].get("deletionTimestamp"):
-        yield from (key_of(Kind.REPLICA, replica) for replica in cache.replicas_of(document["metadata"]["uid"]))
     name = document["metadata"]["name"]
-    for vmclone in cache.all(Kind.VMCLONE):
-        told = (vmclone.get("status") or {}).get("source") or {}
-        source = (vmclone["spec"].get("source") or {}).get("name") or told.get("cloneSource", "")
-        if kind is Kind.SOURCE and source == name:
-            yield key_of(Kind.VMCLONE, vmclone)
-        if kind is Kind.BACKEND and _backend_of(cache, source) == name:
-            yield key_of(Kind.VMCLONE, vmclone)
+    match kind:
+        case Kind.REPLICA:
+            yield from _concerned_by_replica(cache, document)
+        case Kind.VMCLONE if is_deleting(document):
+            yield from (key_of(Kind.REPLICA, replica) for replica in cache.replicas_of(uid_of(document)))
+        case Kind.SOURCE:
+            yield from cache.cloning(name)
+        case Kind.BACKEND:
+            yield from dict.fromkeys(cache.going_to(name))
+        case _:
+            return
 
 
-def parent_name(replica: Document) -> str:
-    """Return the name of the VMClone that a replica was made for: its own is `<vmclone>-<ordinal>`."""
-    name: str = replica["metadata"]["name"]
-    return name.removesuffix(f"-{replica['spec']['ordinal']}")
-
-
-def _backend_of(cache: Cache, source: str) -> str:
-    document = cache.get(Key(Kind.SOURCE, "", source)) or {}
-    name: str = ((document.get("spec") or {}).get("backend") or {}).get("name", "")
-    return name
+def _concerned_by_replica(cache: Cache, replica: Document) -> Iterator[Key]:
+    namespace, name = replica["metadata"]["namespace"], parent_name(replica)
+    if name != replica["metadata"]["name"]:
+        yield Key(Kind.VMCLONE, namespace, name)
+    if is_ready(replica):
+        yield from cache.cloning_session(namespace, replica["spec"].get("session", ""))

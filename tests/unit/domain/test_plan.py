@@ -52,8 +52,18 @@ IDENTIFIED = replace(CLONED, clone=AGENT, guest=GUEST)
 READY = replace(CLONED, clone=UP, guest=KNOWN)
 
 TABLE = {
-    "a new replica records its names before anything else": (NEW, Do.RESERVE, Step.FREEZE),
+    "a new replica waits for the frozen point, and writes no intent before it can act on it": (
+        NEW,
+        Do.NOTHING,
+        Step.FREEZE,
+    ),
     "a reserved replica waits for the frozen point": (RESERVED, Do.NOTHING, Step.FREEZE),
+    "a replica records its names before anything is made": (replace(FROZEN, intent=None), Do.RESERVE, Step.CLONE),
+    "a replica that has no slot yet writes no intent": (
+        replace(FROZEN, intent=None, turn=False),
+        Do.NOTHING,
+        Step.CLONE,
+    ),
     "a replica waits while others go first": (replace(FROZEN, turn=False), Do.NOTHING, Step.CLONE),
     "an intent without this frozen point is recorded anew": (
         replace(FROZEN, intent=INTENT.model_copy(update={"frozen_point": ""})),

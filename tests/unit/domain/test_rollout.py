@@ -10,7 +10,6 @@ from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.naming import assign_sessions
 from vmclone_operator.domain.rollout import (
     ReplicaView,
-    has_turn,
     newest_complete,
     plan_replicas,
     point_to_clone_from,
@@ -107,12 +106,6 @@ def test_a_frozen_point_lives_as_long_as_something_needs_it(
 def test_the_newest_complete_point_is_cloned_from() -> None:
     points = [point("a", frozen="t1"), point("b", frozen="t3", complete=False), point("c", frozen="t2")]
     assert newest_complete(points) == points[2]
-
-
-def test_turns_are_first_come_first_served() -> None:
-    others = [("t1", "a"), ("t2", "b"), ("t4", "d")]
-    assert has_turn(("t3", "c"), others, limit=3)
-    assert not has_turn(("t3", "c"), others, limit=2)
 
 
 CONFLICTS = {

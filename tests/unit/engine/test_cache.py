@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.rollout_slots import Place
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 DEV_1 = Key(Kind.REPLICA, "team-a", "dev-1")
@@ -25,6 +26,14 @@ def seen(*documents: Document) -> Cache:
     for document in documents:
         cache.put(Kind.REPLICA, document)
     return cache
+
+
+def slots_taken(cache: Cache, backend: str = "lab") -> int:
+    """Return 1 if a CloneBackend with one slot has none left, else 0."""
+    last, place = Key(Kind.REPLICA, "x", "x-1"), Place(order=("9", "x"), backend=backend, vmclone="x")
+    found = cache.slots.take(last, place)
+    cache.slots.gone(last)
+    return int(not found)
 
 
 def version_of(cache: Cache, key: Key = DEV_1) -> str:
@@ -61,7 +70,7 @@ def test_a_deleted_object_is_forgotten_everywhere() -> None:
     cache.drop(Kind.REPLICA, replica(version=2))
     assert cache.get(DEV_1) is None
     assert cache.by_incarnation("u1") is None
-    assert (cache.replicas_of("owner"), cache.unfinished("lab"), cache.all(Kind.REPLICA)) == ([], [], [])
+    assert (cache.replicas_of("owner"), slots_taken(cache), cache.all(Kind.REPLICA)) == ([], 0, [])
 
 
 def test_the_end_of_the_old_one_does_not_take_the_new_one_of_the_same_name() -> None:
@@ -80,7 +89,7 @@ def test_dropping_what_was_never_seen_is_nothing() -> None:
 def test_a_rebuilt_replica_is_found_by_its_own_incarnation_only() -> None:
     cache = seen(replica(uid="u1", version=1), replica(uid="u2", version=2, backend="other"))
     assert (cache.by_incarnation("u1"), cache.by_incarnation("u2")) == (None, DEV_1)
-    assert (cache.unfinished("lab"), len(cache.unfinished("other"))) == ([], 1)
+    assert (slots_taken(cache), slots_taken(cache, "other")) == (0, 1)
     assert len(cache.replicas_of("owner")) == 1
 
 
@@ -102,20 +111,21 @@ UNFINISHED = {
 @pytest.mark.parametrize(("fields", "expected"), UNFINISHED.values(), ids=UNFINISHED.keys())
 def test_only_a_replica_that_is_being_made_takes_a_slot(fields: dict[str, str], expected: bool) -> None:
     cache = seen(replica(**fields))  # type: ignore[arg-type]
-    assert bool(cache.unfinished("lab")) is expected
-    assert cache.unfinished("another") == []
+    assert bool(slots_taken(cache)) is expected
+    assert not slots_taken(cache, "another")
 
 
 def test_a_slot_is_given_back_when_it_is_ready_and_taken_again_when_it_is_not() -> None:
     cache = seen(replica(version=1, state="Boot"), replica(version=2, state="Ready"))
-    assert cache.unfinished("lab") == []
+    assert not slots_taken(cache)
     cache.put(Kind.REPLICA, replica(version=3, state="Boot"))
-    assert len(cache.unfinished("lab")) == 1
+    assert slots_taken(cache)
 
 
 def test_what_a_live_list_does_not_show_is_a_ghost_of_its_kind_only() -> None:
     cache = seen(replica("dev-1"), replica("dev-2", uid="u2"))
-    other: Document = {"metadata": {"namespace": "team-a", "name": "dev", "uid": "v", "resourceVersion": "1"}}
+    meta = {"namespace": "team-a", "name": "dev", "uid": "v", "resourceVersion": "1"}
+    other: Document = {"metadata": meta, "spec": {"source": {"name": "golden-dev"}}}
     cache.put(Kind.VMCLONE, other)
     ghosts = cache.ghosts(Kind.REPLICA, [replica("dev-1", version=7)], cache.versions(Kind.REPLICA))
     assert [d["metadata"]["name"] for d in ghosts] == ["dev-2"]

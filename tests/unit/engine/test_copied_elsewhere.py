@@ -56,6 +56,7 @@ def test_whether_another_vmclone_copies_the_source_now(told: Document | None, co
         sim.cluster.apply(Kind.VMCLONE, manifests.vmclone(name))
     sim.restart()
     mine, other = (document for document in sim.engine.cache.all(Kind.VMCLONE))
-    other["status"] = told
-    assert copied_elsewhere(sim.engine, mine, VM) is copied
-    assert not copied_elsewhere(sim.engine, other, VM)
+    meta = {**other["metadata"], "resourceVersion": "999"}
+    sim.engine.cache.put(Kind.VMCLONE, {**other, "metadata": meta, "status": told})
+    assert (copied_elsewhere(sim.engine, mine, VM) is not None) is copied
+    assert copied_elsewhere(sim.engine, other, VM) is None

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.unit.engine.test_queue import HIGH, LOW, A, B, Diary, bugs, play, settle, until, waits_after, workers
 
-from vmclone_operator.engine.queue import NoPlace, Pass, Priority, WorkQueue
+from vmclone_operator.engine.queue import NoSlot, Pass, Priority, WorkQueue
 from vmclone_operator.kube.cluster import Key
 
 
 def test_who_finds_no_place_has_neither_failed_nor_succeeded() -> None:
-    waits = waits_after(*bugs(4), NoPlace(5), NoPlace(5), *bugs(1))
+    waits = waits_after(*bugs(4), NoSlot(5), NoSlot(5), *bugs(1))
     assert waits[4:6] == [5, 5]
     assert 0.9 * 16 <= waits[6] <= 1.1 * 16
 
@@ -30,7 +30,7 @@ def when_woken(queue: WorkQueue) -> None:
 def test_who_finds_no_place_is_as_urgent_as_before(
     looks_again: Callable[[WorkQueue], None], priority: Priority, order: list[Key]
 ) -> None:
-    queue, diary = WorkQueue(), Diary(NoPlace(0.005))
+    queue, diary = WorkQueue(), Diary(NoSlot(0.005))
 
     async def scenario() -> None:
         queue.add(A, priority)
@@ -60,7 +60,7 @@ async def found_one_since(queue: WorkQueue, diary: Pass) -> None:
 def test_how_urgent_who_found_no_place_was_counts_no_more_once_it(
     ends: Callable[[WorkQueue, Pass], Awaitable[None]],
 ) -> None:
-    queue, diary = WorkQueue(), Diary(NoPlace(60))
+    queue, diary = WorkQueue(), Diary(NoSlot(60))
 
     async def scenario() -> None:
         queue.add(A)

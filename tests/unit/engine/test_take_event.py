@@ -116,8 +116,7 @@ def test_a_change_wakes_exactly_whom_it_concerns(key: Key, expected: set[Key]) -
 def test_a_deletion_is_forgotten_and_wakes_the_others(key: Key, expected: set[Key]) -> None:
     operator = Operator()
     document = operator.changed(key)
-    waiting = {OTHER} if key == DEV else set()  # they may wait for its sessions or its share of a limit
-    assert set(operator.woken_by("DELETED", key, document)) == (expected | waiting) - {key}
+    assert set(operator.woken_by("DELETED", key, document)) == expected - {key}
     assert operator.engine.cache.get(key) is None
     assert operator.engine.cache.by_incarnation(document["metadata"]["uid"]) is None
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.observe.scrape import Clock, samples, watched
 
 from vmclone_operator.engine.meter import Outcome
-from vmclone_operator.engine.queue import NoPlace, PassFailed, WorkQueue
+from vmclone_operator.engine.queue import NoSlot, PassFailed, WorkQueue
 from vmclone_operator.kube.cluster import Key, Kind
 
 CLONE = Key(Kind.VMCLONE, "team-a", "dev")
@@ -17,7 +17,7 @@ REPLICA = Key(Kind.REPLICA, "team-a", "dev-1")
 ENDINGS: dict[str, tuple[float | Exception | None, str, float, float]] = {
     "a pass that is done is a success": (None, "success", 0, 0),
     "a pass that looks again is no error": (60.0, "requeue_after", 0, 0),
-    "a pass that found no place looks again": (NoPlace(5), "requeue_after", 0, 0),
+    "a pass that found no place looks again": (NoSlot(5), "requeue_after", 0, 0),
     "a reported failure is an error and no bug": (PassFailed("away"), "error", 1, 0),
     "what nobody expected is an error and a bug": (RuntimeError("bug"), "error", 1, 1),
 }

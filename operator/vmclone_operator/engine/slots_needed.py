@@ -8,16 +8,18 @@ from __future__ import annotations
 from vmclone_operator.engine import session_source
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.endpoints import host_of
-from vmclone_operator.engine.places import Room, Share
-from vmclone_operator.engine.wakeups import parent_name
+from vmclone_operator.engine.host_slots import Slot, SlotClass
+from vmclone_operator.engine.lineage import parent_name
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 
-def rooms_of(cache: Cache, kind: Kind, document: Document) -> list[Room]:
-    """Return where a pass over an object takes a place."""
+def slots_needed(cache: Cache, kind: Kind, document: Document) -> list[Slot]:
+    """Return where a pass over an object needs a slot."""
     hosts = sorted({host_of(cache, backend) for backend in _backends(cache, kind, document) if backend})
-    shares = [Share.REPLICAS, Share.REPLICAS_ACROSS] if kind is Kind.REPLICA else [Share.WISHES, Share.WISHES_ACROSS]
-    return [(host, share) for host in hosts for share in (shares if len(hosts) > 1 else shares[:1])]
+    classes = [SlotClass.WISHES, SlotClass.WISHES_ACROSS]
+    if kind is Kind.REPLICA:
+        classes = [SlotClass.REPLICAS, SlotClass.REPLICAS_ACROSS]
+    return [(host, needed) for host in hosts for needed in (classes if len(hosts) > 1 else classes[:1])]
 
 
 def _backends(cache: Cache, kind: Kind, document: Document) -> set[str]:

@@ -1,4 +1,4 @@
-"""Places at hosts: nobody takes those of others, and whoever found none is told when there is one."""
+"""HostSlots at hosts: nobody takes those of others, and whoever found none is told when there is one."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from tests.support.sim_queue import SimQueue
 from tests.support.simulation import Simulation
 
 from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.places import Places, Room, Share
-from vmclone_operator.engine.queue import NoPlace
-from vmclone_operator.engine.whereabouts import rooms_of
+from vmclone_operator.engine.host_slots import HostSlots, Slot, SlotClass
+from vmclone_operator.engine.queue import NoSlot
+from vmclone_operator.engine.slots_needed import slots_needed
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 WORKERS = 16
-A: Room = ("a", Share.WISHES)
-B: Room = ("b", Share.WISHES)
-A_ACROSS: Room = ("a", Share.WISHES_ACROSS)
-B_ACROSS: Room = ("b", Share.WISHES_ACROSS)
-REPLICAS_OF_A: Room = ("a", Share.REPLICAS)
+A: Slot = ("a", SlotClass.WISHES)
+B: Slot = ("b", SlotClass.WISHES)
+A_ACROSS: Slot = ("a", SlotClass.WISHES_ACROSS)
+B_ACROSS: Slot = ("b", SlotClass.WISHES_ACROSS)
+REPLICAS_OF_A: Slot = ("a", SlotClass.REPLICAS)
 HOSTS = {"lab": "one", "lab-too": "ONE", "other": "two"}
 
 
 class Crowd:
-    """Passes that take a place and stay."""
+    """Passes that take a slot and stay."""
 
     def __init__(self, workers: int = WORKERS) -> None:
         self._queue = SimQueue(lambda: 0.0)
-        self._places = Places(workers=workers)
+        self._slots = HostSlots(workers=workers)
         self._inside: dict[str, ExitStack] = {}
 
-    def enter(self, *rooms: Room, passes: int = 1) -> int:
-        """Have so many passes ask for a place; return how many got one."""
+    def enter(self, *rooms: Slot, passes: int = 1) -> int:
+        """Have so many passes ask for a slot; return how many got one."""
         return sum(self.enters(f"pass-{len(self._inside)}", *rooms) for _ in range(passes))
 
-    def enters(self, name: str, *rooms: Room) -> bool:
-        """Have a pass ask for a place; return whether it got one."""
+    def enters(self, name: str, *rooms: Slot) -> bool:
+        """Have a pass ask for a slot; return whether it got one."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(self._places.taken(self._queue, wish_key(name), rooms))
-            except NoPlace:
+                stack.enter_context(self._slots.acquire(self._queue, wish_key(name), rooms))
+            except NoSlot:
                 return False
             self._inside[name] = stack.pop_all()
         return True
@@ -54,7 +54,7 @@ class Crowd:
 
     def is_gone(self, name: str) -> None:
         """Have what a pass is about deleted."""
-        self._places.forget(self._queue, wish_key(name))
+        self._slots.forget(self._queue, wish_key(name))
 
     def woken(self) -> list[str]:
         """Return who was woken since the last time."""
@@ -82,20 +82,20 @@ def test_all_that_needs_one_host_leaves_workers_to_the_others() -> None:
         pytest.param([A, A_ACROSS, B, B_ACROSS], [B], id="one of two hosts that others need both"),
     ],
 )
-def test_there_is_a_place_at(crowded: list[Room], wanted: list[Room]) -> None:
+def test_there_is_a_slot_at(crowded: list[Slot], wanted: list[Slot]) -> None:
     crowd = Crowd()
     assert crowd.enter(*crowded, passes=99) < 99
     assert crowd.enter(*wanted)
 
 
 def crowded() -> Crowd:
-    """Return hosts with one place each, at the first a pass, and two who wait for it."""
+    """Return hosts with one slot each, at the first a pass, and two who wait for it."""
     crowd = Crowd(workers=4)
     assert [crowd.enters(name, A) for name in ("inside", "first", "second")] == [True, False, False]
     return crowd
 
 
-def test_a_place_that_is_given_back_wakes_one_that_waits() -> None:
+def test_a_slot_that_is_given_back_wakes_one_that_waits() -> None:
     crowd = crowded()
     crowd.leaves("inside")
     assert crowd.woken() == ["first"]
@@ -126,13 +126,13 @@ def needs_another_host_now(crowd: Crowd) -> None:
     assert crowd.enters("first", B)
 
 
-def finds_no_place_at_another_host_it_needs_now(crowd: Crowd) -> None:
+def finds_no_slot_at_another_host_it_needs_now(crowd: Crowd) -> None:
     assert crowd.enters("elsewhere", B)
     assert not crowd.enters("first", A, A_ACROSS, B, B_ACROSS)
 
 
-@pytest.mark.parametrize("ends", [is_gone, needs_another_host_now, finds_no_place_at_another_host_it_needs_now])
-def test_who_was_woken_and_has_no_use_for_the_place_wakes_the_next(ends: Callable[[Crowd], None]) -> None:
+@pytest.mark.parametrize("ends", [is_gone, needs_another_host_now, finds_no_slot_at_another_host_it_needs_now])
+def test_who_was_woken_and_has_no_use_for_the_slot_wakes_the_next(ends: Callable[[Crowd], None]) -> None:
     crowd = crowded()
     crowd.leaves("inside")
     assert crowd.woken() == ["first"]
@@ -149,6 +149,9 @@ def test_who_could_not_go_on_for_another_host_is_passed_over_and_woken_by_that_o
     crowd.leaves("inside")
     assert crowd.woken() == ["here"]
     crowd.leaves("elsewhere")
+    assert crowd.woken() == []  # the slot at the first host is handed over already
+    assert crowd.enters("here", A)
+    crowd.leaves("here")
     assert crowd.woken() == ["across"]
 
 
@@ -167,14 +170,14 @@ def test_even_few_workers_serve_everybody() -> None:
     assert sorted(served) == sorted(waiting)
 
 
-def test_the_wish_for_a_place_goes_with_its_object() -> None:
+def test_the_wish_for_a_slot_goes_with_its_object() -> None:
     sim = Simulation()
     engine = sim.engine
-    engine.places = Places(workers=4)
+    engine.host_slots = HostSlots(workers=4)
     gone, other = document(manifests.vmclone("gone")), wish_key("other")
-    with engine.places.taken(engine.queue, wish_key("inside"), [A]):
+    with engine.host_slots.acquire(engine.queue, wish_key("inside"), [A]):
         for key in (wish_key("gone"), other):
-            with suppress(NoPlace), engine.places.taken(engine.queue, key, [A]):
+            with suppress(NoSlot), engine.host_slots.acquire(engine.queue, key, [A]):
                 raise AssertionError
         engine.lost(Kind.VMCLONE, gone)
     assert sim.queue.pop()[0] == other
@@ -225,5 +228,5 @@ NEEDS: dict[str, tuple[Kind, Document, set[str]]] = {
 
 
 @pytest.mark.parametrize(("kind", "seen", "hosts"), NEEDS.values(), ids=NEEDS)
-def test_a_pass_takes_a_place_at_the_hosts_it_may_turn_to(kind: Kind, seen: Document, hosts: set[str]) -> None:
-    assert {host for host, _ in rooms_of(known(), kind, seen)} == {f"libvirt/{host}" for host in hosts}
+def test_a_pass_takes_a_slot_at_the_hosts_it_may_turn_to(kind: Kind, seen: Document, hosts: set[str]) -> None:
+    assert {host for host, _ in slots_needed(known(), kind, seen)} == {f"libvirt/{host}" for host in hosts}
