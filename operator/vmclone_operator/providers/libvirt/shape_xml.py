@@ -65,6 +65,7 @@ def _set_cpus(domain: ET.Element, cpus: int) -> None:
     for tune in domain.findall("cputune"):
         for pin in [pin for pin in tune.findall("vcpupin") if int(pin.get("vcpu", "0")) >= cpus]:
             tune.remove(pin)
+    _drop(domain, "cputune", "vcpusched")  # of sets of processors that may name one that is gone
     _drop_cells(domain)
 
 
@@ -78,8 +79,16 @@ def _set_memory(domain: ET.Element, memory_bytes: int) -> None:
 
 
 def _drop_cells(domain: ET.Element) -> None:
+    """Drop NUMA cells with all that refers to them: modules, their slots, and pages and pins of single cells."""
+    if domain.find("cpu/numa") is None:
+        return
     _drop(domain, "cpu", "numa")
     _drop(domain, "numatune", "memnode")
+    _drop(domain, ".", "maxMemory")
+    _drop(domain, "devices", "memory")
+    for pages in domain.findall("memoryBacking/hugepages"):
+        for page in pages.findall("page[@nodeset]"):
+            pages.remove(page)
 
 
 def _set_networks(domain: ET.Element, networks: tuple[str, ...]) -> None:

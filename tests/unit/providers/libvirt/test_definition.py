@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.providers.libvirt.documents import lab_source_with
 
+from vmclone_operator.providers.libvirt.clean_xml import with_one_disk
 from vmclone_operator.providers.libvirt.definition import refusals, taken_along
 
 CARD = "<interface type='user'>{}</interface>"
@@ -51,3 +52,19 @@ def test_host_ends_of_a_card_are_dropped(fragment: str, left: list[str]) -> None
     card = domain.findall("devices/interface")[-1]
     assert [child.tag for child in card] == left
     assert not any({"logFile", "floor"} & set(element.attrib) for element in card.iter())
+
+
+@pytest.mark.parametrize(
+    ("fragment", "judged"),
+    [
+        pytest.param(
+            "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/h.raw'/>"
+            "<target dev='vdz' bus='virtio'/><shareable/></disk>",
+            0,
+            id="a data disk is not part of it",
+        ),
+        pytest.param("<hostdev mode='subsystem' type='usb'/>", 1, id="a host device is"),
+    ],
+)
+def test_mode_clean_is_judged_by_the_machine_that_its_clones_get(fragment: str, judged: int) -> None:
+    assert len(refusals(with_one_disk(lab_source_with("devices", fragment)))) == judged

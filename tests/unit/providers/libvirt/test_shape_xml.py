@@ -89,6 +89,24 @@ def test_details_that_would_contradict_the_new_shape_go(parent: str, fragment: s
     assert shaped(source, shape).find(path) is None
 
 
+def test_what_refers_to_numa_cells_goes_with_them() -> None:
+    source = lab_source_with("cpu", "<numa><cell id='0' cpus='0' memory='1'/></numa>")
+    parts = (
+        "<maxMemory slots='2'>9</maxMemory>",
+        "<numatune><memory mode='strict' nodeset='0'/><memnode cellid='0' mode='strict' nodeset='0'/></numatune>",
+        "<memoryBacking><hugepages><page size='1' nodeset='0'/><page size='2'/></hugepages></memoryBacking>",
+        "<cputune><vcpusched vcpus='0-3' scheduler='fifo' priority='1'/></cputune>",
+    )
+    source.extend(domain_xml.parsed(part) for part in parts)
+    for devices in source.findall("devices"):
+        devices.append(domain_xml.parsed("<memory model='dimm'><target><node>0</node></target></memory>"))
+    changed = shaped(source, Shape(cpus=2))
+    gone = ("cpu/numa", "numatune/memnode", "maxMemory", "devices/memory", "cputune/vcpusched")
+    assert [path for path in gone if changed.find(path) is not None] == []
+    assert [page.attrib for page in changed.findall("memoryBacking/hugepages/page")] == [{"size": "2"}]
+    assert changed.find("numatune/memory") is not None
+
+
 def test_a_pin_of_a_processor_that_is_still_there_stays() -> None:
     source = lab_source_with(".", "<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>")
     assert shaped(source, Shape(cpus=2)).find("cputune/vcpupin") is not None
