@@ -1,0 +1,41 @@
+"""Every endpoint that the double answers; importing this fills the table in `call`."""
+
+from tests.doubles.pve.api import (
+    access,
+    agent,
+    clone,
+    cluster,
+    config,
+    create,
+    destroy,
+    extras,
+    pools,
+    power,
+    resize,
+    snapshots,
+    storage,
+    tasks,
+    template,
+    upload,
+    vms,
+)
+
+__all__ = (
+    "access",
+    "agent",
+    "clone",
+    "cluster",
+    "config",
+    "create",
+    "destroy",
+    "extras",
+    "pools",
+    "power",
+    "resize",
+    "snapshots",
+    "storage",
+    "tasks",
+    "template",
+    "upload",
+    "vms",
+)
