@@ -124,6 +124,7 @@ class Replay:
             return
         if row["n"] in self.scenario.not_sent:
             self.outcome.different[f"{row['n']}"] = "not sent"
+            self.unsent.append(_upid(row))
             return
         self._pace(row)
         path, body, headers = self._request(row)
