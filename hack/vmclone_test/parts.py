@@ -49,7 +49,7 @@ INTEGRATION = Part(
     ("tests/integration",),
     30 * 60,
     lab=(),
-    packages=("git", "lua5.1", "openssh-client", "openssh-server", "rsync"),
+    packages=("git", "lua5.1", "openssh-client", "openssh-server", "parted", "rsync"),
     prepare=(("hack/lab", "build", "helm", "kstatus"), ("hack/images/build",)),
 )
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=(), prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)))

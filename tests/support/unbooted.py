@@ -108,9 +108,11 @@ class UnbootedSession:
         full: bool = False,
         image: str = "",
         agent: bool = False,
+        networks: Sequence[str] = (),
     ) -> Sequence[Finding]:
         agent = agent and self._host.asks_for_agent
-        look = partial(self._real.preflight, replicas=replicas, pool=pool, full=full, image=image, agent=agent)
+        wish = partial(self._real.preflight, replicas=replicas, pool=pool, full=full, image=image)
+        look = partial(wish, agent=agent, networks=networks)
         return await self._call("preflight", lambda: look(source))
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE_FOLDERS = ("operator", "hack", "tests")
-NOT_OURS = {".git", "__pycache__", ".venv", "build", "dist"}
+NOT_OURS = {".git", ".hypothesis", "__pycache__", ".venv", "build", "dist"}
 MODULE_LINES = 450
 FUNCTION_LINES = 60
 

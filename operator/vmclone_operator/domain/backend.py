@@ -61,11 +61,13 @@ class BackendSession(Protocol):
         full: bool = False,
         image: str = "",
         agent: bool = False,
+        networks: Sequence[str] = (),
     ) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned that often, in sentences; empty when it can.
 
         `pool`: where the clones' disks go; `full`: they are copies of their own; `image`: mode Clean, what is copied
-        in the source's place; `agent`: the guest must answer, or a clone of it can not get an identity.
+        in the source's place; `agent`: the guest must answer, or a clone of it can not get an identity; `networks`:
+        what the clones hang on in place of the source's networks.
         """
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:

@@ -15,6 +15,7 @@ else that is raised is a bug and stays loud.
     + SourceNotFound        no such VM, or the name matches two
     + ImageNotFound         no such golden image, or one that cannot be used
     + SourceUnhealthy       the source cannot be cloned as it is
+    + SourceExposed         a clone could write to something of its source's, and stays off
     + SourceChanged         the source started, stopped or was renamed while it was copied
     + TargetConflict        a VM that is not ours holds our name or id
     + OwnershipMismatch     an object we would destroy carries no stamp of ours
@@ -125,6 +126,12 @@ class SourceUnhealthy(ActionNeeded):
     """The source cannot be cloned as it is; the message says what to change."""
 
     reason = "SourceUnhealthy"
+
+
+class SourceExposed(ActionNeeded):
+    """A clone's definition names something of its source's that it could write to; it is not switched on."""
+
+    reason = "SourceExposed"
 
 
 class SourceChanged(ActionNeeded):

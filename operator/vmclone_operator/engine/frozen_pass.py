@@ -226,7 +226,11 @@ class FrozenPass:
         """Raise PreflightFailed with all findings, before the source is touched."""
         replicas = sum(not view.provisioned and not view.deleting for view in self.views)
         findings = await session.preflight(
-            info, replicas=replicas, pool=self.spec.disk.pool or "", full=status.copy_.actual == DiskCopy.FULL.value
+            info,
+            replicas=replicas,
+            pool=self.spec.disk.pool or "",
+            full=status.copy_.actual == DiskCopy.FULL.value,
+            networks=self.spec.template.networks or (),
         )
         if findings:
             told = "; ".join(finding.message for finding in findings)

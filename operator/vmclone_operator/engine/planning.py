@@ -146,6 +146,7 @@ class Planning:
                 full=full,
                 image=self.found.image,
                 agent=self._mode is Mode.DISK and self.spec.identity.verify == "Require",
+                networks=self.spec.template.networks or (),
             )
         cost = Cost(
             clones=clones,

@@ -93,6 +93,7 @@ class FakeSession:
         full: bool = False,
         image: str = "",
         agent: bool = False,
+        networks: Sequence[str] = (),  # noqa: ARG002 - its networks are all there
     ) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned that often."""
         calls = await self._begin("preflight")

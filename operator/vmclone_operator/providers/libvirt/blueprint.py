@@ -22,7 +22,7 @@ from vmclone_operator.domain.errors import (
     SourceNotFound,
     SourceUnhealthy,
 )
-from vmclone_operator.providers.libvirt import clean_xml, domain_xml, freeze, translate, volumes
+from vmclone_operator.providers.libvirt import clean_xml, disk_reading, domain_xml, freeze, translate, volumes
 from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.clone_xml import CloneDisks, Overlay, clone_xml
 from vmclone_operator.providers.libvirt.frozen_names import parse_name
@@ -119,7 +119,7 @@ def _own_size(domain: libvirt.virDomain, configuration: ET.Element) -> int:
     disk = clean_xml.boot_disk(configuration)
     if disk is None:
         return 0
-    return sources.size_of(domain, disk)[0]
+    return disk_reading.size_of(domain, disk)[0]
 
 
 def _require_cloneable(machine: ET.Element, target: str, intent: CloneIntent) -> None:
@@ -156,10 +156,9 @@ def _require_networks(connection: libvirt.virConnect, networks: Sequence[str], f
     for name in networks:
         network = translate.found(partial(connection.networkLookupByName, name), libvirt.VIR_ERR_NO_NETWORK)
         if network is None or not network.isActive():
-            state = "no network" if network is None else "no active network"
-            raise CapabilityMissing(
-                f"there is {state} {translate.plain(name)} on this host: start it or name another in {field}"
-            )
+            state, shown = "no network" if network is None else "no active network", translate.plain(name)
+            remedy = "define it" if network is None else f"start it (virsh net-start {shown})"
+            raise CapabilityMissing(f"there is {state} {shown} on this host: {remedy} or name another in {field}")
 
 
 def boot_target(connection: libvirt.virConnect, source_id: str) -> str:

@@ -69,16 +69,12 @@ def _extensions(head: bytes, offset: int) -> dict[int, bytes]:
 
 def images(connection: libvirt.virConnect, disk: Disk) -> tuple[libvirt.virStorageVol, ...]:
     """Return a powered-off disk's volumes, its own first; raises SourceUnhealthy when one cannot be trusted."""
-    volume = _of_disk(connection, disk)
+    volume = host_files.of_disk(connection, disk)
     if volume is None:
-        raise SourceUnhealthy(
-            f"disk {disk.target} is in no active storage pool of its host: start the source, or define a pool for it"
-        )
-    known = volumes.describe(volume).format
-    if known != disk.format:
-        raise SourceUnhealthy(
-            f"disk {disk.target} is {disk.format} for the VM but looks like {known} in its pool: it is not copied"
-        )
+        raise SourceUnhealthy(_in_no_pool(connection, disk))
+    known = volumes.describe(volume)
+    if known.format != disk.format:
+        raise SourceUnhealthy(_another_format(disk, known))
     found, image_format = [volume], disk.format
     while image_format == "qcow2":
         header = _read_header(connection, disk, found[-1])
@@ -91,10 +87,35 @@ def images(connection: libvirt.virConnect, disk: Disk) -> tuple[libvirt.virStora
     return tuple(found)
 
 
+def _in_no_pool(connection: libvirt.virConnect, disk: Disk) -> str:
+    stopped = host_files.stopped_pool(connection, disk)
+    if stopped:
+        return f"disk {disk.target} is in the storage pool {stopped}, which is stopped: virsh pool-start {stopped}"
+    where = f" ({_named(disk.path)}, the path as the VM names it)" if disk.path else ""
+    return (
+        f"disk {disk.target}{where} is in no active storage pool of its host: start the source, or define a pool for it"
+    )
+
+
+def _another_format(disk: Disk, known: volumes.VolumeInfo) -> str:
+    if known.block:
+        return (
+            f"disk {disk.target} is {disk.format} on a block device, which libvirt copies as raw: start the source (a"
+            " running one is copied as it is), or convert the disk to raw"
+        )
+    return (
+        f"disk {disk.target} is {disk.format} for the VM but looks like {known.format or 'nothing known'} in its pool:"
+        " it is not copied"
+    )
+
+
 def _read_header(connection: libvirt.virConnect, disk: Disk, volume: libvirt.virStorageVol) -> Header:
     header = parse_header(host_files.download(connection, volume, HEAD_BYTES))
     if header is None:
-        raise SourceUnhealthy(f"disk {disk.target}: {_named(volume.path())} is no qcow2 image though it should be")
+        raise SourceUnhealthy(
+            f"disk {disk.target}: {_named(volume.path())} is no qcow2 image though it should be"
+            " - the template may be corrupted"
+        )
     if header.encrypted:
         raise SourceUnhealthy(f"disk {disk.target}: {_named(volume.path())} is encrypted, which is not supported")
     if header.data_file:
@@ -121,13 +142,3 @@ def _below(connection: libvirt.virConnect, disk: Disk, above: str, header: Heade
 
 def _named(path: str) -> str:
     return translate.plain(path)
-
-
-def _of_disk(connection: libvirt.virConnect, disk: Disk) -> libvirt.virStorageVol | None:
-    if not any(disk.volume):
-        return host_files.at_path(connection, disk.path)
-    return translate.found(
-        lambda: connection.storagePoolLookupByName(disk.volume[0]).storageVolLookupByName(disk.volume[1]),
-        libvirt.VIR_ERR_NO_STORAGE_VOL,
-        libvirt.VIR_ERR_NO_STORAGE_POOL,
-    )

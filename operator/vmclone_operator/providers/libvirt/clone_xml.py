@@ -119,7 +119,7 @@ def _identify(domain: ET.Element, intent: CloneIntent) -> None:
             entry.text = intent.uuid
     for strings in domain.findall("sysinfo"):
         _drop_empty_parts(strings)
-    _child(domain, "metadata").append(stamp_element(intent.stamp, intent.token, intent.made_from))
+    _child(domain, "metadata").append(stamp_element(intent.stamp, intent.token, intent.made_from, intent.source_id))
 
 
 def _drop_empty_parts(strings: ET.Element) -> None:

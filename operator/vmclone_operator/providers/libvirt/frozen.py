@@ -75,7 +75,7 @@ class FrozenPoints:
         files = freeze.running_backup(source.domain)
         if files is not None and files & _paths(pool, left):
             return _frozen(intent, left[0].consistency, sources.fingerprint(source))
-        busy = freeze.other_job(source.domain, source.xml)
+        busy = freeze.other_job(source.domain, source.live)
         if files is not None or busy:
             raise SourceLocked(busy or "another backup of the source is running")
         _refuse_leftovers(intent, left)
@@ -121,7 +121,7 @@ class FrozenPoints:
 
     def _begin(self, source: Source, files: Mapping[str, str]) -> None:
         self._fence()
-        source.domain.backupBegin(freeze.backup_xml(source.xml, files), None, freeze.BACKUP_FLAGS)
+        source.domain.backupBegin(freeze.backup_xml(source.live, files), None, freeze.BACKUP_FLAGS)
 
     def _give_up(self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent) -> None:
         """Remove what a failed attempt made, so that its token can be used again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+from functools import partial
 from typing import TYPE_CHECKING
 
 import libvirt
@@ -12,7 +13,9 @@ from vmclone_operator.domain.errors import SourceUnhealthy
 from vmclone_operator.providers.libvirt import translate, volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from vmclone_operator.providers.libvirt.domain_xml import Disk
 
 PIECE_BYTES = 256 * 1024
 _ABSENT = (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL)
@@ -31,16 +34,47 @@ def at_path(connection: libvirt.virConnect, path: str) -> libvirt.virStorageVol 
     return translate.found(lambda: pool.storageVolLookupByName(posixpath.basename(path)), *_ABSENT)
 
 
+def of_volume(connection: libvirt.virConnect, pool: str, name: str) -> libvirt.virStorageVol:
+    """Return a volume by its names; raises libvirt's own error."""
+    return connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
+
+
+def of_disk(connection: libvirt.virConnect, disk: Disk) -> libvirt.virStorageVol | None:
+    """Return the volume of a disk's own image, or None when no active pool has it."""
+    if not any(disk.volume):
+        return at_path(connection, disk.path)
+    return translate.found(partial(of_volume, connection, *disk.volume), *_ABSENT, libvirt.VIR_ERR_OPERATION_INVALID)
+
+
 def pool_over(connection: libvirt.virConnect, folder: str) -> libvirt.virStoragePool | None:
     """Return the active pool of a directory, or None."""
     return translate.found(lambda: connection.storagePoolLookupByTargetPath(folder), *_ABSENT)
 
 
-def download(connection: libvirt.virConnect, volume: libvirt.virStorageVol, length: int) -> bytes:
-    """Return the first bytes of a volume's file, as they are stored, or all when there are fewer."""
+def stopped_pool(connection: libvirt.virConnect, disk: Disk) -> str:
+    """Return the name of the pool that has a disk's image and is stopped, or an empty string."""
+    folder = posixpath.dirname(disk.path) if disk.path else ""
+    for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE):
+        target = translate.found(partial(volumes.pool_path, pool), libvirt.VIR_ERR_NO_STORAGE_POOL)
+        if disk.volume[0] == pool.name() or (folder and target == folder):
+            return translate.plain(pool.name())
+    return ""
+
+
+def reader(connection: libvirt.virConnect, volume: libvirt.virStorageVol) -> Callable[[int, int], bytes]:
+    """Return what reads pieces of a volume's file: by offset and length, fewer bytes at its end."""
+
+    def read(offset: int, length: int) -> bytes:
+        return download(connection, volume, length, offset)
+
+    return read
+
+
+def download(connection: libvirt.virConnect, volume: libvirt.virStorageVol, length: int, offset: int = 0) -> bytes:
+    """Return bytes of a volume's file, as they are stored: so many from an offset, or fewer at its end."""
     content = bytearray()
     with _stream(connection) as stream:
-        volume.download(stream, 0, length)
+        volume.download(stream, offset, length)
         while piece := stream.recv(PIECE_BYTES):
             content += piece
             if len(content) > length:

@@ -11,7 +11,7 @@ import libvirt
 
 from vmclone_operator.domain.backend import ImageInfo
 from vmclone_operator.domain.errors import ImageNotFound, RetryLater, SourceChanged
-from vmclone_operator.providers.libvirt import chain, domain_xml, host_files, translate, volumes
+from vmclone_operator.providers.libvirt import chain, disk_reading, domain_xml, host_files, translate, volumes
 
 if TYPE_CHECKING:
     from vmclone_operator.domain.backend import Fence
@@ -88,7 +88,7 @@ def describe(connection: libvirt.virConnect, pool_name: str, name: str) -> Image
         name=name,
         fingerprint=image.fingerprint,
         capacity_bytes=image.info.capacity,
-        allocated_bytes=image.info.allocation,
+        allocated_bytes=disk_reading.image_bytes(connection, image.volume),
     )
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+import libvirt
 
 from vmclone_operator.domain.backend import Finding
 from vmclone_operator.domain.errors import CloneError, InsufficientSpace, SourceNotFound
-from vmclone_operator.providers.libvirt import definition_check, domain_xml, freeze, images, volumes
+from vmclone_operator.providers.libvirt import definition_check, domain_xml, freeze, images, translate, volumes
 from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.clean_xml import with_one_disk
 from vmclone_operator.providers.libvirt.definition import refusals
 from vmclone_operator.providers.libvirt.room import Room, same_room
 
 if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
     from collections.abc import Iterator, Sequence
-
-    import libvirt
 
     from vmclone_operator.domain.backend import SourceInfo
     from vmclone_operator.providers.libvirt.source import Source
@@ -39,6 +41,8 @@ class Wish:
     """Mode Clean: what is copied in the source's place."""
     agent: bool = False
     """Whether the clones' guests must answer."""
+    networks: Sequence[str] = ()
+    """What the clones' cards hang on in place of the source's networks."""
 
 
 def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room: Room) -> Sequence[Finding]:
@@ -55,13 +59,36 @@ def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room:
         found = definition_check.problems(source, clean=bool(wish.image))
     if wish.agent:
         found += _agent_findings(source, info)
+    found += network_findings(connection, wish.networks or networks_of(source.xml))
     return [*(Finding(message=sentence) for sentence in found), *_space_findings(connection, info, wish, room)]
+
+
+def networks_of(domain: ET.Element) -> list[str]:
+    """Return the names of libvirt's networks that a VM's cards hang on, each once."""
+    cards = domain.findall("devices/interface[@type='network']/source[@network]")
+    return list(dict.fromkeys(card.get("network", "") for card in cards))
+
+
+def network_findings(connection: libvirt.virConnect, names: Sequence[str]) -> list[str]:
+    """Return which networks are not there or stopped: libvirt itself says so at a clone's first start only."""
+    found = []
+    for name in names:
+        network = translate.found(partial(connection.networkLookupByName, name), libvirt.VIR_ERR_NO_NETWORK)
+        shown = translate.plain(name)
+        if network is None:
+            found.append(
+                f"there is no network {shown} on this host: define it (virsh net-define), or name another in"
+                " spec.template.networks"
+            )
+        elif not network.isActive():
+            found.append(f"the network {shown} is not active: virsh net-start {shown}")
+    return found
 
 
 def _source_findings(source: Source) -> Iterator[str]:
     yield from sources.copy_blockers(source)
     if source.domain.isActive() and not freeze.running_backup(source.domain):
-        busy = freeze.other_job(source.domain, source.xml)
+        busy = freeze.other_job(source.domain, source.live)
         if busy:
             yield f"the source is locked: {busy}"
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from vmclone_operator.domain.backend import Seed
 
 LABEL = "cidata"
+SEED_BYTES = 34816
+"""How much of a disk's beginning `is_seed` looks at."""
+_LABELS = frozenset({b"cidata", b"config-2", b"ovf env", b"ignition", b"combustion"})
+"""What cloud-init, Ignition and Combustion look for at boot."""
+_EXT_MAGIC = slice(1080, 1082)
 # A distribution's boot waits up to 2 minutes for a network; once, in the first boot, there is none on purpose.
 _END_NETWORK_WAITS = [
     *("cloud-init-per", "instance", "vmclone-quarantine"),
@@ -67,6 +72,8 @@ def seed_image(seed: Seed, mode: Mode = Mode.DISK) -> bytes:
 
 
 def is_seed(head: bytes) -> bool:
-    """Return whether a disk that begins so (34 KiB, or the part that exists) is a NoCloud or config-drive seed."""
-    labels = (head[32808:32840], head[43:54], head[71:82])
-    return any(label.strip(b" \0").lower() in {b"cidata", b"config-2"} for label in labels)
+    """Return whether a disk that begins so (34 KiB, or the part that exists) is a seed, by its file system's label."""
+    labels = [head[32808:32840], head[43:54], head[71:82]]  # ISO 9660, FAT16, FAT32
+    if head[_EXT_MAGIC] == b"\x53\xef":
+        labels.append(head[1144:1160])
+    return any(label.strip(b" \0").lower() in _LABELS for label in labels)

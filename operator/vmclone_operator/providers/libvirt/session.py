@@ -115,9 +115,18 @@ class LibvirtSession:
         full: bool = False,
         image: str = "",
         agent: bool = False,
+        networks: Sequence[str] = (),
     ) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so."""
-        wish = preflight.Wish(replicas=replicas, home_pool=self._pool, pool=pool, full=full, image=image, agent=agent)
+        wish = preflight.Wish(
+            replicas=replicas,
+            home_pool=self._pool,
+            pool=pool,
+            full=full,
+            image=image,
+            agent=agent,
+            networks=networks,
+        )
         return await self._quick.run(partial(preflight.findings, info=source, wish=wish, room=self._room))
 
     async def freeze(self, intent: FreezeIntent) -> Frozen:

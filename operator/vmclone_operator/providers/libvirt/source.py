@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid as uuids
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,17 @@ import libvirt
 
 from vmclone_operator.domain.backend import DiskInfo, Power, SourceInfo
 from vmclone_operator.domain.errors import AgentNotReady, SourceNotFound, SourceUnhealthy
-from vmclone_operator.providers.libvirt import chain, domain_xml, guest, host_files, translate
-from vmclone_operator.providers.libvirt.seed import is_seed
+from vmclone_operator.providers.libvirt import chain, disk_reading, domain_xml, guest, translate
+from vmclone_operator.providers.libvirt.differences import differences
+from vmclone_operator.providers.libvirt.disk_reading import size_of
 from vmclone_operator.providers.libvirt.shape_xml import shape_of
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
 
     from vmclone_operator.providers.libvirt.domain_xml import Disk
+
+_COPIED = frozenset({"raw", "qcow2"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +30,20 @@ class Source:
 
     domain: libvirt.virDomain
     xml: ET.Element
+    """What a clone is made from; drives whose medium another VM could not have are empty in it."""
+    live: ET.Element
+    """What runs; of a powered-off source its configuration, as it is."""
     copied: tuple[Disk, ...]
+    """Of a running source as they run: that is what is copied."""
     seeds: tuple[Disk, ...]
     """NoCloud and config-drive disks: never shared, never copied."""
+    doubtful: tuple[Disk, ...] = ()
+    """Disks that cannot be read and are small enough to be seeds."""
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """The disks of the configuration; those that run, as they run."""
+        return _as_they_run(domain_xml.disks(self.xml), self.live)
 
 
 def find(connection: libvirt.virConnect, name: str) -> libvirt.virDomain:
@@ -62,11 +77,51 @@ def read(connection: libvirt.virConnect, source_id: str) -> Source:
 
 def examine(domain: libvirt.virDomain) -> Source:
     """Sort out a source's disks."""
-    xml = domain_xml.parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-    disks = domain_xml.disks(xml)
-    seeds = tuple(disk for disk in disks if _holds_seed(domain, disk))
-    copied = tuple(disk for disk in disks if not disk.shared and not disk.empty and disk not in seeds)
-    return Source(domain=domain, xml=xml, copied=copied, seeds=seeds)
+    configured = domain_xml.parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    live = domain_xml.parsed(domain.XMLDesc()) if domain.isActive() else configured
+    xml = _with_drives_emptied(domain, configured, live)
+    disks = _as_they_run(domain_xml.disks(xml), live)
+    judged = {disk.target: disk_reading.holds_seed(domain, disk) for disk in disks}
+    seeds = tuple(disk for disk in disks if judged[disk.target])
+    unread = [disk for disk in disks if judged[disk.target] is None]
+    return Source(
+        domain=domain,
+        xml=xml,
+        live=live,
+        copied=tuple(disk for disk in disks if not disk.shared and not disk.empty and disk not in seeds),
+        seeds=seeds,
+        doubtful=tuple(disk for disk in unread if disk_reading.may_be_seed(domain, disk)),
+    )
+
+
+def _as_they_run(disks: tuple[Disk, ...], live: ET.Element) -> tuple[Disk, ...]:
+    """Return disks with where their bytes are now; a drive for media is as the configuration has it."""
+    running = {disk.target: disk for disk in domain_xml.disks(live)}
+    return tuple(disk if disk.device in disk_reading.MEDIA else running.get(disk.target, disk) for disk in disks)
+
+
+def _with_drives_emptied(domain: libvirt.virDomain, configured: ET.Element, live: ET.Element) -> ET.Element:
+    """Return the configuration with a drive empty where its medium is ejected, exchanged or gone.
+
+    A medium is nothing that a source is refused for: people leave the installer's ISO in the drive, and delete it.
+    """
+    running = {disk.target: disk for disk in domain_xml.disks(live)}
+    xml = deepcopy(configured)
+    for element, disk in zip(xml.findall("devices/disk"), domain_xml.disks(xml), strict=True):
+        if disk.device not in disk_reading.MEDIA or (disk.local and disk.empty):
+            continue
+        now = running.get(disk.target)
+        same = now is not None and (now.path, now.volume) == (disk.path, disk.volume)
+        if not same or not disk_reading.is_readable(domain, disk):
+            _empty(element)
+    return xml
+
+
+def _empty(drive: ET.Element) -> None:
+    for tag in ("source", "backingStore", "auth"):
+        for child in drive.findall(tag):
+            drive.remove(child)
+    drive.set("type", "file")
 
 
 def require_healthy(source: Source) -> None:
@@ -81,14 +136,38 @@ def require_copyable(source: Source) -> None:
 
 def copy_blockers(source: Source) -> list[str]:
     """Return why a source cannot be copied as it is now, in sentences."""
-    problems = (_disk_problem(source, disk) for disk in domain_xml.disks(source.xml))
-    return [*domain_xml.blockers(source.xml), *_power_blockers(source), *filter(None, problems)]
+    return [
+        *domain_xml.blockers(source.xml),
+        *_power_blockers(source),
+        *_differences(source),
+        *filter(None, (_disk_problem(source, disk) or _seed_problem(source, disk) for disk in source.disks)),
+    ]
+
+
+_SEED_PERHAPS = (
+    "disk {target} (format {format}) cannot be read and may be a cloud-init seed, which no clone gets: detach it, or"
+    " make it raw"
+)
+
+
+def _seed_problem(source: Source, disk: Disk) -> str:
+    """Return that a disk may be a seed, where nothing else is told of it already."""
+    if disk not in source.doubtful or (not disk.shared and disk.format not in _COPIED):
+        return ""
+    return _SEED_PERHAPS.format(target=disk.target, format=disk.format or "none")
+
+
+def _differences(source: Source) -> list[str]:
+    """Return what runs otherwise than it is configured, in sentences."""
+    return differences(source.live, source.xml) if domain_xml.is_active(source.live) else []
 
 
 def _disk_problem(source: Source, disk: Disk) -> str:
     """Return why a disk that the XML has nothing against cannot be read, or an empty string."""
-    if disk.empty or not disk.local or disk.format not in {"raw", "qcow2"}:
+    if disk.empty or not disk.local or disk.format not in _COPIED or disk.device in disk_reading.MEDIA:
         return ""
+    if source.domain.isActive() and disk.target not in {one.target for one in domain_xml.disks(source.live)}:
+        return ""  # told as a difference
     try:
         size_of(source.domain, disk)
         if disk in source.copied and not source.domain.isActive():
@@ -112,43 +191,6 @@ def _power_blockers(source: Source) -> list[str]:
     return []
 
 
-def _holds_seed(domain: libvirt.virDomain, disk: Disk) -> bool:
-    if disk.empty or disk.format != "raw" or not disk.local:
-        return False
-    try:
-        return is_seed(_peek(domain, disk, 0, 512).ljust(32768, b"\0") + _peek(domain, disk, 32768, 2048))
-    except SourceUnhealthy:  # preflight tells it, with all else
-        return False
-
-
-def _peek(domain: libvirt.virDomain, disk: Disk, offset: int, size: int) -> bytes:
-    """Read a piece of a disk, through the VM that has it; nothing when the disk is shorter."""
-    if offset + size > size_of(domain, disk)[0]:
-        return b""
-    if disk.kind == "volume" and not domain.isActive():
-        return host_files.download(domain.connect(), _volume(domain, disk), offset + size)[offset:]
-    return bytes(domain.blockPeek(disk.target, offset, size, 0))
-
-
-def size_of(domain: libvirt.virDomain, disk: Disk) -> tuple[int, int]:
-    """Return the capacity and allocation of a disk's own image; raises SourceUnhealthy when it cannot be read."""
-    try:
-        if disk.kind == "volume" and not domain.isActive():  # libvirt resolves these only when the VM starts
-            _type, capacity, allocation = _volume(domain, disk).info()
-        else:
-            capacity, allocation, _physical = domain.blockInfo(disk.target)
-    except libvirt.libvirtError as error:
-        if translate.is_connection_loss(error):
-            raise
-        said = translate.plain(error.get_error_message() or "")
-        raise SourceUnhealthy(f"disk {disk.target} cannot be read - the template may be corrupted: {said}") from error
-    return int(capacity), int(allocation)
-
-
-def _volume(domain: libvirt.virDomain, disk: Disk) -> libvirt.virStorageVol:
-    return domain.connect().storagePoolLookupByName(disk.volume[0]).storageVolLookupByName(disk.volume[1])
-
-
 def sizes(source: Source) -> dict[str, int]:
     """Return the capacity of each copied disk, in bytes."""
     return {disk.target: size_of(source.domain, disk)[0] for disk in source.copied}
@@ -157,32 +199,22 @@ def sizes(source: Source) -> dict[str, int]:
 def fingerprint(source: Source) -> str:
     """Return what makes this source this source: its id, its copied disks and their sizes."""
     found = {
-        disk.target: (disk.path or "/".join(disk.volume), _size_or_nothing(source.domain, disk)[0])
+        disk.target: (disk.path or "/".join(disk.volume), disk_reading.size_or_nothing(source.domain, disk)[0])
         for disk in source.copied
     }
     return domain_xml.fingerprint(source.domain.UUIDString(), found)
 
 
-def _size_or_nothing(domain: libvirt.virDomain, disk: Disk) -> tuple[int, int]:
-    """Return a disk's size, or zeros when nobody can tell it: to say why is preflight's part."""
-    if disk.empty or not disk.local:
-        return 0, 0
-    try:
-        return size_of(domain, disk)
-    except SourceUnhealthy:
-        return 0, 0
-
-
 def describe(connection: libvirt.virConnect, name: str) -> SourceInfo:
     """Describe a source as it is now."""
     source = examine(find(connection, name))
-    live = domain_xml.parsed(source.domain.XMLDesc())
+    live = source.live
     return SourceInfo(
         source_id=source.domain.UUIDString(),
         name=source.domain.name(),
         power=Power.ON if domain_xml.is_active(live) else Power.OFF,
         agent=domain_xml.agent_connected(live),
-        disks=tuple(_disk_info(source, live, disk) for disk in domain_xml.disks(source.xml)),
+        disks=tuple(_disk_info(source, disk) for disk in source.disks),
         macs=domain_xml.macs(source.xml),
         fingerprint=fingerprint(source),
         addresses=_addresses(source.domain) if domain_xml.agent_connected(live) else (),
@@ -198,26 +230,12 @@ def _addresses(domain: libvirt.virDomain) -> tuple[str, ...]:
         return ()
 
 
-def _disk_info(source: Source, live: ET.Element, disk: Disk) -> DiskInfo:
-    capacity, allocation = _size_or_nothing(source.domain, disk)
-    shared = disk not in source.copied
-    if not shared and disk.format == "qcow2" and capacity:
-        allocation = _flattened(source, live, disk, capacity, allocation)
-    return DiskInfo(target=disk.target, capacity_bytes=capacity, allocated_bytes=allocation, shared=shared)
-
-
-def _flattened(source: Source, live: ET.Element, disk: Disk, capacity: int, allocation: int) -> int:
-    """Return what a disk's copy takes at most: it holds what all images of its chain hold now."""
-    connection = source.domain.connect()
-    try:
-        if source.domain.isActive():
-            found = [host_files.at_path(connection, path) for path in domain_xml.chain_paths(live, disk.target)[1:]]
-            below = [capacity if volume is None else int(volume.info()[2]) for volume in found]
-        else:
-            below = [int(volume.info()[2]) for volume in chain.images(connection, disk)[1:]]
-    except SourceUnhealthy:
-        below = []
-    return min(capacity, allocation + sum(below))
+def _disk_info(source: Source, disk: Disk) -> DiskInfo:
+    capacity, allocation = disk_reading.size_or_nothing(source.domain, disk)
+    copied = disk in source.copied
+    if copied:
+        allocation = disk_reading.copy_bytes(source.domain, source.live, disk)
+    return DiskInfo(target=disk.target, capacity_bytes=capacity, allocated_bytes=allocation, shared=not copied)
 
 
 def source_volume(connection: libvirt.virConnect, disk: Disk) -> libvirt.virStorageVol:

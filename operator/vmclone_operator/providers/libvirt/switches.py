@@ -16,6 +16,7 @@ from vmclone_operator.providers.libvirt import domain_xml, translate
 from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.clones import configuration, owned
 from vmclone_operator.providers.libvirt.stamp import NAMESPACE
+from vmclone_operator.providers.libvirt.untouched import require_untouched
 
 if TYPE_CHECKING:
     from vmclone_operator.domain.backend import Fence
@@ -33,11 +34,16 @@ class Switches:
         self._shutdowns: dict[str, float] = {}
 
     def set_power(self, connection: libvirt.virConnect, stamp: Stamp, power: Power) -> None:
-        """Switch a clone on or off. A guest with an agent is asked to shut down before it is switched off."""
+        """Switch a clone on or off. A guest with an agent is asked to shut down before it is switched off.
+
+        Raises SourceExposed for one that could write to anything of its source's.
+        """
         domain = owned(connection, stamp)
         if power is Power.ON:
             self._shutdowns.pop(stamp.incarnation, None)
             if not domain.isActive():
+                prefix = naming.volume_prefix(stamp.instance, stamp.incarnation)
+                require_untouched(connection, domain, prefix)
                 self._fence()
                 translate.found(domain.create, libvirt.VIR_ERR_OPERATION_INVALID)
         elif domain.isActive():

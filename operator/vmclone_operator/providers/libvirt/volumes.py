@@ -36,10 +36,13 @@ class VolumeInfo:
 
     path: str
     format: str
+    """What libvirt's volume clone reads it as; a block device, and an ISO image, is raw whatever is on it."""
     capacity: int
     allocation: int
     backing: str
     modified: str
+    block: bool = False
+    """True for a device in place of a file: an LVM volume, a partition, a disk of a SAN."""
 
 
 def open_pool(connection: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
@@ -48,7 +51,7 @@ def open_pool(connection: libvirt.virConnect, name: str) -> libvirt.virStoragePo
     if pool is None:
         raise CloneFailed(f"there is no storage pool {name}: define it or name another in spec.libvirt.pool")
     if not pool.isActive():
-        raise CloneFailed(f"the storage pool {name} is not active: start it")
+        raise CloneFailed(f"the storage pool {name} is not active: virsh pool-start {name}")
     return pool
 
 
@@ -105,15 +108,26 @@ def find_volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVo
 
 def describe(volume: libvirt.virStorageVol) -> VolumeInfo:
     """Read a volume's XML."""
-    root = domain_xml.parsed(volume.XMLDesc())
-    target_format = root.find("target/format")
+    return described(domain_xml.parsed(volume.XMLDesc()))
+
+
+def described(root: ET.Element) -> VolumeInfo:
+    """Return what a volume's XML says of it.
+
+    A pool of partitions tells the partition's type as the format (`linux`, `none`), LVM and iSCSI nothing or the
+    kind of the label on it: a device has no image format. libvirt's clone reads devices and ISO images as raw.
+    """
+    target_format, block = root.find("target/format"), root.get("type") == "block"
+    word = "" if target_format is None else target_format.get("type", "")
     return VolumeInfo(
         path=root.findtext("target/path", ""),
-        format="" if target_format is None else target_format.get("type", ""),
+        format="raw" if block or word == "iso" else word,
+        block=block,
         capacity=int(root.findtext("capacity", "0")),
         allocation=int(root.findtext("allocation", "0")),
         backing=root.findtext("backingStore/path", ""),
-        modified=root.findtext("target/timestamps/mtime", ""),
+        # udev sets a device's time anew whenever somebody looked at it, as libvirt itself does.
+        modified="" if block else root.findtext("target/timestamps/mtime", ""),
     )
 
 

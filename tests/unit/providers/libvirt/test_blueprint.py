@@ -70,8 +70,8 @@ def test_the_templates_networks_go_before_the_backends_which_need_not_be_there(c
 
 
 REFUSED = {
-    "one that is not there": ("nowhere", "there is no network nowhere on this host"),
-    "one that is not started": ("lab", "there is no active network lab on this host"),
+    "one that is not there": ("nowhere", "there is no network nowhere on this host: define it"),
+    "one that is not started": ("lab", "there is no active network lab on this host: start it (virsh net-start lab)"),
 }
 
 
@@ -81,4 +81,4 @@ def test_a_backends_network_that_cannot_be_used_is_refused_with_its_field(
 ) -> None:
     with pytest.raises(CapabilityMissing) as refused:
         networks_of(connection, ELSEWHERE, network=network)
-    assert str(refused.value) == f"{words}: start it or name another in spec.libvirt.network of the CloneBackend"
+    assert str(refused.value) == f"{words} or name another in spec.libvirt.network of the CloneBackend"
