@@ -220,5 +220,5 @@ class Copy:
     def _rsync_options(self) -> dict[str, Any]:
         job = self._job
         limits = {"bandwidthKiB": job.bandwidth_kib, "timeoutSeconds": RSYNC_TIMEOUT_SECONDS}
-        found = {"sparse": bool(self._counts["sparse"]), "compress": bool(self._counts["mostlyText"])}
+        found = {"sparse": bool(self._counts["sparse"]), "compress": bool(self._counts["compress"])}
         return {"refresh": job.refresh, **found, **limits}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.homecopy.copying import Copying
-from tests.integration.homecopy.homes import age, picture, write
+from tests.integration.homecopy.homes import age, picture, wait_for_bytes, write
 
 from vmclone_operator.homecopy.job import Transfer
 
@@ -164,10 +164,27 @@ def test_an_entry_that_changes_costs_only_itself(
     copying.source.own()
     result = copying.run_while(lambda: change(home / "work/inside/one"))
     assert (result.reason, result.receipt["skipped"]) == ("Copied", counted), result.receipt
-    assert "work/inside" in (result.stderr, result.receipt["message"])
+    assert "work/inside" in result.receipt["message"]
     assert result.receipt["files"] == 20
     assert len(list((copying.clone.home / "work").glob("file*"))) == 20
     assert not (copying.clone.home / "work/inside/one").exists()
+
+
+def test_a_pipe_in_the_place_of_a_file_ends_soon_and_costs_only_itself(copying: Copying) -> None:
+    """Rsync has its list by then and opens what it listed: a pipe would hold it for ever."""
+    home = copying.source.home
+    write(home / "a", os.urandom(4 * 1024 * 1024))
+    write(home / "b", "becomes a pipe")
+    write(home / "c", "c")
+    copying.source.own()
+    copying.job = replace(copying.job, bandwidth_kib=1024)
+    relay = copying.start()
+    wait_for_bytes(copying.clone.home, 1024 * 1024)
+    becomes_a_pipe(home / "b")
+    copying.source.own()
+    result = copying.finish(relay)
+    assert (result.reason, result.receipt["skipped"]) == ("Copied", {"Changed": 1}), result.receipt["message"]
+    assert sorted(path.name for path in copying.clone.home.iterdir()) == ["a", "c"]
 
 
 @pytest.mark.parametrize("size", [100_000, LARGE], ids=["small", "large"])

@@ -24,6 +24,7 @@ from typing import Any, Callable, Dict, List
 from vmclone_operator.homecopy.source.again import JUDGED, TREES, SecondLook
 from vmclone_operator.homecopy.source.environment import agent_with, clean
 from vmclone_operator.homecopy.source.guard import PLACE, Guard
+from vmclone_operator.homecopy.source.pipes import PipeWatch
 from vmclone_operator.homecopy.source.scan import PathRefused, Scan
 from vmclone_operator.homecopy.source.send import installed_rsync, rsync_command, run_rsync, write_clone_config
 
@@ -166,7 +167,10 @@ def _converse(conversation: Conversation, guard: Guard, folder: str) -> None:
         scan = Scan(os.fsencode(home), parameters, names, judged, at=guard.at)
         _run(scan, parameters["paths"], conversation)
     conversation.say("scanned", dict(scan.summary(), folder=folder))
+    pipes = PipeWatch(os.path.realpath(os.fsencode(home)), os.path.join(folder, "list"))
+    pipes.start()
     _Orders(conversation, folder, SecondLook(scan, os.fsencode(home), parameters, folder)).run()
+    pipes.end()
 
 
 class _Orders:

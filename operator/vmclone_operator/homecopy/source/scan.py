@@ -52,6 +52,7 @@ class Scan:
         self._waiting: List[Tuple[bytes, os.stat_result]] = []
         self._waiting_bytes = 0
         self._text_bytes = 0
+        self._hole_bytes = 0
         self._listing = Listing(names, judged)
         self._linked: Dict[int, List[Tuple[bytes, os.stat_result, bool, bool]]] = {}
         self.kept_back: Dict[int, str] = {}
@@ -73,7 +74,9 @@ class Scan:
         """Return what was counted, and what rsync has to know of the home."""
         document = self._listing.summary()
         mostly_text = 2 * self._text_bytes > document["bytes"]
-        return dict(document, sparse=self._sparse, mostlyText=mostly_text)
+        # rsync sends holes as zeros, of which next to nothing is left when they are compressed.
+        compress = 2 * (self._text_bytes + self._hole_bytes) > document["bytes"]
+        return dict(document, sparse=self._sparse, mostlyText=mostly_text, compress=compress)
 
     def _inside(self, path: str) -> bytes:
         relative = os.path.normpath(os.fsencode(path))
@@ -245,4 +248,5 @@ class Scan:
         if not self._listing.take(path, kind, info, size):
             return False
         self._text_bytes += size if is_text else 0
+        self._hole_bytes += max(0, size - info.st_blocks * _BLOCK_BYTES)
         return True
