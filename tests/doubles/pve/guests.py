@@ -7,6 +7,7 @@ real sshd and a QEMU guest can stand behind the same protocol.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -137,16 +138,22 @@ class ModelledGuests:
         """By volume id; a volume that is not here boots nothing."""
         self.running: dict[int, Machine] = {}
         self.program = program or unknown_program
-        self.paused: set[int] = set()
+        self.booted: Callable[[Machine], None] = _nothing
+        self.ended: Callable[[Machine], None] = _nothing
+        """Called when a guest has come up or gone down, whatever way."""
 
     def boot(self, hardware: Hardware) -> None:
         disk = next((self.disks[volume] for volume in hardware.disks if volume in self.disks), None)
         if disk is not None:
             ready = self._now() + disk.boot_seconds
-            self.running[hardware.vmid] = Machine(hardware=hardware, disk=disk, ready_at=ready, now=self._now)
+            machine = Machine(hardware=hardware, disk=disk, ready_at=ready, now=self._now)
+            self.running[hardware.vmid] = machine
+            self.booted(machine)
 
     def end(self, vmid: int) -> None:
-        self.running.pop(vmid, None)
+        machine = self.running.pop(vmid, None)
+        if machine is not None:
+            self.ended(machine)
 
     def relink(self, hardware: Hardware) -> None:
         if hardware.vmid in self.running:
@@ -155,13 +162,7 @@ class ModelledGuests:
     def copied(self, source: str, target: str) -> None:
         found = self.disks.get(source)
         if found is not None:
-            self.disks[target] = Disk(
-                files=dict(found.files),
-                state=dict(found.state),
-                agent=found.agent,
-                obeys=found.obeys,
-                boot_seconds=found.boot_seconds,
-            )
+            self.disks[target] = copy.deepcopy(found)
 
     def freed(self, volume: str) -> None:
         self.disks.pop(volume, None)
@@ -210,6 +211,10 @@ class ModelledGuests:
 
     def frozen(self, vmid: int) -> bool:
         return self.running[vmid].frozen
+
+
+def _nothing(_: Machine) -> None:
+    """Take no notice."""
 
 
 def unknown_program(_: Machine, command: Sequence[str], __: bytes) -> Run:

@@ -178,6 +178,8 @@ class Storages:
         rules = self.known[volume.storage].rules
         if what == "copy":
             return not snapshot or volume.format in rules["snapshot_copy"]
+        if what == "linked" and snapshot:
+            return volume.format in rules.get("linked_snapshot", [])
         if what == "linked":
             current = rules["linked"] if volume.base else rules.get("linked_current", [])
             return volume.format in current

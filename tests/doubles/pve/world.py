@@ -53,6 +53,8 @@ class Pool:
 class Timing:
     """How long this cluster takes for things, in seconds; measured in the recordings, one node under TCG."""
 
+    fork: float = 0.03
+    """From the answer with a task's id to the worker's first step: who looks in between finds nothing yet."""
     task: float = 0.3
     """A task that only writes a config, or refuses."""
     disk: float = 0.1
@@ -166,7 +168,7 @@ class World:
     def work(self, task: Task, body: Steps[None]) -> str:
         """Let a task do its work from now on, and return its id."""
         task.body = body
-        self.timeline.later(0, lambda: self._step(task))
+        self.timeline.later(self.timing.fork, lambda: self._step(task))
         return task.upid
 
     def pace(self, seconds: float) -> float:

@@ -50,6 +50,8 @@ def _start(call: Call, task: Task, *, skip: bool) -> Steps[None]:
     failure = call.world.start_failures.pop(vm.vmid, None)
     if failure is not None:
         raise Refused(failure)
+    if vm.config.get("bios") == "ovmf" and "efidisk0" not in vm.config:
+        task.warn("no efidisk configured! Using temporary efivars disk.")
     switch_on(call.world, vm)
 
 

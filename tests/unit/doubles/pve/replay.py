@@ -31,7 +31,7 @@ from yarl import URL
 Setup = Callable[[World], None]
 _QUICK = 1000
 """Milliseconds within which an answer shows how things stand when it comes; longer ones waited for something."""
-_UNSEEN = 0.3
+_UNSEEN = 0.2
 """Seconds of a task that nobody looked at."""
 _BESIDE = 0.5
 """Seconds by which a request must have been sent too early to have been sent beside another."""

@@ -45,11 +45,25 @@ def test_a_vm_is_unknown_in_the_resources_until_the_next_status_round() -> None:
 def test_the_same_new_id_goes_to_one_of_two_at_once() -> None:
     client = cluster()
     first = client.task("POST", f"{QEMU}/100/clone", newid=101)
+    client.pass_time(0.1)
     assert client.refused("POST", f"{QEMU}/100/clone", newid=101) == (
         "500 unable to create VM 101: config file already exists"
     )
     client.pass_time(60)
     assert client.get(f"{NODE}/tasks/{first}/status")["exitstatus"] == "OK"
+
+
+def test_two_calls_for_one_id_in_the_same_moment_both_get_a_task_and_one_of_them_fails() -> None:
+    client = cluster()
+    upids = [client.task("POST", f"{QEMU}/100/clone", newid=101, name=name) for name in ("one", "two")]
+    client.pass_time(60)
+    ends = [client.get(f"{NODE}/tasks/{upid}/status")["exitstatus"] for upid in upids]
+    assert ends[0] == "OK"
+    assert ends[1] in {
+        "unable to create VM 101: config file already exists",
+        "can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout",
+    }
+    assert client.get(f"{QEMU}/101/config")["name"] == "one"
 
 
 def test_a_clone_without_space_for_it_frees_what_it_made_and_takes_its_config_back() -> None:

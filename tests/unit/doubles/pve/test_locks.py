@@ -31,6 +31,7 @@ def test_a_stopped_source_is_cloned_twice_at_once() -> None:
 def test_a_source_that_is_cloned_has_no_lock_in_its_config_and_yet_can_not_be_changed() -> None:
     client = cluster()
     client.task("POST", f"{QEMU}/100/clone", newid=101, **SLOW)
+    client.pass_time(1)
     assert "lock" not in client.get(f"{QEMU}/100/config")
     assert client.refused("PUT", f"{QEMU}/100/config", description="x") == f"500 {TIMEOUT}"
     assert 9.9 < client.waited[-1] < 10.1
@@ -39,6 +40,7 @@ def test_a_source_that_is_cloned_has_no_lock_in_its_config_and_yet_can_not_be_ch
 def test_the_new_vm_refuses_a_change_at_once_and_a_start_late() -> None:
     client = cluster()
     client.task("POST", f"{QEMU}/100/clone", newid=101, **SLOW)
+    client.pass_time(1)
     assert client.refused("PUT", f"{QEMU}/101/config", name="x") == "500 VM is locked (clone)"
     assert client.waited[-1] == 0
     assert client.ended("POST", f"{QEMU}/101/status/start", seconds=11) == TIMEOUT.replace("100", "101")

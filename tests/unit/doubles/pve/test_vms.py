@@ -72,6 +72,15 @@ def test_a_new_vm_inherits_what_an_old_one_of_its_id_left_behind() -> None:
     assert not client.world.storages.owned_by(100)
 
 
+def test_a_start_may_end_with_warnings_and_is_a_start_all_the_same() -> None:
+    client = cluster()
+    client.world.vms[100].config["bios"] = "ovmf"
+    assert client.ended("POST", f"{QEMU}/100/status/start") == "WARNINGS: 1"
+    assert client.get(f"{QEMU}/100/status/current")["status"] == "running"
+    [row] = client.get(f"{NODE}/tasks", statusfilter="warning")
+    assert row["status"] == "WARNINGS: 1"
+
+
 def protected(vm: VM) -> None:
     vm.config["protection"] = 1
 
