@@ -14,8 +14,9 @@ from tests.integration.libvirt import shapes
 from tests.integration.libvirt.shapes import DiskSpec
 from tests.integration.libvirt.steps import play
 
-from vmclone_operator.domain.backend import BackendSession
+from vmclone_operator.domain.backend import BackendSession, Seed
 from vmclone_operator.providers.libvirt import definition_check, domain_xml
+from vmclone_operator.providers.libvirt.seed import seed_image
 
 pytestmark = pytest.mark.libvirt
 Q35, I440FX = (f"<os><type arch='x86_64' machine='{name}'>hvm</type><boot dev='hd'/></os>" for name in ("q35", "pc"))
@@ -26,8 +27,11 @@ def configuration(domain: libvirt.virDomain) -> ET.Element:
     return domain_xml.parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
 
 
-async def clone_of(session: BackendSession, facts: LibvirtFacts) -> ET.Element:
-    """Clone a source against which nothing speaks; return the clone's definition, and leave the source's as it was."""
+async def clone_of(session: BackendSession, facts: LibvirtFacts, *, starts: bool = False) -> ET.Element:
+    """Clone a source against which nothing speaks; return the clone's definition, and leave the source's as it was.
+
+    `starts`: QEMU takes the clone, too, beside its source.
+    """
     before = ET.tostring(configuration(shapes.domain_of(facts)))
     source = await session.describe_source(facts.source_id)
     assert list(await session.preflight(source, replicas=1)) == []
@@ -35,6 +39,10 @@ async def clone_of(session: BackendSession, facts: LibvirtFacts) -> ET.Element:
     clone = shapes.clone_domain(facts, stamp)
     found = configuration(clone)
     assert ET.tostring(configuration(shapes.domain_of(facts))) == before
+    for domain in (shapes.domain_of(facts), clone) if starts else ():
+        domain.create()
+    if starts:
+        shapes.domain_of(facts).destroy()
     await shapes.removed(session, stamp)
     return found
 
@@ -170,9 +178,24 @@ def test_the_seed_comes_after_all_disks_of_the_source_where_a_slot_before_them_i
         path = shapes.image(facts, "s.qcow2", "A")
         disk = f"<disk type='file'><driver name='qemu' type='qcow2'/><source file='{path}'/><target dev='vda'/>{seat}"
         facts = shapes.define(facts, os=system, devices=f"{disk}</disk>")
-        clone = await clone_of(session, facts)
+        clone = await clone_of(session, facts, starts=True)
         assert way_to(clone, "vda") == way_to(configuration(shapes.domain_of(facts)), "vda")
         assert way_to(clone, "vdb") > way_to(clone, "vda")
+
+    play(scenario)
+
+
+def test_the_seed_takes_the_place_of_the_sources_seed_and_moves_no_disk_behind_it() -> None:
+    async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
+        seed = facts.pool_path / "seed.iso"
+        seed.write_bytes(seed_image(Seed(instance_id="i", hostname="h")))
+        disks = [DiskSpec(path=shapes.image(facts, f"{name}.qcow2", "A"), target=name) for name in ("vda", "vdc")]
+        theirs = DiskSpec(path=seed, format="raw", target="vdb", flags=["readonly"])
+        facts = shapes.define(facts, disks[0], theirs, disks[1])
+        source, clone = configuration(shapes.domain_of(facts)), await clone_of(session, facts, starts=True)
+        places = [[(disk.target, way_to(vm, disk.target)) for disk in domain_xml.disks(vm)] for vm in (source, clone)]
+        assert places[0] == places[1]
+        assert domain_xml.disks(clone)[1].path.endswith("-seed.iso")
 
     play(scenario)
 
