@@ -185,12 +185,17 @@ def test_the_seed_comes_after_all_disks_of_the_source_where_a_slot_before_them_i
     play(scenario)
 
 
-def test_the_seed_takes_the_place_of_the_sources_seed_and_moves_no_disk_behind_it() -> None:
+@pytest.mark.parametrize("bus", ["virtio", "scsi", "sata", "usb"])
+def test_the_seed_takes_the_place_of_the_sources_seed_and_moves_no_disk_behind_it(bus: str) -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         seed = facts.pool_path / "seed.iso"
         seed.write_bytes(seed_image(Seed(instance_id="i", hostname="h")))
-        disks = [DiskSpec(path=shapes.image(facts, f"{name}.qcow2", "A"), target=name) for name in ("vda", "vdc")]
-        theirs = DiskSpec(path=seed, format="raw", target="vdb", flags=["readonly"])
+        letters = "vd" if bus == "virtio" else "sd"
+        disks = [
+            DiskSpec(path=shapes.image(facts, f"{letter}.qcow2", "A"), target=f"{letters}{letter}", bus=bus)
+            for letter in "ac"
+        ]
+        theirs = DiskSpec(path=seed, format="raw", target=f"{letters}b", bus=bus)
         facts = shapes.define(facts, disks[0], theirs, disks[1])
         source, clone = configuration(shapes.domain_of(facts)), await clone_of(session, facts, starts=True)
         places = [[(disk.target, way_to(vm, disk.target)) for disk in domain_xml.disks(vm)] for vm in (source, clone)]

@@ -164,14 +164,15 @@ def _place_after(devices: ET.Element, target: str) -> ET.Element:
 
 
 def _fill_seed(place: ET.Element, path: str) -> None:
-    """Make a disk our seed: read-only, raw, and nothing of what it was but its name and seat."""
+    """Make a disk our seed: raw, read-only where QEMU can, and nothing of what it was but its name and seat."""
     kept = [child for child in place if child.tag in {"target", "address", "acpi"}]
     place.clear()
     place.attrib = {"type": "file", "device": "disk"}
     ET.SubElement(place, "driver", name="qemu", type="raw")
     ET.SubElement(place, "source", file=path)
     place.extend(kept)
-    ET.SubElement(place, "readonly")
+    if place.find("target[@bus='ide']") is None and place.find("target[@bus='sata']") is None:
+        ET.SubElement(place, "readonly")
 
 
 def _overlay(element: ET.Element, overlay: Overlay) -> None:

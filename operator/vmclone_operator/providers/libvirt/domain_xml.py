@@ -33,7 +33,6 @@ class Disk:
     shared: bool
     """True for cdrom, read-only and shareable disks: never copied."""
     read_only: bool = False
-    encrypted: bool = False
 
     @property
     def empty(self) -> bool:
@@ -71,7 +70,6 @@ def _disk(element: ET.Element) -> Disk:
         volume=(where.get("pool", ""), where.get("volume", "")),
         shared=device != "disk" or element.find("readonly") is not None or element.find("shareable") is not None,
         read_only=element.find("readonly") is not None,
-        encrypted=element.find("encryption") is not None or element.find("source/encryption") is not None,
     )
 
 
