@@ -7,15 +7,19 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 from tests.support.canaries import PASSES, WORD, secret_files
 
+from vmclone_operator.domain import guest
 from vmclone_operator.domain.guest_scrub import ScrubRequest
+from vmclone_operator.homecopy.clone.places import sections
 from vmclone_operator.homecopy.scrub import scrub_program
 
 HOMES = ("home/dev", "root", "srv/people/ops", "home/of-nobody-in-passwd")
@@ -52,18 +56,25 @@ KEYS_ELSEWHERE = {"etc/ssh/keys/dev": f"ssh-ed25519 AAAA {WORD}\n"}
 
 def system_places() -> list[str]:
     """Return one file for each pattern of the system list that is meant whatever it holds."""
-    documents = json.loads(scrub_program().rules)["system"]
-    plain = [document for document in documents if not {"containing", "olderThanBoot", "emptied"} & set(document)]
-    patterns = [path for document in plain for path in document["paths"]]
+    plain = [section for section in sections(scrub_program().places) if section.kind in ("any", "files", "here")]
+    patterns = [path for section in plain for path in section.patterns]
     return sorted(
-        {pattern.lstrip("/").replace("**/*", "a/b").replace("**", "a/b").replace("*", "x") for pattern in patterns}
+        {
+            pattern.lstrip("/")
+            .replace("**/*", "a/b")
+            .replace("**", "a/b")
+            .replace("[!.]*", "x")
+            .replace("[0-9]", "1")
+            .replace("*", "x")
+            for pattern in patterns
+        }
     )
 
 
-def fill(root: Path, homes: Sequence[str] = HOMES[:1]) -> set[str]:
-    """Write the disk; return the paths of all canaries."""
+def fill(root: Path, homes: Sequence[str] = HOMES[:1], *, every: int = 1) -> set[str]:
+    """Write the disk, with one in so many of the system places; return the paths of all canaries."""
     gone = {f"{home}/{name}": content for home in homes for name, (_, content) in secret_files().items()}
-    gone |= {place: f"{WORD} {place}\n" for place in system_places()}
+    gone |= {place: f"{WORD} {place}\n" for place in system_places()[::every]}
     gone |= BY_CONTENT | OWNERS | KEYS_ELSEWHERE
     for path, content in {**gone, **_stays(homes), "etc/passwd": PASSWD, "etc/shadow": SHADOW}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -135,3 +146,24 @@ def scrub(root: Path, wanted: ScrubRequest) -> dict[str, str]:
     )
     assert done.returncode == 0, done.stderr
     return answers(done.stdout)
+
+
+def scrub_without_python(root: Path, wanted: ScrubRequest) -> dict[str, str]:
+    """Run the engine of guests without python3, in a plain shell, and return its answer."""
+    script = files(guest.__package__).joinpath("guest_scripts/scrub_posix.sh")
+    with tempfile.TemporaryDirectory() as work:
+        done = subprocess.run(
+            ["dash", str(script)],
+            input="\n".join([*wanted.parameter_lines(), "end=1", ""]),
+            env={"VMCLONE_ROOT": os.fspath(root), "TMPDIR": work},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert os.listdir(work) == []  # noqa: PTH208 - names
+    assert done.returncode == 0, done.stderr
+    return answers(done.stdout)
+
+
+ENGINES = {"python": scrub, "posix": scrub_without_python}
+"""What scrubs in guests with python3, and in others."""

@@ -7,7 +7,9 @@ it waits for a network it cannot have), `identity_command`, `PROBE` until done, 
 
 from __future__ import annotations
 
+import base64
 import re
+import zlib
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -38,8 +40,16 @@ def _identity_script() -> str:
 
 
 def _writer(file: str, script: str) -> str:
+    """Return a function that writes a script, packed: guest channels take 64 KiB with everything in it."""
     end = f"END_OF_{file.upper()}"
-    return f"write_{file}() {{\n  cat >\"$run/{file}\" <<'{end}'\n{_script(script)}{end}\n}}\n"
+    return (
+        f"write_{file}() {{\n  base64 -d <<'{end}' | gzip -dc >\"$run/{file}\"\n{_packed(_script(script))}\n{end}\n}}\n"
+    )
+
+
+def _packed(text: str) -> str:
+    packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    return base64.b64encode(packer.compress(text.encode()) + packer.flush()).decode()
 
 
 PROBE = GuestCommand(name="probe", script=_script("probe"))

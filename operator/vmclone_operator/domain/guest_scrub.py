@@ -34,8 +34,10 @@ class ScrubProgram:
     """Python 3.6 text that takes the parameter lines as `lines`."""
     rules: str
     """A JSON document for the program."""
-    posix_rules: tuple[str, ...] = ()
-    """The same rules as far as a guest without python3 can follow them, one `key=value` each."""
+    places: str = ""
+    """The system places, as lines that both engines read."""
+    posix_rules: str = ""
+    """The rules as far as a guest without python3 can follow them, one `key=value` a line."""
     stop_units: tuple[str, ...] = ()
     """Unit patterns that are stopped first: they would write back what is scrubbed."""
 
@@ -73,7 +75,8 @@ class ScrubRequest:
             f"scrub_scope={self.program.scope}",
             f"scrub_program={_packed(self.program.program)}",
             f"scrub_rules={_packed(self.program.rules)}",
-            *(_line("scrub_posix", rule) for rule in self.program.posix_rules),
+            f"scrub_places={_packed(self.program.places)}",
+            f"scrub_posix={_packed(self.program.posix_rules)}",
             *(_line("scrub_stop", unit) for unit in self.program.stop_units),
             *(f"scrub_mask={checked_unit(unit)}" for unit in self.disable_units),
             *(f"scrub_path={checked_path(path)}" for path in self.paths),
@@ -110,8 +113,9 @@ def _line(key: str, value: str) -> str:
 
 @lru_cache(maxsize=8)
 def _packed(text: str) -> str:
-    """Return the text packed; each pass asks for the same program and rules, and packing takes milliseconds."""
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    """Return the text as gzip and base64 pack it; each pass asks for the same, and packing takes milliseconds."""
+    packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    return base64.b64encode(packer.compress(text.encode(errors="surrogateescape")) + packer.flush()).decode()
 
 
 class ScrubState(StrEnum):

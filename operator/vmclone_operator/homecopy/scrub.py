@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -12,16 +13,17 @@ from typing import Any
 from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.domain.guest_scrub import ScrubProgram, ScrubRequest
 from vmclone_operator.homecopy.filters import floor
+from vmclone_operator.homecopy.posix_rules import posix_rules
 
 _BASE = "vmclone_operator.homecopy"
 _MAIN = "clone.scrub"
 _IMPORT = re.compile(r"^from vmclone_operator\.homecopy\.(\S+) import ", re.MULTILINE)
 _LOADER = """\
-import json, sys, types
+import sys, types
 for package in {packages}:
     sys.modules[package] = types.ModuleType(package)
     sys.modules[package].__path__ = []
-for name, text in json.loads({modules}):
+for name, text in {modules}:
     package, _, last = name.rpartition(".")
     module = types.ModuleType(name)
     sys.modules[name] = module
@@ -35,12 +37,13 @@ sys.exit(sys.modules[{main}].main(lines))
 def scrub_program() -> ScrubProgram:
     """Return the scrub of this release."""
     system = json.loads(files(__package__).joinpath("scrub_list.json").read_text(encoding="utf-8"))
-    rules = {"filter": floor().rules, "homeNames": system["homeNames"], "system": system["system"]}
+    rules = {"filter": floor().rules, "homeNames": system["homeNames"]}
     return ScrubProgram(
         scope=f"{system['version']}.{floor().version}",
         program=_program(),
         rules=json.dumps(rules, separators=(",", ":")),
-        posix_rules=tuple(_posix_rules(rules)),
+        places="\n".join(_places(system["system"])) + "\n",
+        posix_rules="\n".join(posix_rules(floor().rules, system["homeNames"], _within(system["system"]))) + "\n",
         stop_units=tuple(system["stopUnits"]),
     )
 
@@ -70,9 +73,23 @@ def _refusal(request: ScrubRequest) -> str:
 
 
 def _program() -> str:
-    modules = [(f"{_BASE}.{name}", _text(name)) for name in _needed(_MAIN)]
+    modules = [(f"{_BASE}.{name}", _bare(_text(name))) for name in _needed(_MAIN)]
     packages = [_BASE.partition(".")[0], _BASE, f"{_BASE}.source", f"{_BASE}.clone"]
-    return _LOADER.format(packages=packages, modules=repr(json.dumps(modules)), main=repr(f"{_BASE}.{_MAIN}"))
+    return _LOADER.format(packages=packages, modules=modules, main=repr(f"{_BASE}.{_MAIN}"))
+
+
+def _bare(text: str) -> str:
+    """Return a module without what only its readers need: a third less travels, and guest channels are narrow."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body: list[ast.stmt] = getattr(node, "body", None) or []
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [one for one in body if not _is_text(one)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _needed(name: str) -> list[str]:
@@ -86,29 +103,36 @@ def _text(name: str) -> str:
     return files(__package__).joinpath(folder, f"{module}.py").read_text(encoding="utf-8")
 
 
-def _posix_rules(rules: dict[str, Any]) -> Iterator[str]:
-    """Yield what `find` and `grep` can follow: names, doubtful names, places; two words are parted by a tab."""
-    families = rules["filter"]["families"].values()
-    for pattern in [*rules["homeNames"], *(pattern for family in families for pattern in family.get("never", ()))]:
-        kind = "folder" if pattern.endswith("/") else "name"
-        yield f"{kind}={pattern.rstrip('/')}"
-    for family in families:
-        yield from (f"except={pattern}" for pattern in family.get("except", ()))
-        yield from (f"doubtful={pattern}" for pattern in family.get("byContent", ()))
-    for document in rules["system"]:
-        if not document.get("olderThanBoot"):
-            yield from _posix_places(document)
+def _places(documents: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the list's lines, which both engines read; where a name comes from stays at home."""
+    for document in documents:
+        yield f"#{_kind(document)}"
+        yield from document.get("searched") or _paths(document)
 
 
-def _posix_places(document: dict[str, Any]) -> Iterator[str]:
-    for path in document["paths"]:
-        base, found, below = path.partition("/**")
-        if document.get("emptied"):
-            yield f"empty={path}"
-        elif "containing" in document:
-            expression = document["containing"].replace("(?:", "(").replace(r"\s", "[[:space:]]")
-            yield f"containing={path}?{expression}"
-        elif found:
-            yield f"below={base}?{below.lstrip('/') or '*'}"
-        else:
-            yield f"place={path}"
+def _within(documents: list[dict[str, Any]]) -> Iterator[str]:
+    for document in documents:
+        yield from document["names"] if "within" in document else ()
+
+
+def _kind(document: dict[str, Any]) -> str:
+    if "masked" in document:
+        return f"masked {document['value']} {_with_tabs(document['masked'])}"
+    if "containing" in document:
+        return f"containing {_with_tabs(document['containing'])}"
+    if "within" in document:
+        return f"within {' '.join(document['within'])}"
+    flags = {"searched": "searched", "emptied": "emptied", "olderThanBoot": "older", "files": "files", "here": "here"}
+    return next((kind for key, kind in flags.items() if document.get(key)), "any")
+
+
+def _paths(document: dict[str, Any]) -> list[str]:
+    if "in" in document:
+        return [f"{folder.rstrip('/')}/{name}" for folder in document["in"] for name in document["names"]]
+    paths: list[str] = document["names"] if "within" in document else document["paths"]
+    return paths
+
+
+def _with_tabs(expression: str) -> str:
+    """Return it with tabs for what grep and awk do not take for one."""
+    return expression.replace(r"\t", "\t")

@@ -41,6 +41,11 @@ _SYSTEM_SECRETS = (
     "/etc/krb5.keytab",
     "/etc/ssl/private/web.key",
     "/srv/app/db.env",
+    "/etc/wpa_supplicant/wpa_supplicant.conf",
+    "/var/spool/cron/crontabs/dev",
+    "/var/mail/dev",
+    "/usr/local/actions-runner/.credentials",
+    "/etc/iscsi/nodes/a/b/default",
 )
 OWNERS_PATHS = ("/srv/app/*.env",)
 ORDINARY_FILES = 1000
@@ -163,6 +168,10 @@ def _source_files(scratch: Path, raw: Path) -> dict[str, str]:
         "/home/dev/.ssh/authorized_keys": json.dumps("a key that the source let in") + "\n",
         f"/etc/systemd/system/{RUNNER}": _UNIT,
         "/etc/vmclone/needs-reboot": "",
+        "/etc/iscsi/initiatorname.iscsi": "InitiatorName=iqn.1993-08.org.debian:01:5eed\n",
+        "/etc/nvme/hostnqn": "nqn.2014-08.org.nvmexpress:uuid:the-source\n",
+        "/etc/nvme/hostid": "the-source\n",
+        "/etc/iscsi/iscsid.conf": f"node.startup = manual\nnode.session.auth.password = {WORD}\n",
         **_home("/home/dev"),
         **_home("/root"),
         **{path: f"{WORD} {path}\n" for path in _SYSTEM_SECRETS},

@@ -123,6 +123,17 @@ def test_the_machine_id_is_that_of_the_vm_everywhere(reset: Reset) -> None:
     assert answers == [own, own, f's "{own}"']
 
 
+def test_storage_knows_the_clone_by_names_of_its_own(reset: Reset) -> None:
+    own = reset.guest.uuid
+    look = "cat /etc/iscsi/initiatorname.iscsi /etc/nvme/hostnqn /etc/nvme/hostid; head -1 /etc/iscsi/iscsid.conf"
+    assert reset.guest.shell(look).splitlines() == [
+        f"InitiatorName=iqn.1993-08.org.debian:01:{own[-12:]}",
+        f"nqn.2014-08.org.nvmexpress:uuid:{own}",
+        own,
+        "node.startup = manual",
+    ]
+
+
 def test_nothing_of_the_source_is_left_where_the_identity_lived(reset: Reset) -> None:
     look = "ls -d /var/log/journal/* /var/lib/cloud/instances/* /etc/ssh/ssh_host_* /var/lib/dhcp/*.lease* 2>&1"
     found = [line for line in reset.guest.shell(look).splitlines() if "No such file" not in line]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -19,7 +21,7 @@ from vmclone_operator.domain.guest import (
 )
 
 PROGRAM = ScrubProgram(
-    scope="1.1", program="print(1)\n", rules="{}", posix_rules=("name=*.key",), stop_units=("runner.*.service",)
+    scope="1.1", program="print(1)\n", rules="{}", posix_rules="name=*.key\n", stop_units=("runner.*.service",)
 )
 REQUEST = ScrubRequest(program=PROGRAM, paths=("/srv/app/*.env",), disable_units=("runner.service",))
 DONE = {
@@ -51,7 +53,9 @@ def test_a_scrub_travels_on_standard_input_and_ends_before_the_end() -> None:
     lines = command_with(REQUEST).splitlines()
     assert lines[-1] == "end=1"
     assert {f"scrub={REQUEST.digest}", "scrub_scope=1.1", "scrub_path=/srv/app/*.env"} <= set(lines)
-    assert {"scrub_mask=runner.service", "scrub_stop=runner.*.service", "scrub_posix=name=*.key"} <= set(lines)
+    assert {"scrub_mask=runner.service", "scrub_stop=runner.*.service"} <= set(lines)
+    packed = next(line.partition("=")[2] for line in lines if line.startswith("scrub_posix="))
+    assert gzip.decompress(base64.b64decode(packed)) == b"name=*.key\n"
 
 
 def test_every_change_of_a_request_is_another_request() -> None:

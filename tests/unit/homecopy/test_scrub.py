@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from tests.support import source_disk
 from tests.support.canaries import WORD
-from tests.support.source_disk import answers, holding, lost_or_changed, request, scrub
+from tests.support.source_disk import holding, lost_or_changed, request, scrub
 
 from vmclone_operator.domain import guest
 from vmclone_operator.homecopy import clone
 from vmclone_operator.homecopy.clone import erase
+from vmclone_operator.homecopy.clone.places import sections
 from vmclone_operator.homecopy.clone.walk import Mounts
 from vmclone_operator.homecopy.scrub import scrub_program
 
@@ -38,14 +39,14 @@ def test_every_canary_goes_and_what_people_work_with_stays(tmp_path: Path) -> No
 
 
 def test_a_repeat_finds_nothing_more(tmp_path: Path) -> None:
-    source_disk.fill(tmp_path)
+    source_disk.fill(tmp_path, every=20)
     scrub(tmp_path, OWNERS)
     assert scrub(tmp_path, OWNERS)["scrub_files"] == "0"
     assert lost_or_changed(tmp_path) == []
 
 
 def test_what_a_killed_run_overwrote_goes_with_the_next(tmp_path: Path) -> None:
-    source_disk.fill(tmp_path)
+    source_disk.fill(tmp_path, every=20)
     half = tmp_path / "home/dev/notes/plain 0.txt"
     half.write_bytes(erase.MARK + bytes(half.stat().st_size - len(erase.MARK)))
     assert scrub(tmp_path, OWNERS)["scrub_state"] == "done"
@@ -53,7 +54,7 @@ def test_what_a_killed_run_overwrote_goes_with_the_next(tmp_path: Path) -> None:
 
 
 def test_passwords_are_taken_and_nobody_is_shut_out_with_a_key(tmp_path: Path) -> None:
-    source_disk.fill(tmp_path)
+    source_disk.fill(tmp_path, every=20)
     (tmp_path / "etc/shadow").chmod(0o640)
     scrub(tmp_path, OWNERS)
     shadow = tmp_path / "etc/shadow"
@@ -63,7 +64,7 @@ def test_passwords_are_taken_and_nobody_is_shut_out_with_a_key(tmp_path: Path) -
 
 
 def test_the_owners_exceptions_stay_but_never_keys_that_let_people_in(tmp_path: Path) -> None:
-    source_disk.fill(tmp_path)
+    source_disk.fill(tmp_path, every=20)
     scrub(tmp_path, request(allow=[".ssh/", ".ssh/**", ".kube/config"]))
     ssh = tmp_path / "home/dev/.ssh"
     assert (ssh / "known_hosts").exists()
@@ -72,7 +73,7 @@ def test_the_owners_exceptions_stay_but_never_keys_that_let_people_in(tmp_path: 
 
 
 def test_every_name_of_a_file_goes_and_a_link_never_leads_out(tmp_path: Path) -> None:
-    source_disk.fill(tmp_path)
+    source_disk.fill(tmp_path, every=20)
     home, outside = tmp_path / "home/dev", tmp_path / "usr/share/secrets.txt"
     (home / "another name").hardlink_to(home / ".netrc")
     (home / ".aws-link").symlink_to(outside.parent)
@@ -84,7 +85,7 @@ def test_every_name_of_a_file_goes_and_a_link_never_leads_out(tmp_path: Path) ->
 
 
 def test_a_git_work_tree_stays_clean(tmp_path: Path) -> None:
-    source_disk.fill(tmp_path)
+    source_disk.fill(tmp_path, every=20)
     work = tmp_path / "home/dev/src/project"
     work.mkdir(parents=True)
     (work / ".env").write_text("PORT=80\n")
@@ -117,20 +118,9 @@ def test_file_systems_that_prove_nothing_are_named(mount: str, unverified: list[
 
 
 def test_without_python_names_and_key_shapes_go_all_the_same(tmp_path: Path) -> None:
-    canaries = source_disk.fill(tmp_path)
-    script = tmp_path / "scrub"
-    script.write_text(files(guest.__package__).joinpath("guest_scripts/scrub_posix.sh").read_text())
-    environment = {"VMCLONE_ROOT": str(tmp_path), "TMPDIR": str(tmp_path)}
-    done = subprocess.run(
-        ["dash", str(script)],
-        input="\n".join([*OWNERS.parameter_lines(), "end=1", ""]),
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    answer = answers(done.stdout)
-    assert (answer["scrub_state"], answer["scrub_engine"]) == ("done", "posix"), done.stderr
+    canaries = source_disk.fill(tmp_path, every=10)
+    answer = source_disk.scrub_without_python(tmp_path, OWNERS)
+    assert (answer["scrub_state"], answer["scrub_engine"], answer["scrub_left"]) == ("done", "posix", "0"), answer
     assert [path for path in canaries if os.path.lexists(tmp_path / path)] == []
     assert (tmp_path / "etc/shadow").read_text() == source_disk.LOCKED
     assert lost_or_changed(tmp_path) == []
@@ -155,12 +145,21 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 @pytest.mark.skipif(not shutil.which("mke2fs"), reason="no mke2fs")
 def test_the_raw_disk_holds_nothing_of_it_even_without_discards(disk: tuple[Path, Path]) -> None:
     image, mounted = disk
-    source_disk.fill(mounted)
+    source_disk.fill(mounted, every=10)
     os.sync()
     assert WORD.encode() in image.read_bytes()
     scrub(mounted, OWNERS)
     subprocess.run(["umount", str(mounted)], check=True)
     assert WORD.encode() not in image.read_bytes()
+
+
+def test_what_travels_runs_on_python_3_6() -> None:
+    ast.parse(scrub_program().program, feature_version=(3, 6))
+    for name, text in ast.literal_eval(
+        re.findall(r"^for name, text in (.*):$", scrub_program().program, re.MULTILINE)[0]
+    ):
+        assert ast.parse(text, name, feature_version=(3, 6)).body
+        assert '"""' not in text
 
 
 def test_the_program_runs_on_python_3_6() -> None:
@@ -171,15 +170,13 @@ def test_the_program_runs_on_python_3_6() -> None:
 
 def test_the_program_is_small_enough_for_every_guest_channel() -> None:
     command = guest.identity_command(token="t", hostname="h", user="u", authorized_keys=(), scrub=OWNERS)
-    assert len(command.stdin) < 64 * 1024
-    assert len(command.script.encode()) < 64 * 1024
+    assert len(json.dumps({"command": command.script, "input-data": command.stdin})) <= 64 * 1024
     assert scrub_program() is scrub_program()
 
 
 def test_the_list_of_places_is_one_that_every_guest_can_follow() -> None:
-    documents = json.loads(scrub_program().rules)["system"]
-    paths = [path for document in documents for path in document["paths"]]
-    assert len(paths) >= 100
-    assert [path for path in paths if not re.fullmatch(r"(/[\w.*+-]+)+", path)] == []
-    assert all(re.compile(document.get("containing", "")) for document in documents)
+    found = sections(scrub_program().places)
+    paths = [path for section in found if section.kind != "within" for path in section.patterns]
+    assert len(paths) >= 1000
+    assert [path for path in paths if not re.fullmatch(r"(/[][!\w.*+@-]+)+", path)] == []
     assert [unit for unit in scrub_program().stop_units if not re.fullmatch(r"[\w.*@-]+\.service", unit)] == []

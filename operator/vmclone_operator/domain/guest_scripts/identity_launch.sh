@@ -51,5 +51,6 @@ printf '%s' "$parameters" >"$run/parameters"
 printf '%s\n' "$token" >"$run/token"
 write_worker
 [ -z "$scrub" ] || write_scrub_posix
+[ -s "$run/worker" ] || refuse "this guest has no base64 or no gzip"
 exec systemd-run --quiet --collect --unit=vmclone-identity --description="Give this clone its own identity" \
   /bin/sh "$run/worker" </dev/null

@@ -147,7 +147,7 @@ try:
     import base64, zlib
     lines = [line.rstrip('\n') for line in sys.stdin]
     packed = [line for line in lines if line.startswith('scrub_program=')][0]
-    exec(zlib.decompress(base64.b64decode(packed.partition('=')[2])))
+    exec(zlib.decompress(base64.b64decode(packed.partition('=')[2]), 31))
 except ImportError:
     sys.exit(90)
 " <"$run/parameters" >"$run/scrubbed.new" 2>"$run/scrub.log"
@@ -207,6 +207,29 @@ new_machine_id() {
   first_line /etc/machine-id
   [ "${#value}" = 32 ] || fail "systemd-machine-id-setup left no machine-id"
   machine_id=$value
+}
+
+# What block storage knows this machine by. The VM's own id makes them, so that a repeat makes the same.
+new_storage_names() {
+  vm_own_id
+  [ "${#own}" = 32 ] || own=$machine_id
+  if [ -e /etc/iscsi/initiatorname.iscsi ]; then
+    prefix=iqn.1993-08.org.debian:01
+    while IFS= read -r line; do
+      case $line in InitiatorName=iqn.*:*) prefix=${line#*=} && prefix=${prefix%:*} ;; esac
+    done </etc/iscsi/initiatorname.iscsi
+    echo "InitiatorName=$prefix:${own#????????????????????}" >/etc/iscsi/initiatorname.iscsi
+  fi
+  rest=${own#????????}
+  uuid=${own%"$rest"}
+  for _ in 1 2 3; do
+    last=${rest#????}
+    uuid=$uuid-${rest%"$last"}
+    rest=$last
+  done
+  uuid=$uuid-$rest
+  [ ! -e /etc/nvme/hostnqn ] || echo "nqn.2014-08.org.nvmexpress:uuid:$uuid" >/etc/nvme/hostnqn
+  [ ! -e /etc/nvme/hostid ] || echo "$uuid" >/etc/nvme/hostid
 }
 
 new_hostname() {
@@ -339,7 +362,7 @@ forget_journal() {
 
 restart_daemons() {
   set -- systemd-journald.service
-  for unit in systemd-networkd.service NetworkManager.service rsyslog.service ssh.service sshd.service; do
+  for unit in systemd-networkd.service NetworkManager.service rsyslog.service iscsid.service ssh.service sshd.service; do
     ! active "$unit" || set -- "$@" "$unit"
   done
   # A stopped daemon (it held a lease) has no group any more but is wanted at boot.
@@ -377,6 +400,7 @@ scrub_disk
 fresh_randomness
 new_machine_id
 new_hostname
+new_storage_names
 new_host_key
 forget_network
 forget_cloud_init

@@ -1,105 +1,245 @@
-# The scrub for a guest without python3: names, doubtful names and the main key shapes, with find and grep.
-# Reads the program's parameters and answers in its form. Calls itself from find, so that no name has to survive in
-# a list. Doubtful names go unless they show something public and nothing private: git is not asked here.
+# The scrub for a guest without python3: the same rules, followed with GNU find, grep and awk. Reads the program's
+# parameters and answers in its form. Calls itself from find, so that no name has to survive in a list. Doubtful names
+# go unless they show something public and nothing private: git is not asked here.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 umask 077
 root=${VMCLONE_ROOT:-}
 self=$0
-private='BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)? ?-----([[:space:]]*$|\\n)'
-public='BEGIN (CERTIFICATE|TRUSTED CERT|X509|NEW CERT|([A-Z0-9]+ )?PUBLIC KEY|DH PARAM|EC PARAM|PKCS7|CMS|PGP (PUBLIC|SIGN))'
-shapes="$private|PuTTY-User-Key-File-[0-9]+:|AGE-SECRET-KEY-1|A[KS]IA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20}|github_pat_"
-shapes="$shapes|glpat-[A-Za-z0-9_-]{16}|xox[abeoprs]-[A-Za-z0-9-]{10}|ya29\\.[A-Za-z0-9_-]{16}"
-shapes="$shapes|(AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{20}|AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{36}"
-shapes="$shapes|_authToken[[:space:]]?=[[:space:]]?[A-Za-z0-9-]{16}|pypi-Ag[A-Za-z0-9_-]{20}|[rs]k_live_[A-Za-z0-9]{16}"
-shapes="$shapes|hvs\\.[A-Za-z0-9_-]{20}|(secret_access_key|SECRET_ACCESS_KEY|SecretAccessKey)[\"']?[[:space:]]*[=:]"
-shapes="$shapes|://[^]/:@\"'<>\`(){}[:space:]\$%*|\\,]{0,64}:[^]/:@\"'<>\`(){}[:space:]\$%*|\\,]{3,}@[A-Za-z0-9]"
-harmless=':(pass|passwd|password|pwd|pw|secret|token|x+|port)@'
+work=$VMCLONE_WORK
+public='BEGIN (CERTIFICATE|TRUSTED CERT|X509|NEW CERT|([A-Z0-9]+ )?PUBLIC KEY|SSH2 PUBLIC|DH PARAM|EC PARAM|PKCS7|CMS|PGP (PUBLIC|SIGN))'
+private='BEGIN ([A-Z0-9]+ )*(PRIVATE KEY|SECRET)'
+der='^30 8[123]( ..){1,3} 30 8[123]( ..){1,3} a0 03 02 01 0[012]'
 
 # --- what find calls ---------------------------------------------------------------------------------------
-# Files are overwritten and synced, then everything is unlinked; the second look only counts.
+# Goes to the folder that a file lies in, and says in $name what it is called there: part by part, so that a link that
+# took the place of a part leads nowhere. Never in the shell that goes on: that one stays where it is.
+enter() {
+  rest=$1
+  case $rest in /*) cd / && rest=${rest#/} ;; esac
+  while :; do
+    case $rest in
+      */*) part=${rest%%/*} rest=${rest#*/} ;;
+      *) name=./$rest && return 0 ;;
+    esac
+    case $part in '' | .) continue ;; esac
+    cd -P "./$part" 2>/dev/null || return 1
+    if [ -L "../$part" ] || [ ! "../$part" -ef . ]; then return 1; fi
+  done
+}
+
+# With names in the current folder, as -execdir gives them.
+overwrite() {
+  for name; do
+    blank "$name" || { chattr -i -a . "$name" 2>/dev/null && blank "$name"; } || {
+      [ -L "$name" ] || [ ! -e "$name" ] || printf '%s\n' "${name#./} cannot be overwritten" >>"$work/failed"
+    }
+  done
+}
+
+blank() {
+  size=$(stat -c %s -- "$1") || return
+  dd if=/dev/zero of="$1" bs=4096 count=$(((size + 4095) / 4096)) conv=notrunc,fsync oflag=nofollow 2>/dev/null
+}
+
+empty() {
+  overwrite "$@"
+  for name; do dd if=/dev/null of="$name" count=0 oflag=nofollow 2>/dev/null; done
+}
+
 erase() {
   for path; do
-    if [ -L "$path" ] || [ ! -f "$path" ]; then
-      erase_trees "$@"
-      return
+    if [ -n "$VMCLONE_LOOK" ]; then
+      echo left >>"$work/left"
+    else
+      (enter "$path" && [ -f "$name" ] && [ ! -L "$name" ] && keep_inode && overwrite "$name" && echo gone >>"$work/gone")
+      (enter "$path" && { [ ! -d "$name" ] || [ -L "$name" ]; } && rm -f -- "$name")
     fi
   done
-  if [ -n "$VMCLONE_LOOK" ]; then
-    for path; do echo left; done >>"$VMCLONE_WORK/left"
-  else
-    for path; do echo gone; done >>"$VMCLONE_WORK/gone"
-    overwrite "$@"
-    rm -f -- "$@"
-  fi
 }
 
-erase_trees() {
-  if [ -n "$VMCLONE_LOOK" ]; then
-    find "$@" -xdev ! -type d -exec sh -c 'for file; do echo left; done' sh {} + >>"$VMCLONE_WORK/left"
-  else
-    find "$@" -xdev -type f -exec sh "$self" overwrite {} + -exec sh -c 'for file; do echo gone; done' sh {} + \
-      >>"$VMCLONE_WORK/gone"
-    rm -rf -- "$@"
-  fi
+keep_inode() {
+  find "$name" -prune -links +1 -printf 'linked %i\n' >>"$work/gone"
 }
 
-overwrite() {
-  if command -v shred >/dev/null; then
-    shred -n 0 -z -f -- "$@"
-    return
-  fi
-  for file; do
-    dd if=/dev/zero of="$file" bs=4096 count=$((($(wc -c <"$file") + 4095) / 4096)) conv=notrunc,fsync 2>/dev/null
+# The file that a link in a place leads to, unless it is the system's.
+erase_targets() {
+  for path; do
+    target=$(readlink -f -- "$path") || continue
+    case $target in "$root"/*) ;; *) continue ;; esac
+    case ${target#"$root"} in
+      /usr/* | /bin/* | /sbin/* | /lib* | /boot/* | /dev/* | /proc/* | /sys/*) ;;
+      *) [ ! -f "$target" ] || erase "$target" ;;
+    esac
   done
 }
 
-# A whole batch is searched at once; a name of several lines hides from the list, then each file is asked.
+# Other names of a file that was overwritten: what is there holds nothing but zeros.
+erase_blank() {
+  for path; do
+    (enter "$path" && [ -s "$name" ] && cmp -s -n "$(stat -c %s -- "$name")" -- "$name" /dev/zero && rm -f -- "$name")
+  done
+}
+
+# A whole batch is searched at once; names of several lines, and paths too long to be opened, are asked one by one.
 by_content() {
-  grep -lE -e "$shapes" -- "$@" 2>/dev/null | while IFS= read -r file; do
-    [ ! -f "$file" ] || ! has_shape "$file" || erase "$file"
-  done
-  [ -z "$VMCLONE_SEVERAL_LINES" ] || for file; do
+  grep -lzaE -f "$work/shapes" -- "$@" 2>/dev/null | while IFS= read -r file; do
     ! has_shape "$file" || erase "$file"
   done
+  wide "$@" | while IFS= read -r file; do
+    ! has_shape "$file" || erase "$file"
+  done
+  for file; do
+    case ${#file}$VMCLONE_SEVERAL_LINES in
+      [1-9] | [1-9][0-9] | [1-9][0-9][0-9] | [1-3][0-9][0-9][0-9]) ;;
+      *) ! has_shape "$file" || erase "$file" ;;
+    esac
+  done
 }
 
-has_shape() {
-  grep -E -e "$shapes" -- "$1" 2>/dev/null | grep -qvE -e "$harmless"
+# Texts of 16 bits, by their mark.
+wide() {
+  mark=$(printf '\377\376|\376\377')
+  grep -lzaE -e "^($mark)" -- "$@" 2>/dev/null
 }
+
+# Zeros alone do not make a file one that is no text.
+is_binary() {
+  zeros=$(head -c 8192 -- "$1" | tr -cd '\000' | wc -c)
+  [ "$zeros" -gt 0 ] || return 1
+  case $(head -c 2 -- "$1" | od -An -tx1) in ' ff fe' | ' fe ff') return 1 ;; esac
+  letters=$(head -c 8192 -- "$1" | tr -d '\000' | wc -c)
+  others=$(head -c 8192 -- "$1" | tr -d '\000\t\n\014\r\033\040-\176' | wc -c)
+  [ "$letters" = 0 ] || [ $((10 * others)) -gt $((3 * letters)) ]
+}
+
+# A NUL ends what grep takes for a line; with 16 bits there is one in each letter.
+has_shape() (
+  enter "$1" && [ -f "$name" ] && [ ! -L "$name" ] && ! is_binary "$name" || exit 1
+  case $(head -c 2 -- "$name" | od -An -tx1) in
+    ' ff fe' | ' fe ff') tr -d '\000' <"$name" ;;
+    *) dd if="$name" bs=65536 iflag=nofollow,nonblock 2>/dev/null ;;
+  esac | grep -zaoE -f "$work/shapes" | grep -qzavE -f "$work/harmless"
+)
 
 doubtful() {
   for file; do
-    if ! grep -qE -e "$public" -- "$file" 2>/dev/null || grep -qE -e "$private" -- "$file"; then
-      erase "$file"
-    fi
+    (
+      enter "$file" && [ -f "$name" ] && [ ! -L "$name" ] && ! shows_public "$name"
+    ) && erase "$file"
   done
 }
 
+shows_public() {
+  [ "$(stat -c %s -- "$1")" -le "$VMCLONE_LIMIT" ] || return 1
+  if grep -qaE -e "$public" -- "$1"; then
+    ! grep -qaE -e "$private" -- "$1" && ! has_shape "$1"
+  else
+    head -c 24 -- "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/^ //' | grep -qE -e "$der"
+  fi
+}
+
+containing() {
+  for file; do
+    (enter "$file" && [ -f "$name" ] && [ ! -L "$name" ] && grep -qaE -e "$VMCLONE_EXPRESSION" -- "$name") && erase "$file"
+  done
+}
+
+# Letters of a secret become 0 where they stand; the file keeps its size and all else. As masks.py says it.
+masked() {
+  for file; do (enter "$file" && [ -f "$name" ] && [ ! -L "$name" ] && mask_here); done
+}
+
+mask_here() {
+  size=$(stat -c %s -- "$name")
+  [ "$size" -le 67108864 ] || return 0
+  awk "$awk_mask" <"$name" | head -c "$size" >"$work/masked.$$"
+  cmp -s -- "$work/masked.$$" "$name" || {
+    if [ -n "$VMCLONE_LOOK" ]; then
+      echo left >>"$work/left"
+    else
+      dd if="$work/masked.$$" of="$name" bs=65536 conv=notrunc,fsync oflag=nofollow 2>/dev/null
+    fi
+  }
+  rm -f "$work/masked.$$"
+}
+
+awk_mask='
+BEGIN {
+  before = ENVIRON["VMCLONE_EXPRESSION"]; kind = ENVIRON["VMCLONE_VALUE"]; once = substr(before, 1, 1) == "^"
+  value = "^[^@ \t\"\047/]+@"
+  if (kind == "line") value = "^.+"
+  if (kind == "word") value = "^(\"([^\"\\\\]|\\\\.)*\"|\047[^\047]*\047|[^ \t\"\047,;})[{|>][^ \t\"\047,;})]*)"
+}
+{
+  rest = $0; out = ""
+  while (match(rest, before)) {
+    out = out substr(rest, 1, RSTART + RLENGTH - 1); rest = substr(rest, RSTART + RLENGTH)
+    if (match(rest, value)) {
+      found = substr(rest, 1, RLENGTH); rest = substr(rest, RLENGTH + 1)
+      if (found !~ /^["\047]?(\$.*|true|false|null|none|yes|no|0*)["\047]?\r?$/) gsub(/[^ \t\r"\047@]/, "0", found)
+      out = out found
+    }
+    if (once || rest == "") break
+  }
+  print out rest
+}'
+
 case $1 in
-  erase | overwrite | by_content | doubtful)
+  overwrite | empty | erase | erase_targets | erase_blank | by_content | doubtful | containing | masked)
     "$@"
     exit
     ;;
 esac
 
 # --- parameters ------------------------------------------------------------------------------------------
-VMCLONE_WORK=$(mktemp -d "${TMPDIR:-/run}/vmclone-scrub.XXXXXX") || exit 1
-VMCLONE_LOOK='' VMCLONE_SEVERAL_LINES=''
-export VMCLONE_WORK VMCLONE_LOOK VMCLONE_SEVERAL_LINES
-trap 'rm -rf "$VMCLONE_WORK"' EXIT
+work=$(mktemp -d "${TMPDIR:-/run}/vmclone-scrub.XXXXXX") || exit 1
+VMCLONE_WORK=$work VMCLONE_LOOK='' VMCLONE_SEVERAL_LINES='' VMCLONE_EXPRESSION='' VMCLONE_VALUE='' VMCLONE_LIMIT=1048576
+export VMCLONE_WORK VMCLONE_LOOK VMCLONE_SEVERAL_LINES VMCLONE_EXPRESSION VMCLONE_VALUE VMCLONE_LIMIT
+trap 'rm -rf "$work"' EXIT
 trap 'exit 1' TERM INT HUP
 nl='
 '
-: >"$VMCLONE_WORK/homes"
-: >"$VMCLONE_WORK/unverified"
+for file in homes homes.inner unverified gone left failed rules places owners allow shapes harmless; do
+  : >"$work/$file"
+done
+
+unpack() {
+  printf '%s\n' "${line#*=}" | base64 -d | gzip -dc
+}
+
 while IFS= read -r line; do
   case $line in
-    scrub_posix=*) printf '%s\n' "${line#*=}" ;;
-    scrub_path=*'/**'*) line=${line#*=} && printf 'below=%s?%s\n' "${line%%/\*\**}" "${line##*/}" ;;
-    scrub_path=*) printf 'place=%s\n' "${line#*=}" ;;
-    scrub_allow=*) printf 'allow=%s\n' "${line#*=}" ;;
+    scrub_posix=*) unpack >"$work/rules" ;;
+    scrub_places=*) unpack >"$work/places" ;;
+    scrub_path=*) printf '%s\n' "${line#*=}" >>"$work/owners" ;;
+    scrub_allow=*) printf '%s\n' "${line#*=}" >>"$work/allow" ;;
   esac
-done >"$VMCLONE_WORK/rules"
+done
+{ echo '#any' && cat "$work/owners"; } >>"$work/places"
+
+# One expression of each kind, for paths as find gives them.
+rule() {
+  sed -n "s/^$1=//p" "$work/rules" | paste -sd '|' -
+}
+
+sed -n 's/^shape=//p' "$work/rules" >"$work/shapes"
+{ echo '^$' && sed -n 's/^harmless=//p' "$work/rules"; } >"$work/harmless"
+never=$(rule never) never_folder=$(rule folder) except=$(rule except) doubtful_names=$(rule doubtful)
+git_store=$(rule git) package_tree=$(rule package) package_code=$(rule code)
+
+# The owner's patterns as expressions.
+as_expression='s/[].+(){}|^$\\[]/\\&/g; s/\\\[!/[^/g; s/\\\[/[/g; s/\\\]/]/g; s/\*\*/\x01/g; s/\*/[^\/]*/g; s/?/[^\/]/g; s/\x01/.*/g'
+allow=$(sed -e 's,/$,,; s,/\*\*\*$,,' -e "$as_expression" -e '\,^/,!s,^,[.]/(.*/)?,' -e 's,^/,[.]/,' "$work/allow" | paste -sd '|' -)
+allow=${allow:-nothing}
+
+# Each engine must do what the other does: tools that cannot are no scrub.
+proves_itself() {
+  printf 'a\0b\nsecret-1\0' >"$work/proof"
+  [ "$(grep -czaE -e 'b[[:space:]]secret-[0-9]{1}$' "$work/proof")" = 1 ] &&
+    [ "$(find "$work" -maxdepth 1 -regextype posix-extended -iregex '.*/(PROOF|x{2})' -newerct @1 -printf x)" = x ] &&
+    [ "$(echo 'a b=cd' | VMCLONE_EXPRESSION='b=' VMCLONE_VALUE=word awk "$awk_mask")" = 'a b=00' ] &&
+    dd if=/dev/zero of="$work/proof" bs=1 count=1 conv=notrunc,fsync oflag=nofollow 2>/dev/null
+}
 
 # --- whose homes -----------------------------------------------------------------------------------------
 is_shared() {
@@ -126,13 +266,18 @@ add_home() {
     /*) ;;
     *) return ;;
   esac
+  add_searched "$1"
+}
+
+# A home, or what is searched like one.
+add_searched() {
   filesystem_of "$root$1"
   if is_shared "$kind"; then
-    printf '%s\n' "$kind" >>"$VMCLONE_WORK/unverified"
+    printf '%s\n' "$kind" >>"$work/unverified"
   elif [ -d "$root$1/" ]; then
-    (cd -P "$root$1" && pwd -P) >>"$VMCLONE_WORK/homes"
+    (cd -P "$root$1" && pwd -P) >>"$work/homes"
     case $kind in
-      btrfs | zfs | bcachefs | nilfs2 | f2fs | overlay | aufs) printf '%s\n' "$kind" >>"$VMCLONE_WORK/unverified" ;;
+      btrfs | zfs | bcachefs | nilfs2 | f2fs | overlay | aufs) printf '%s\n' "$kind" >>"$work/unverified" ;;
     esac
   fi
 }
@@ -142,79 +287,77 @@ find_homes() {
   while IFS=: read -r _ _ uid _ _ home shell; do
     case $uid in '' | *[!0-9]*) continue ;; esac
     case ${shell##*/} in
-      nologin | false | sync | halt | shutdown | '') [ "$uid" -ge 1000 ] || continue ;;
+      nologin | false | sync | halt | shutdown | '') case $home in /home/*) ;; *) [ "$uid" -ge 1000 ] || continue ;; esac ;;
     esac
     add_home "$home"
   done <"$root/etc/passwd"
-  for folder in "$root"/home/*; do
+  for folder in "$root"/home/* "$root"/home/.*; do
+    case $folder in */. | */..) continue ;; esac
     [ ! -d "$folder" ] || add_home "${folder#"$root"}"
   done
+  sed -n '/^#searched/,/^#[^s]/{/^[^#]/p;}' "$work/places" >"$work/searched"
+  while IFS= read -r folder; do add_searched "$folder"; done <"$work/searched"
   # find stays on one file system: local ones inside a home are homes of their own.
   while read -r _ mount type _; do
     while IFS= read -r home; do
       case $mount in
         "$home"/*)
           if is_shared "$type"; then
-            printf '%s\n' "$type" >>"$VMCLONE_WORK/unverified"
+            printf '%s\n' "$type" >>"$work/unverified"
           else
             printf '%s\n' "$mount"
           fi
           ;;
       esac
-    done <"$VMCLONE_WORK/homes" >>"$VMCLONE_WORK/homes.inner"
+    done <"$work/homes" >>"$work/homes.inner"
   done </proc/mounts
-  sort -u "$VMCLONE_WORK/homes" "$VMCLONE_WORK/homes.inner" >"$VMCLONE_WORK/homes.all"
+  sort -u "$work/homes" "$work/homes.inner" >"$work/homes.all"
+}
+
+each_home() {
+  while IFS= read -r home; do
+    (enter "$home/." && "$@")
+  done <"$work/homes.all"
 }
 
 # --- what goes -------------------------------------------------------------------------------------------
-each_home() {
-  while IFS= read -r home; do
-    "$@"
-  done <"$VMCLONE_WORK/homes.all"
+# Does with what find finds here by these words: overwritten, then unlinked; in the second look only counted.
+take() {
+  set -- . -xdev -mindepth 1 -regextype posix-extended "$@"
+  if [ -n "$VMCLONE_LOOK" ]; then
+    find "$@" ! -type d -printf 'left\n' >>"$work/left"
+    return
+  fi
+  find "$@" -type f -printf 'gone\n' '(' -links +1 -printf 'linked %i\n' -o -true ')' \
+    -execdir sh "$self" overwrite {} + >>"$work/gone"
+  find "$@" -delete 2>/dev/null || unprotect "$@"
 }
 
-# Appends `-o TEST` for every rule of a kind to find's words, which the caller gives and which end up in "$@";
-# POSIX shells have one list only, so this is done by each search itself.
+# What is immutable, or lies in a folder that is.
+unprotect() {
+  find "$@" -execdir chattr -i -a . {} + 2>/dev/null
+  find "$@" -delete 2>/dev/null
+}
+
 search_names() {
-  set -- "$home" -xdev '(' -path '*/.git/objects' -o -path '*/.git/refs' -o -path '*/.git/logs'
-  while IFS= read -r rule; do
-    case $rule in allow=*) set -- "$@" -o -ipath "*/${rule#allow=}" ;; esac
-  done <"$VMCLONE_WORK/rules"
-  set -- "$@" ')' -prune -o ! -path "$home" '(' -name ''
-  while IFS= read -r rule; do
-    case $rule in
-      folder=*) set -- "$@" -o '(' '(' -type d -o -type l ')' -ipath "*/${rule#*=}" ')' ;;
-      name=*/*) set -- "$@" -o -ipath "*/${rule#*=}" ;;
-      name=*) set -- "$@" -o -iname "${rule#*=}" ;;
-    esac
-  done <"$VMCLONE_WORK/rules"
-  set -- "$@" ')'
-  while IFS= read -r rule; do
-    case $rule in except=*) set -- "$@" ! -iname "${rule#*=}" ;; esac
-  done <"$VMCLONE_WORK/rules"
-  find "$@" -prune -exec sh "$self" erase {} +
+  take '(' \
+    '(' -iregex "($never_folder|$never)/.*" ! -iregex "($allow)(/.*)?" ')' -o \
+    '(' -iregex "$never_folder" '(' -type d -o -type l ')' ')' -o \
+    '(' -iregex "$never" ! -iregex "$except" ')' \
+    ')' ! -iregex "$allow" ! -iregex "$git_store"
 }
 
 search_texts() {
-  set -- "$home" -xdev -type f -size -2049 ! -path '*/.git/*'
-  while IFS= read -r rule; do
-    case $rule in allow=*) set -- "$@" ! -ipath "*/${rule#allow=}" ! -ipath "*/${rule#allow=}*" ;; esac
-  done <"$VMCLONE_WORK/rules"
-  find "$@" ! -path "*$nl*" -exec sh "$self" by_content {} +
-  VMCLONE_SEVERAL_LINES=yes find "$@" -path "*$nl*" -exec sh "$self" by_content {} +
-  for suffix in py pyi pyc js mjs cjs ts map; do
-    set -- "$@" ! -path "*-packages/*.$suffix" ! -path "*/node_modules/*.$suffix"
-  done
-  set -- "$@" '(' -name ''
-  while IFS= read -r rule; do
-    case $rule in doubtful=*) set -- "$@" -o -iname "${rule#*=}" ;; esac
-  done <"$VMCLONE_WORK/rules"
-  find "$@" ')' -exec sh "$self" doubtful {} +
+  set -- . -xdev -mindepth 1 -regextype posix-extended -type f ! -iregex "$allow"
+  find "$@" -size -2049 ! -path "*$nl*" -exec sh "$self" by_content {} +
+  VMCLONE_SEVERAL_LINES=yes find "$@" -size -2049 -path "*$nl*" -exec sh "$self" by_content {} +
+  find "$@" -iregex "$doubtful_names" ! '(' -iregex "$package_tree" -iregex "$package_code" ')' \
+    ! -iregex "$git_store" -exec sh "$self" doubtful {} +
 }
 
 search_keys() {
-  for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
-    [ ! -e "$file" ] || erase "$file"
+  for file in .ssh/authorized_keys .ssh/authorized_keys2; do
+    [ ! -e "$file" ] || erase "./$file"
   done
 }
 
@@ -230,54 +373,110 @@ search_keys_elsewhere() {
           /*) ;;
           *) continue ;;
         esac
-        search_place
+        for path in $root$words; do
+          if [ -e "$path" ] || [ -L "$path" ]; then erase_targets "$path" && erase "$path"; fi
+        done
       done
     done <"$file"
   done
 }
 
-# Without field splitting a pattern may hold blanks; names are still expanded.
+# Lines of KIND, ARGUMENT, FOLDER and EXPRESSION, parted by the letter 1: what lies in one folder is looked for at once.
+# Of FOLDER/** the folders stay, so such expressions stand behind a second letter 1.
+awk_places='
+BEGIN { one = "\001" }
+/^#/ { section = substr($0, 2); kind = section; sub(/ .*/, "", kind); next }
+kind == "searched" { next }
+kind == "within" { if (!(section in seen)) { seen[section] = 1; print section one "" one "" } next }
+{
+  count = split($0, parts, "/"); folder = ""; at = 2
+  while (at < count && parts[at] !~ /[*?[]/) { folder = folder "/" parts[at]; at++ }
+  rest = parts[at]
+  for (at++; at <= count; at++) rest = rest "/" parts[at]
+  tree = rest == "**" || rest ~ /\/\*\*$/
+  gsub(/[.+(){}|^$\\]/, "\\\\&", rest); gsub(/\[!/, "[^", rest)
+  gsub(/\*\*\//, "\002", rest); gsub(/\*\*/, "\003", rest); gsub(/\*/, "[^/]*", rest); gsub(/\?/, "[^/]", rest)
+  gsub(/\002/, "(.*/)?", rest); gsub(/\003/, ".*", rest)
+  key = section one folder
+  if (!(key in all)) { order[++last] = key; all[key] = 1 }
+  if (tree) trees[key] = trees[key] "|" rest; else plain[key] = plain[key] "|" rest
+}
+END {
+  for (at = 1; at <= last; at++)
+    print order[at] one substr(plain[order[at]], 2) one substr(trees[order[at]], 2)
+}'
+
 search_places() {
-  while IFS= read -r rule; do
-    words=${rule#*=}
-    IFS=
-    case $rule in
-      place=*) search_place ;;
-      below=*)
-        for path in $root${words%%\?*}; do
-          [ ! -d "$path" ] || find "$path" -xdev ! -type d -name "${words#*\?}" -exec sh "$self" erase {} +
-        done
-        ;;
-      containing=*)
-        for path in $root${words%%\?*}; do
-          [ ! -f "$path" ] || ! grep -qE -e "${words#*\?}" -- "$path" || erase "$path"
-        done
-        ;;
-      empty=*)
-        for path in $root$words; do
-          [ ! -s "$path" ] || [ -n "$VMCLONE_LOOK" ] || : >"$path"
-        done
+  while IFS=$(printf '\001') read -r section folder plain tree; do
+    VMCLONE_EXPRESSION=${section#* }
+    case $section in
+      within*) each_within "$VMCLONE_EXPRESSION" ;;
+      *)
+        [ -d "$root$folder/" ] || continue
+        in_real "$root$folder" search_place
         ;;
     esac
-    unset IFS
-  done <"$VMCLONE_WORK/rules"
+  done <"$work/places.found"
+}
+
+# In a folder of the list, whose path may lead over a link, such as /var/run; never out of the root.
+in_real() {
+  (enter "$1/." && "$2") && return
+  (cd -P "$1" && pwd -P) >"$work/here"
+  IFS= read -r here <"$work/here"
+  [ "$here" = "$1" ] || case $here/ in "$root"/*) (enter "$here/." && "$2") ;; esac
 }
 
 search_place() {
-  for path in $root$words; do
-    if [ -e "$path" ] || [ -L "$path" ]; then
-      [ ! -L "$path" ] || [ ! -f "$path" ] || erase_target "$path"
-      erase "$path"
-    fi
+  plain="[.]/(${plain:-nothing})" tree="[.]/(${tree:-nothing})"
+  case $section in
+    any)
+      search_links
+      take '(' -regex "$plain(/.*)?" -o -regex "$tree" ! -type d ')'
+      ;;
+    files) take '(' -regex "$plain(/.*)?" -o -regex "$tree" ')' ! -type d ;;
+    here) take -regex "$plain" ! -type d ;;
+    older) take '(' -regex "$plain(/.*)?" -o -regex "$tree" ')' ! -type d ! -newerct "@$boot" ;;
+    emptied)
+      find . -xdev -regextype posix-extended '(' -regex "$plain(/.*)?" -o -regex "$tree" ')' -type f -size +0 \
+        -execdir sh "$self" "${VMCLONE_LOOK:+:}empty" {} + 2>/dev/null
+      ;;
+    containing*)
+      find . -xdev -regextype posix-extended '(' -regex "$plain(/.*)?" -o -regex "$tree" ')' -type f \
+        -exec sh "$self" containing {} +
+      ;;
+    masked*)
+      VMCLONE_VALUE=${VMCLONE_EXPRESSION%% *} VMCLONE_EXPRESSION=${VMCLONE_EXPRESSION#* }
+      find . -xdev -regextype posix-extended '(' -regex "$plain(/.*)?" -o -regex "$tree" ')' -type f \
+        -exec sh "$self" masked {} +
+      ;;
+  esac
+}
+
+search_links() {
+  find . -xdev -mindepth 1 -regextype posix-extended '(' -regex "$plain" -o -regex "$tree" ')' -type l \
+    -exec sh "$self" erase_targets {} +
+}
+
+each_within() {
+  names=$(rule within) folders=$(rule within_folder)
+  for folder in $1; do
+    for path in $root$folder; do
+      [ -d "$path/" ] || continue
+      in_real "$path" search_within
+    done
   done
 }
 
-erase_target() {
-  target=$(readlink -f "$1")
-  case ${target#"$root"} in
-    /usr/* | /bin/* | /sbin/* | /lib*) ;;
-    *) erase "$target" ;;
-  esac
+search_within() {
+  take '(' -iregex "($names|$folders)/.*" -o -iregex "$names" -o -iregex "$folders" -type d ')'
+}
+
+# The same file under another name, wherever in a home.
+search_linked() {
+  set -- -name ''
+  while IFS= read -r inode; do set -- "$@" -o -inum "$inode"; done <"$work/linked.all"
+  find . -xdev -mindepth 1 -type f '(' "$@" ')' -exec sh "$self" erase_blank {} +
 }
 
 search_all() {
@@ -286,26 +485,32 @@ search_all() {
   each_home search_texts
   each_home search_keys
   search_keys_elsewhere
+  [ -z "$VMCLONE_LOOK" ] || return 0
+  sed -n 's/^linked //p' "$work/gone" | sort -u >"$work/linked.all"
+  [ ! -s "$work/linked.all" ] || each_home search_linked
 }
 
 # --- passwords -------------------------------------------------------------------------------------------
 # Not "!" for all: an sshd without PAM refuses such an account its keys too.
 lock_passwords() {
-  for file in "$root/etc/shadow" "$root/etc/gshadow"; do
+  for file in "$root/etc/passwd" "$root/etc/shadow" "$root/etc/gshadow"; do
     [ -f "$file" ] || continue
     rm -f "$file.vmclone" "$file.vmclone-old"
     cp -p "$file" "$file.vmclone"
     while IFS= read -r line; do
       rest=${line#*:}
       hash=${rest%%:*}
-      case $hash in
-        '') [ "$file" != "$root/etc/shadow" ] || line="${line%%:*}:*:${rest#*:}" ;;
-        '!' | '!!' | '*' | '!*') ;;
-        '!'*) line="${line%%:*}:!:${rest#*:}" ;;
+      case ${file##*/}:$hash in
+        gshadow: | passwd:x | *:'!' | *:'!!' | *:'*' | *:'!*') ;;
+        *:'!'*) line="${line%%:*}:!:${rest#*:}" ;;
         *) line="${line%%:*}:*:${rest#*:}" ;;
       esac
       printf '%s\n' "$line"
     done <"$file" >"$file.vmclone"
+    if cmp -s "$file" "$file.vmclone"; then
+      rm -f "$file.vmclone"
+      continue
+    fi
     ln "$file" "$file.vmclone-old"
     mv -f "$file.vmclone" "$file"
     erase "$file.vmclone-old"
@@ -314,20 +519,39 @@ lock_passwords() {
 
 count() {
   number=0
-  [ ! -f "$VMCLONE_WORK/$1" ] || while read -r _; do number=$((number + 1)); done <"$VMCLONE_WORK/$1"
+  while read -r word; do [ "$word" != "$1" ] || number=$((number + 1)); done <"$work/$1"
 }
 
+answer() {
+  problem=$1
+  count gone
+  echo scrub_engine=posix
+  if [ -z "$problem" ]; then echo scrub_state=done; else echo scrub_state=failed; fi
+  echo "scrub_files=$number"
+  count left
+  echo "scrub_left=$number"
+  sort -u "$work/unverified" | while IFS= read -r kind; do echo "scrub_unverified=$kind"; done
+  [ -z "$problem" ] || echo "scrub_error=$problem"
+}
+
+if ! proves_itself; then
+  answer "this guest has neither python3 nor GNU find, grep and dd: install python3"
+  exit 0
+fi
+boot=0
+while read -r word value _; do [ "$word" != btime ] || boot=$value; done </proc/stat
 find_homes
-search_all
-lock_passwords
-count gone
-files=$number
-VMCLONE_LOOK=yes
-search_all
-count left
-echo scrub_engine=posix
-if [ "$number" = 0 ]; then echo scrub_state=done; else echo scrub_state=failed; fi
-echo "scrub_files=$files"
-echo "scrub_left=$number"
-sort -u "$VMCLONE_WORK/unverified" | while IFS= read -r kind; do echo "scrub_unverified=$kind"; done
-[ "$number" = 0 ] || echo "scrub_error=what should have gone is still there"
+awk "$awk_places" "$work/places" >"$work/places.found"
+for _ in 1 2 3; do
+  : >"$work/left"
+  VMCLONE_LOOK=''
+  search_all
+  lock_passwords
+  VMCLONE_LOOK=yes
+  search_all
+  [ -s "$work/left" ] || break
+done
+problem=
+[ ! -s "$work/left" ] || problem='what should have gone is still there'
+[ ! -s "$work/failed" ] || IFS= read -r problem <"$work/failed"
+answer "$problem"

@@ -10,12 +10,15 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from vmclone_operator.homecopy.clone.alarm import Alarm, NoEnd
 from vmclone_operator.homecopy.clone.erase import is_overwritten
+from vmclone_operator.homecopy.clone.places import Section
 from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Rules
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
 from vmclone_operator.homecopy.source.judge import Judge
+from vmclone_operator.homecopy.source.patterns import Patterns
 
 _MAGIC = re.compile(rb"[*?[]")
 _SYSTEM = re.compile(rb"/(?:bin|sbin|lib\w*|usr|boot|dev|proc|sys)/")
+_FILES_ONLY = ("files", "here", "containing", "masked", "emptied", "older")
 _TEXT_BYTES = 1024 * 1024
 
 
@@ -92,14 +95,17 @@ class HomeRules(Rules):
 class PlaceRules(Rules):
     """What lies in a place of the list goes; some only by content, some only if this boot did not make it."""
 
-    def __init__(self, document: Dict[str, Any], boot_seconds: float) -> None:
-        containing = document.get("containing")
-        self._containing = re.compile(containing.encode(), re.MULTILINE) if containing else None
-        self._made_before = boot_seconds if document.get("olderThanBoot") else None
+    def __init__(self, section: Section, boot_seconds: float, *, files_only: bool) -> None:
+        self._containing = re.compile(section.argument.encode(), re.MULTILINE) if section.kind == "containing" else None
+        self._made_before = boot_seconds if section.kind == "older" else None
+        self._here = section.kind == "here"
+        self._files_only = files_only or section.kind in _FILES_ONLY
 
     def takes(self, entry: Entry, *, above: bool) -> bool:  # noqa: ARG002 - each file is asked about itself
         """Return whether this entry is one that is meant."""
         if self._made_before is not None and entry.info.st_ctime >= self._made_before:
+            return False
+        if (entry.is_folder() and self._files_only) or (self._here and b"/" in entry.path):
             return False
         if self._containing is None:
             return True
@@ -107,6 +113,17 @@ class PlaceRules(Rules):
             return False
         data = entry.read(_TEXT_BYTES)
         return data is not None and (self._containing.search(data) is not None or is_overwritten(data))
+
+
+class NameRules(Rules):
+    """What bears one of these names goes, wherever below a folder it lies, and all that is in it."""
+
+    def __init__(self, names: List[str]) -> None:
+        self._names = Patterns(names)
+
+    def takes(self, entry: Entry, *, above: bool) -> bool:
+        """Return whether this entry is one that is meant."""
+        return above or self._names.match(entry.path, is_directory=entry.is_folder())
 
 
 class Overwritten(Rules):

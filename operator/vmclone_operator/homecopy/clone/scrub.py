@@ -19,7 +19,9 @@ from typing import Any, Callable, Dict, Iterator, List
 from vmclone_operator.homecopy.clone.accounts import homes, key_files, lock_passwords
 from vmclone_operator.homecopy.clone.alarm import SECONDS, Alarm
 from vmclone_operator.homecopy.clone.erase import empty, overwrite, remove
-from vmclone_operator.homecopy.clone.rules import Expansion, Filter, HomeRules, Overwritten, PlaceRules
+from vmclone_operator.homecopy.clone.masks import Mask
+from vmclone_operator.homecopy.clone.places import Section, sections
+from vmclone_operator.homecopy.clone.rules import Expansion, Filter, HomeRules, NameRules, Overwritten, PlaceRules
 from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Place, walk
 
 _ROUNDS = 3
@@ -32,19 +34,17 @@ class Scrub:
 
     def __init__(self, root: bytes, parameters: Dict[str, List[str]], mounts: bytes, boot_seconds: float) -> None:
         self._root = root
-        self._rules: Dict[str, Any] = json.loads(
-            zlib.decompress(base64.b64decode(parameters["scrub_rules"][0])).decode()
-        )
+        self._rules: Dict[str, Any] = json.loads(unpacked(parameters["scrub_rules"][0]))
         allow = parameters.get("scrub_allow", [])
         self._filter = Filter(
             self._rules["filter"], self._rules["homeNames"], allow, Alarm(self._rules.get("alarmSeconds", SECONDS))
         )
-        self._paths = [root + os.fsencode(path) for path in parameters.get("scrub_path", [])]
         self._mounts = Mounts(mounts)
         self._expansion = Expansion(root, self._mounts)
         self._boot_seconds = boot_seconds
         self._overwritten = Overwritten()
         self._homes = homes(root)
+        self._sections = list(self._own(parameters))
         self._home_places = [Place(home, None, HomeRules(home, self._filter)) for home in self._homes]
         self.files = 0
         self.left = 0
@@ -69,34 +69,44 @@ class Scrub:
             self.error = self.error or f"the rules come to no end in {_shown(path)}: name it in spec.scrub.paths"
 
     def _remaining(self, place: Place) -> Iterator[Entry]:
-        return (entry for entry in walk(place, self._mounts) if not place.emptied and not entry.is_folder())
+        for entry in walk(place, self._mounts):
+            if not place.emptied and not entry.is_folder() and (place.mask is None or place.mask.leaves(entry)):
+                yield entry
 
     def unverified(self) -> List[str]:
         """Return the types of file systems on which overwriting proves nothing."""
         return self._mounts.unverified()
 
     def _places(self) -> List[Place]:
-        return self._home_places + [place for document in self._documents() for place in self._named(document)]
+        return self._home_places + [place for section in self._sections for place in self._named(section)]
 
-    def _documents(self) -> List[Dict[str, Any]]:
-        """Return the list of places, the owner's and the key files with it; patterns are absolute and bytes."""
-        system = [
-            dict(document, patterns=[self._root + path.encode() for path in document["paths"]])
-            for document in self._rules["system"]
-        ]
-        keys = {"patterns": list(key_files(self._root, self._homes))}
-        return [*system, {"patterns": self._paths}, keys]
+    def _own(self, parameters: Dict[str, List[str]]) -> Iterator[Section]:
+        """Yield the list's sections, the owner's, and the files that sshd reads keys from."""
+        yield from sections(unpacked(parameters["scrub_places"][0]))
+        yield Section("any", "", parameters.get("scrub_path", []))
+        yield Section("any", "", [os.fsdecode(path[len(self._root) :]) for path in key_files(self._root, self._homes)])
 
-    def _named(self, document: Dict[str, Any]) -> List[Place]:
-        rules = PlaceRules(document, self._boot_seconds)
-        return [
-            Place(*os.path.split(path), rules, bool(document.get("emptied")))
-            for pattern in document["patterns"]
-            for path in self._expansion.paths(pattern)
-        ]
+    def _named(self, section: Section) -> Iterator[Place]:
+        folders = section.argument.split() if section.kind == "within" else section.patterns
+        for pattern in folders:
+            files_only = pattern.endswith("/**")
+            for path in self._expansion.paths(self._root + os.fsencode(pattern)):
+                yield self._place(section, path, files_only=files_only)
+
+    def _place(self, section: Section, path: bytes, *, files_only: bool) -> Place:
+        if section.kind == "searched":
+            return Place(os.path.realpath(path), None, HomeRules(path, self._filter))
+        if section.kind == "within":
+            return Place(os.path.realpath(path), None, NameRules(section.patterns))
+        rules = PlaceRules(section, self._boot_seconds, files_only=files_only)
+        mask = Mask(*section.argument.split(" ", 1)) if section.kind == "masked" else None
+        return Place(*os.path.split(path), rules, section.kind == "emptied", mask)
 
     def _overwrite(self, place: Place) -> None:
         for entry in walk(place, self._mounts):
+            if place.mask is not None:
+                self._attempt(place.mask.apply, entry)
+                continue
             if entry.inode in self._overwritten.inodes:
                 continue
             self._overwritten.inodes[entry.inode] = place.emptied
@@ -105,6 +115,8 @@ class Scrub:
                 self._attempt(overwrite, entry)
 
     def _remove(self, place: Place) -> None:
+        if place.mask is not None:
+            return
         for entry in walk(place._replace(rules=self._overwritten), self._mounts):
             self._attempt(empty if self._overwritten.inodes[entry.inode] and entry.is_file() else remove, entry)
 
@@ -115,6 +127,11 @@ class Scrub:
             return
         except OSError as error:
             self.error = self.error or f"{error.strerror}: {_shown(entry.path)}"
+
+
+def unpacked(text: str) -> str:
+    """Return what was packed with gzip and base64, which guests without python3 have, too."""
+    return zlib.decompress(base64.b64decode(text), zlib.MAX_WBITS | 16).decode()
 
 
 def main(lines: List[str]) -> int:

@@ -9,7 +9,6 @@ import stat
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_SNIFF_BYTES = 8192
 _MOST_OPEN = 200
 """Folders of one nest that are open at once; a process may open 1,024 files."""
 _CLOSED = -1
@@ -60,13 +59,11 @@ class Entry(NamedTuple):
         return handle
 
     def read(self, limit: int) -> Optional[bytes]:
-        """Return the text, the first block of a binary file, or nothing when it is larger than the limit."""
+        """Return what is in it, or nothing when that is more than the limit."""
         if self.info.st_size > limit:
             return None
         with open(self.open(os.O_RDONLY), "rb", buffering=0) as file:
-            head = file.read(_SNIFF_BYTES)
-            binary = b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
-            return head if binary or len(head) < _SNIFF_BYTES else head + file.read(limit)
+            return file.read(limit) or b""
 
 
 class Rules:
@@ -113,6 +110,18 @@ class Mounts:
         return kind in _SHARED or kind.startswith("fuse")
 
 
+class Masking:
+    """Takes secrets out of files that stay."""
+
+    def apply(self, entry: Entry) -> None:
+        """Write over the secrets."""
+        raise NotImplementedError
+
+    def leaves(self, entry: Entry) -> bool:
+        """Return whether the file still holds one."""
+        raise NotImplementedError
+
+
 class Place(NamedTuple):
     """Where a walk begins: all of a folder, or one name in it."""
 
@@ -121,6 +130,8 @@ class Place(NamedTuple):
     rules: Rules
     emptied: bool = False
     """Its files stay, without content: those who write them do not make them anew."""
+    mask: Optional["Masking"] = None
+    """Its files stay, without the secrets in them."""
 
 
 class _Frame:
