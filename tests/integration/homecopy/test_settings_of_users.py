@@ -71,6 +71,7 @@ def test_a_folder_that_is_written_to_all_the_while_arrives_whole(copying: Copyin
         finally:
             busy.kill()
     arrived = {str(path.relative_to(copying.clone.home)) for path in copying.clone.home.rglob("file*")}
+    assert result.reason == "Copied", result.receipt["message"]
     assert {f"work/file{number}" for number in range(3000)} <= arrived, result.receipt
     assert {f"work/zz/file{number}" for number in range(100)} <= arrived, result.receipt
 
