@@ -139,6 +139,8 @@ def _clone(call: Call, task: Task, *, running: bool) -> Steps[None]:
     task.log.append(f"creating a clone of VM {call.vm.vmid} with ID {newid}")
     new = VM(vmid=newid, node=call.node, config={"lock": "clone"})
     world.vms[newid] = new
+    if call.vm.vmid in world.firewalls:
+        world.firewalls[newid] = dict(world.firewalls[call.vm.vmid])
     copy = Copy(call=call, task=task, plan_full=plan.full, running=running and not plan.snapshot, seconds=said)
     try:
         yield from _copy_disks(plan, new, copy)
@@ -194,6 +196,7 @@ def _undo(call: Call, copy: Copy, newid: int) -> Steps[None]:
     yield _SETTLE_SECONDS
     for volume in copy.made:
         free(call.world, volume)
+    call.world.firewalls.pop(newid, None)
     del call.world.vms[newid]
 
 

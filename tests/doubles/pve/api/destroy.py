@@ -30,6 +30,9 @@ def _check(call: Call) -> None:
     vm.check_protection(f"can't remove VM {vm.vmid}")
     if vm.managed and not call.params.get("purge"):
         raise Refused(f"unable to remove VM {vm.vmid} - used in HA resources and purge parameter not set.")
+    if vm.vmid in call.world.replicated and not call.params.get("purge"):
+        job = f"There is a replication job '{vm.vmid}-0' for guest '{vm.vmid}'"
+        raise Refused(f"{job} - Please remove that first.")
     if vm.running:
         raise Refused(f"VM {vm.vmid} is running - destroy failed")
 
@@ -52,6 +55,9 @@ def _destroy(call: Call, task: Task, *, skip: bool) -> Steps[None]:
             _remove(call, task, vm, volume.id)
     if call.params.get("purge"):
         task.log.append(f"purging VM {vm.vmid} from related configurations..")
+        world.replicated.pop(vm.vmid, None)
+        if vm.managed:
+            task.log.append(f"NOTE: removed VM {vm.vmid} from HA resource configuration.")
     _forget(call, vm)
 
 
@@ -89,4 +95,5 @@ def _forget(call: Call, vm: VM) -> None:
     for pool in world.pools.values():
         pool.vms.discard(vm.vmid)
     world.access.entries = [row for row in world.access.entries if row.path != f"/vms/{vm.vmid}"]
+    world.firewalls.pop(vm.vmid, None)
     world.vms.pop(vm.vmid, None)

@@ -46,9 +46,11 @@ def _take(call: Call, task: Task, name: str) -> Steps[None]:
         raise Refused("you can't take a snapshot if it's a template")
     if name in vm.snapshots:
         raise Refused(f"snapshot name '{name}' already used")
-    if not all(call.world.storages.can("snapshot", one.file) for one in drives(vm.config) if one.owned):
+    disks = [one for one in drives(vm.config) if one.owned and not one.cloud_init]
+    if not all(call.world.storages.can("snapshot", one.file) for one in disks):
         raise Refused("snapshot feature is not available")
     yield seconds
+    task.log += [f"snapshotting 'drive-{one.key}' ({one.file})" for one in disks]
     kept = {key: value for key, value in vm.config.items() if key not in _OWN_KEYS}
     kept["description"] = call.params.get("description", "")
     kept["snaptime"] = int(call.world.now())

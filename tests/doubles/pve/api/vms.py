@@ -58,8 +58,8 @@ def feature(call: Call) -> dict[str, Any]:
     """Say whether every disk's storage can do that (recordings 02, 26-28 and 06, 100)."""
     vm, wanted = call.vm, call.params["feature"]
     what = {"clone": "linked", "copy": "copy", "snapshot": "snapshot"}[wanted]
-    disks = [one for one in drives(vm.config) if one.owned]
+    disks = [one for one in drives(vm.config) if one.owned and not one.cloud_init]
     if wanted == "clone":
-        disks = [one for one in disks if not one.cloud_init and one.key != "tpmstate0"]
+        disks = [one for one in disks if one.key != "tpmstate0"]
     able = all(call.world.storages.can(what, one.file) for one in disks)
     return {"hasFeature": int(able), "nodes": list(call.world.nodes)}

@@ -166,6 +166,28 @@ def test_a_template_with_children_can_go_only_where_they_hold_their_own_data(kin
     assert client.ended("DELETE", f"{QEMU}/100") == ended
 
 
+def test_a_clone_of_a_snapshot_is_as_the_vm_was_and_takes_the_snapshots_description() -> None:
+    client = cluster()
+    assert client.ended("POST", f"{QEMU}/100/snapshot", snapname="before", description="of then") == "OK"
+    client.call("PUT", f"{QEMU}/100/config", memory=512, description="of now")
+    assert client.refused("POST", f"{QEMU}/100/clone", newid=101, snapname="before", full=0) == (
+        "500 Linked clone feature is not supported for a snapshot of 'local:100/vm-100-disk-0.qcow2' (scsi0)"
+    )
+    assert client.ended("POST", f"{QEMU}/100/clone", newid=101, snapname="before", full=1) == "OK"
+    config = client.get(f"{QEMU}/101/config")
+    assert (config["memory"], config["description"], config.get("parent")) == ("256", "of then", None)
+    refused = client.refused("POST", f"{QEMU}/100/template")
+    assert refused == "500 unable to create template, because VM contains snapshots"
+
+
+def test_six_linked_clones_of_one_template_are_made_at_once() -> None:
+    client = cluster()
+    client.ended("POST", f"{QEMU}/100/template")
+    upids = [client.task("POST", f"{QEMU}/100/clone", newid=newid) for newid in range(101, 107)]
+    client.pass_time(10)
+    assert {client.get(f"{NODE}/tasks/{upid}/status")["exitstatus"] for upid in upids} == {"OK"}
+
+
 def test_a_running_vm_with_tpm_state_is_not_cloned() -> None:
     client = cluster()
     assert client.call("PUT", f"{QEMU}/100/config", tpmstate0="local:1,version=v2.0").status == 200

@@ -85,6 +85,25 @@ def protected(vm: VM) -> None:
     vm.config["protection"] = 1
 
 
+def test_a_purge_takes_a_vm_out_of_ha_and_replication_too() -> None:
+    client = cluster()
+    client.world.vms[100].managed = True
+    client.world.replicated[100] = "pve2"
+    assert [row["sid"] for row in client.get("/cluster/ha/resources")] == ["vm:100"]
+    assert [row["guest"] for row in client.get("/cluster/replication")] == [100]
+    assert client.ended("DELETE", f"{QEMU}/100", purge=1) == "OK"
+    assert client.get("/cluster/ha/resources") == client.get("/cluster/replication") == []
+
+
+def test_a_clone_gets_the_firewall_of_its_source_and_a_delete_takes_it_away() -> None:
+    client = cluster()
+    client.world.firewalls[100] = {"enable": 1}
+    assert client.ended("POST", f"{QEMU}/100/clone", newid=101) == "OK"
+    assert client.get(f"{QEMU}/101/firewall/options") == {"enable": 1}
+    assert client.ended("DELETE", f"{QEMU}/101") == "OK"
+    assert set(client.world.firewalls) == {100}
+
+
 def managed(vm: VM) -> None:
     vm.managed = True
 
