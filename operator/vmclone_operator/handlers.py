@@ -17,6 +17,7 @@ from vmclone_operator.api import GROUP, VERSION
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.queue import Priority
 from vmclone_operator.kube.cluster import Document, Kind
+from vmclone_operator.kube.proxy import proxy_for
 
 _WATCHED = (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA)
 
@@ -69,7 +70,14 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:  # noqa
 
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
     inside = kopf.login_with_service_account(**kwargs)
-    return by_address(inside, os.environ) if inside is not None else kopf.login_with_kubeconfig(**kwargs)
+    login = by_address(inside, os.environ) if inside is not None else kopf.login_with_kubeconfig(**kwargs)
+    return None if login is None else by_proxy(login, os.environ)
+
+
+def by_proxy(login: kopf.ConnectionInfo, environment: Mapping[str, str]) -> kopf.ConnectionInfo:
+    """Return the login with the proxy that kubectl would take; what a kubeconfig says comes first."""
+    proxy = login.proxy_url or proxy_for(login.server, environment) or None
+    return dataclasses.replace(login, proxy_url=proxy, trust_env=False)
 
 
 def by_address(login: kopf.ConnectionInfo, environment: Mapping[str, str]) -> kopf.ConnectionInfo:

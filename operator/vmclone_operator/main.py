@@ -31,6 +31,7 @@ from vmclone_operator.kube.client import KubeClient, connect
 from vmclone_operator.kube.cluster import Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
 from vmclone_operator.kube.lease import LeaseKeeper
+from vmclone_operator.kube.own_loop import OwnLoop
 from vmclone_operator.kube.served import REMEDY, stale_kinds
 from vmclone_operator.logs import configure_logs
 from vmclone_operator.observe.observer import Observer, observer
@@ -60,29 +61,38 @@ async def run(settings: Settings) -> int:
     lag = asyncio.create_task(watching.health.lag.watch(), name="lag")
     try:
         async with serving(watching.registry, watching.health, port=settings.metrics_port):
-            return await _stand_by(settings, cluster, watching, stop)
+            with OwnLoop("lease") as beside:
+                return await _stand_by(settings, cluster, beside, watching, stop)
     finally:
         lag.cancel()
         await cluster.close()
 
 
-async def _stand_by(settings: Settings, cluster: KubeClient, watching: Observer, stop: asyncio.Event) -> int:
+async def _stand_by(
+    settings: Settings, cluster: KubeClient, beside: OwnLoop, watching: Observer, stop: asyncio.Event
+) -> int:
     """Wait until this operator may lead, then lead; ends early when it is told to stop."""
     instance = settings.instance or await _instance(cluster, settings.namespace)
     await _check_kinds(cluster)
-    keeper = LeaseKeeper(cluster, namespace=settings.namespace, identity=settings.identity)
-    watching.health.keeper = keeper
-    log.info("waiting for the lease", extra={"identity": settings.identity})
-    if not await _acquired(keeper, stop):
-        return 0
-    watching.health.leads = True
-    log.info("leading", extra={"identity": settings.identity, "instance": instance})
-    return await _lead(settings, cluster, keeper, instance, watching, stop)
+    own = await beside.run(connect(settings.identity))
+    try:
+        keeper = LeaseKeeper(
+            own, namespace=settings.namespace, identity=settings.identity, works=watching.health.lag.turns
+        )
+        watching.health.keeper = keeper
+        log.info("waiting for the lease", extra={"identity": settings.identity})
+        if not await _acquired(keeper, beside, stop):
+            return 0
+        watching.health.leads = True
+        log.info("leading", extra={"identity": settings.identity, "instance": instance})
+        return await _lead(settings, cluster, keeper, beside, instance, watching, stop)
+    finally:
+        await beside.run(own.close())
 
 
-async def _acquired(keeper: LeaseKeeper, stop: asyncio.Event) -> bool:
+async def _acquired(keeper: LeaseKeeper, beside: OwnLoop, stop: asyncio.Event) -> bool:
     """Wait for the Lease; return false when told to stop before it came."""
-    acquiring, stopping = asyncio.create_task(keeper.acquire()), asyncio.create_task(stop.wait())
+    acquiring, stopping = asyncio.create_task(beside.run(keeper.acquire())), asyncio.create_task(stop.wait())
     await asyncio.wait({acquiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if acquiring.done():
@@ -97,6 +107,7 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     settings: Settings,
     cluster: KubeClient,
     keeper: LeaseKeeper,
+    beside: OwnLoop,
     instance: str,
     watching: Observer,
     stop: asyncio.Event,
@@ -105,7 +116,7 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     queue = WorkQueue(meter=watching.passes)
     engine = _engine(settings, cluster, keeper, instance, queue, watching)
     watching.follow(engine, relist_seconds=settings.relist_seconds)
-    holding = asyncio.create_task(keeper.hold(), name="lease")
+    holding = asyncio.create_task(beside.run(keeper.hold()), name="lease")
     holding.add_done_callback(lambda _: stop.set())
     await _informed(engine, stop)
     work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
@@ -114,7 +125,9 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     work.append(asyncio.create_task(_every(settings.relist_seconds, lambda: relist(engine))))
     for task in work:
         task.add_done_callback(lambda ended: _stop_on_failure(ended, stop))
-    leaving = asyncio.create_task(_step_down(stop, work, holding, engine, keeper), name="step down")
+    leaving = asyncio.create_task(
+        _step_down(stop, work, holding, engine, lambda: beside.run(keeper.release())), name="step down"
+    )
     ready = asyncio.Event()
     signals = asyncio.create_task(_take_signals(ready, stop), name="signals")
     try:
@@ -149,7 +162,7 @@ async def _step_down(
     work: Sequence[asyncio.Task[None]],
     holding: asyncio.Task[None],
     engine: Engine,
-    keeper: LeaseKeeper,
+    release: Callable[[], Awaitable[None]],
 ) -> bool:
     """Once told to stop, end all work and give the Lease back; return whether it was lost.
 
@@ -162,7 +175,7 @@ async def _step_down(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await engine.sessions.close()
-    await keeper.release()
+    await release()
     return lost
 
 
@@ -215,6 +228,7 @@ def _engine(  # noqa: PLR0917  - everything is made by the caller
         instance=instance,
         clock=time.monotonic,
         now=_now,
+        server_now=cluster.time.now,
         new_token=lambda: secrets.token_hex(4),
         copy_meter=watching.copies,
         host_slots=HostSlots(workers=settings.workers),

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.crash.lives import begin, wait_ready
+from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
-from tests.support.stories import DEV, change, condition, ready, replica, vmclone
+from tests.support.stories import DEV, change, condition, ready, replica, vmclone, wait_copying
 
 from vmclone_operator.domain.errors import BackendUnreachable
 from vmclone_operator.kube.cluster import Document, HookDown, Key, Kind, Refused
@@ -199,3 +199,41 @@ def test_what_a_policy_refuses_a_replica_is_told_on_it_and_on_its_vmclone() -> N
     assert condition(replica(sim, 1), "Stalled") == ("True", "AdmissionDenied")
     assert condition(vmclone(sim), "Stalled") == ("True", "AdmissionDenied")
     assert events(sim, Kind.REPLICA) == ["AdmissionDenied"]
+
+
+def hold_back(sim: Simulation, change: Callable[[Document], None], *, pod: bool = True) -> str:
+    """Have a copy's pod not start, and without a pod have its Job say so by an Event; return the pod's or Job's uid."""
+    run = wait_copying(sim)[0]
+    sim.kubelet.copy_seconds = 10_000
+    key = next(key for key in sim.cluster.documents if key.kind is Kind.POD)
+    if pod:
+        sim.cluster.overwrite(key, change)
+        return str(sim.cluster.documents[key]["metadata"]["uid"])
+    sim.cluster.remove(key)
+    return str(sim.cluster.documents[run.key]["metadata"]["uid"])
+
+
+def test_a_home_copy_whose_pod_a_quota_refuses_is_told_within_a_minute() -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1)
+    uid = hold_back(sim, lambda _: None, pod=False)
+    note = 'Error creating: pods "x" is forbidden: failed quota: compute: must specify limits.cpu for: home-copy'
+    event: dict[str, Any] = {"type": "Warning", "reason": "FailedCreate", "note": note, "regarding": {"uid": uid}}
+    event["regarding"]["kind"] = "Job"
+    sim.cluster.apply(Kind.EVENT, {"metadata": {"name": "e", "namespace": "vmclone-system"}, **event})
+    sim.run(60)
+    assert condition(vmclone(sim), "Stalled") == ("True", "CopyPodRefused")
+    assert "must specify limits.cpu" in message(vmclone(sim), "Ready")
+    assert condition(replica(sim, 1), "HomeCopied") == ("False", "CopyPodRefused")
+    assert events(sim, Kind.REPLICA).count("CopyPodRefused") == 1
+
+
+def test_a_home_copy_whose_pod_fits_no_node_is_told_and_goes_on_once_it_does() -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1)
+    pending = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: no cpu"}
+    hold_back(sim, lambda pod: pod.update(status={"phase": "Pending", "conditions": [pending]}))
+    sim.run(60)
+    assert condition(vmclone(sim), "Reconciling")[0] == "True"
+    assert "0/3 nodes: no cpu" in message(vmclone(sim), "Ready")
+    assert events(sim, Kind.REPLICA) == ["CopyPodUnschedulable"]
+    sim.kubelet.copy_seconds = 1
+    wait_ready(sim, 1)

@@ -54,6 +54,10 @@ class MemoryCluster:
         found = await self.list(kind, namespace=namespace, labels=labels)
         return [{"metadata": document["metadata"]} for document in found]
 
+    async def events_of(self, namespace: str, uid: str) -> Sequence[Document]:
+        found = await self.list(Kind.EVENT, namespace=namespace)
+        return [document for document in found if document["regarding"].get("uid") == uid]
+
     async def create(self, kind: Kind, document: Document) -> Document:
         return self.around(f"create {kind.kind}", lambda: self._create(kind, document))
 

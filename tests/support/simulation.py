@@ -77,6 +77,8 @@ class Simulation:
         """Whether the API server answers nobody."""
         self.loses_read: Callable[[], bool] = lambda: False
         """Says of each read whether it is answered."""
+        self.ahead = timedelta()
+        """How far the operator's clock is ahead of the API server's."""
         self.kills = 0
         self._late_events = late_events
         self._events: list[tuple[Kind, str, Document]] = []
@@ -119,7 +121,8 @@ class Simulation:
             events=EventRecorder(self.cluster, reporter="sim", clock=self.clock, now=self.clock.now),
             instance="instance-1",
             clock=self.clock,
-            now=self.clock.now,
+            now=lambda: self.clock.now() + self.ahead,
+            server_now=self.clock.now,
             new_token=lambda: f"{next(self._tokens):08x}",
             pods=PodSettings(namespace="vmclone-system", image="home-copy"),
         )

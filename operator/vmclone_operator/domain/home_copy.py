@@ -22,6 +22,8 @@ RETRY = "HomeCopyRetry"
 COPIED = "Copied"
 NEEDS_A_PERSON = frozenset({"HostKeyMismatch", "SecretFound", "TooLarge"})
 _HEALS_BY_ITSELF = frozenset({"CopyFailed", "Copying"})
+POD_TROUBLES = frozenset({"CopyPodRefused", "CopyPodUnschedulable", "CopyImageNotPulled", "CopyPodNotStarted"})
+"""Why the pod of a copy does not start: told as an Event, too."""
 _BY_DEFAULT = RetryPolicy()
 _POLL_SECONDS = 5.0
 _REMOVAL_SECONDS = 1.0
@@ -52,6 +54,10 @@ class CopyJobView:
     total_bytes: int = 0
     reason: str = ""
     """How it ended: Copied, or the reason of HomeCopied when not."""
+    trouble: str = ""
+    """Why its pod does not start, as a reason of HomeCopied; the message says more."""
+    needs_a_person: bool = False
+    """Whether that goes away only when somebody does something."""
     receipt: HomeCopyStatus | None = None
     seconds: float = 0
     """How long it took, as the API server saw it; 0 while it runs, or when nobody knows."""
@@ -147,6 +153,10 @@ def _running(home: HomeSituation) -> Decision:
     if job.state is JobState.ENDED:
         message = job.message or "the home was copied"
         return replace(act(Do.RECORD_COPY, Step.HOME_COPY, job.reason, message), copy=news)
+    if job.trouble:
+        progress = Progress.STALLED if job.needs_a_person else Progress.WORKING
+        waits = wait(Step.HOME_COPY, job.trouble, job.message, _POLL_SECONDS)
+        return replace(waits, copy=news, progress=progress, failed=True)
     message = job.message or "the home is being copied"
     return replace(wait(Step.HOME_COPY, "Copying", message, _POLL_SECONDS), copy=news)
 

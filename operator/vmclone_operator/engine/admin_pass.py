@@ -11,6 +11,7 @@ from vmclone_operator.domain.backend import Capabilities, DiskCopy, Mode
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, without
 from vmclone_operator.domain.errors import BackendUnreachable, CloneError, CredentialsInvalid, RetryLater
 from vmclone_operator.engine import copy_queue, home_key, sweep, switched
+from vmclone_operator.engine.clone_report import SKEWED
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind
@@ -28,11 +29,11 @@ async def check_backend(engine: Engine, document: Document) -> float | None:
         session = await engine.sessions.get(document, name)
         info = await session.check()
     except CloneError as error:
-        status = _of_connection(status, engine.writer_for(document), error)
+        status = _of_clocks(engine, document, _of_connection(status, engine.writer_for(document), error))
         await _write(engine, Kind.BACKEND, document, status, _failure(error), {})
         return _RETRY_SECONDS
     state = Readiness(ready=True, reason="Reachable", message=_ANSWERS, progress=Progress.SETTLED)
-    status = _of_connection(status, engine.writer_for(document), None)
+    status = _of_clocks(engine, document, _of_connection(status, engine.writer_for(document), None))
     status = await sweep.swept(engine, document, session, status)
     await _write(
         engine,
@@ -74,6 +75,16 @@ async def check_source(engine: Engine, document: Document) -> float | None:
     status = await _with_home_access(engine, document, spec, status)
     await _write(engine, Kind.SOURCE, document, status, state, update)
     return None
+
+
+def _of_clocks(engine: Engine, document: Document, status: CloneBackendStatus) -> CloneBackendStatus:
+    """Say that the operator's clock is off, while it is: admins look at their CloneBackends."""
+    complaint = engine.clocks().complaint()
+    if not complaint:
+        return status.model_copy(update={"conditions": without(status.conditions, SKEWED)})
+    writer = engine.writer_for(document)
+    conditions = writer.put(status.conditions, SKEWED, status=True, reason=SKEWED, message=complaint)
+    return status.model_copy(update={"conditions": conditions})
 
 
 def _of_connection(status: CloneBackendStatus, writer: ConditionWriter, error: CloneError | None) -> CloneBackendStatus:

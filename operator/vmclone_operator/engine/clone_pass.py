@@ -9,7 +9,7 @@ from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStat
 from vmclone_operator.domain.admission import refusal
 from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
-from vmclone_operator.domain.expiry import Expiry, expiry_of
+from vmclone_operator.domain.expiry import Expiry
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import adopting, consent, copy_queue, expiring, refusals, switched
@@ -288,8 +288,7 @@ class ClonePass:
 
     @property
     def _expiry(self) -> Expiry | None:
-        ready_time = (self._document.get("status") or {}).get("readyTime", "")
-        return expiry_of(self._spec.expire_after, ready_time, self._engine.now())
+        return expiring.standing(self._engine, self._document)
 
     def _replicas(self) -> list[Document]:
         """Return the replicas that this VMClone controls."""
@@ -319,6 +318,7 @@ class ClonePass:
             verdict=verdict,
             over=over,
             writer=self._engine.writer_for(self._document),
+            clocks=self._engine.clocks(),
         )
         document, due = dumped(final), lambda: self._engine.figures_due(self._uid, _FIGURES_SECONDS)
         if document == self._document.get("status") or is_no_news(self._document, final, figures_due=due):

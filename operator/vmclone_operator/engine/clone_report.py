@@ -11,6 +11,7 @@ from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus, ProgressStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import summary
 from vmclone_operator.domain.backend import DiskCopy, Mode
+from vmclone_operator.domain.clocks import Clocks
 from vmclone_operator.domain.conditions import ConditionWriter, find, is_true, without
 from vmclone_operator.domain.drift import DriftKind
 from vmclone_operator.domain.expiry import expiry_of
@@ -24,6 +25,7 @@ from vmclone_operator.engine.wake_replicas import RECONCILE
 from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.kube.cluster import Document
 
+SKEWED = "ClockSkewed"
 PLAN_REASONS = frozenset(
     {"Blocked", "AwaitingApproval", "QuotaExceeded", "InsufficientSpace", "CapabilityMissing", "SecretNotReadable"}
 )
@@ -40,6 +42,7 @@ def summarised(
     writer: ConditionWriter,
     verdict: Blocker | None = None,
     over: Blocker | None = None,
+    clocks: Clocks | None = None,
 ) -> VMCloneStatus:
     """Return the VMClone's status with counts, rows and conditions as its replicas stand.
 
@@ -49,7 +52,9 @@ def summarised(
     spec = VMCloneSpec.model_validate(vmclone["spec"])
     revision = revision_of(vmclone["spec"])
     reports = [_report(document, revision) for document in replicas]
-    expired = _expired(spec, status, writer)
+    moment = datetime.fromisoformat(writer.now)
+    clocks = clocks or Clocks(local=moment, server=moment)
+    expired = _expired(spec, status, clocks)
     wanted = 0 if expired else spec.replicas
     state = summary.readiness(
         reports,
@@ -63,6 +68,7 @@ def summarised(
     line = "expired" if expired and not reports else summary.summary_line(reports, wanted=wanted)
     conditions = writer.put_readiness(status.conditions, state)
     conditions = _while_true(conditions, writer, "Expired", expired)
+    conditions = _while_true(conditions, writer, SKEWED, clocks.complaint() if spec.expire_after else "")
     conditions = _with_source_and_plan(conditions, spec, writer, blocker, verdict or over)
     conditions = _while_true(conditions, writer, "Paused", "spec.paused is true" if spec.paused else "")
     conditions = _drift_told(conditions, reports, writer)
@@ -73,10 +79,10 @@ def summarised(
             "replicas": len(reports),
             "ready_replicas": sum(r.ready for r in reports),
             "updated_replicas": sum(r.current and not r.deleting for r in reports),
-            "ready_time": _ready_time(spec, status, conditions, now=writer.now),
+            "ready_time": _ready_time(spec, status, conditions, now=stamp_time(clocks.latest)),
             "failed_replicas": sum(r.failing and not r.ready for r in reports),
             "selector": f"{VMCLONE_UID_LABEL}={vmclone['metadata']['uid']}",
-            "summary": summary.status_line(line, state, blocker=blocker or verdict)[:253],
+            "summary": summary.status_line(line, state, blocker=blocker or verdict or over)[:253],
             "mode": mode or status.mode,
             "filter": _filter() if mode == Mode.CLEAN.value else status.filter,
             "progress": _progress(reports, wanted=wanted),
@@ -145,9 +151,9 @@ def _filter() -> FilterStatus:
     return FilterStatus(version=floor().version, digest=floor().digest)
 
 
-def _expired(spec: VMCloneSpec, status: VMCloneStatus, writer: ConditionWriter) -> str:
+def _expired(spec: VMCloneSpec, status: VMCloneStatus, clocks: Clocks) -> str:
     """Return when its time was over and what to do, empty while it is not."""
-    expiry = expiry_of(spec.expire_after, status.ready_time, datetime.fromisoformat(writer.now))
+    expiry = expiry_of(spec.expire_after, status.ready_time, clocks, before=is_true(status.conditions, "Expired"))
     if expiry is None or not expiry.expired:
         return ""
     return f"its clones expired at {stamp_time(expiry.at)}; raise or remove spec.expireAfter to have them made again"

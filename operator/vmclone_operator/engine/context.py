@@ -11,6 +11,7 @@ from vmclone_operator.api import FINALIZER
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.adoption import Claimable
 from vmclone_operator.domain.backend import BackendSession, Capabilities
+from vmclone_operator.domain.clocks import Clocks
 from vmclone_operator.domain.conditions import ConditionWriter
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.orphans import Orphans
@@ -46,6 +47,8 @@ class Engine:
     clock: Callable[[], float]
     """Monotonic seconds."""
     now: Callable[[], datetime]
+    server_now: Callable[[], datetime | None]
+    """The API server's own time, None before it has answered."""
     new_token: Callable[[], str]
     pods: PodSettings
     """The operator's own namespace, and what the pods of home copies are made of."""
@@ -73,6 +76,8 @@ class Engine:
     """When each backend's list was last asked for."""
     comparing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """The comparison of each backend that was begun last; one that hangs is not done."""
+    skewed: bool = False
+    """Whether the clocks differed at the last look."""
     looked_at: float = 0
     """Until when daily looks were given out, in Unix seconds."""
     thorough: set[Key] = field(default_factory=set)
@@ -85,6 +90,10 @@ class Engine:
     _written: dict[str, float] = field(default_factory=dict)
     _own_writes: OwnWrites = field(default_factory=OwnWrites)
 
+    def clocks(self) -> Clocks:
+        """Return the time by the operator's clock and by the API server's."""
+        return Clocks(local=self.now(), server=self.server_now())
+
     def timestamp(self) -> str:
         """Return the time as conditions write it."""
         return stamp_time(self.now())
@@ -96,7 +105,7 @@ class Engine:
     @property
     def copies(self) -> CopyJobs:
         """The Jobs of home copies."""
-        return CopyJobs(cluster=self.cluster, settings=self.pods)
+        return CopyJobs(cluster=self.cluster, settings=self.pods, now=self.now)
 
     def hear(self, kind: Kind) -> None:
         """Remember that news of a kind came now."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from vmclone_operator.api.home import FilterStatus, HomeCopyStatus
 from vmclone_operator.domain.conditions import printable
 from vmclone_operator.domain.home_copy import COPIED, CopyJobView, JobState
 from vmclone_operator.domain.labels import INCARNATION_LABEL
+from vmclone_operator.engine.pod_trouble import trouble_of
 from vmclone_operator.engine.secret_file import text_of
 from vmclone_operator.engine.ssh_keys import KeyPair, new_key, read_key
 from vmclone_operator.homecopy.job import CopyJob
@@ -29,6 +30,8 @@ from vmclone_operator.kube.cluster import Cluster, Conflict, Document, Key, Kind
 
 _CLONE_KEY = "clone_key"
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_STARTS_WITHIN = timedelta(seconds=15)
+"""How long a pod may take to start before its Events are read."""
 _RETRIED = {Ended.INTERRUPTED.value: Ended.COPY_FAILED.value}
 """Reasons of a Job that the HomeCopied condition tells in another word."""
 
@@ -39,6 +42,7 @@ class CopyJobs:
 
     cluster: Cluster
     settings: PodSettings
+    now: Callable[[], datetime]
 
     async def view(self, owner: CopyOwner, *, with_log: bool) -> CopyJobView:
         """Return how the Job of an attempt stands; the log is read only when asked for."""
@@ -52,11 +56,31 @@ class CopyJobs:
         if _finished(job):
             return _ended(job, pod)
         if pod is None or not _started(pod):
-            return CopyJobView(state=JobState.WAITING, name=name, message=_why_not_started(pod))
+            return await self._not_started(job, pod)
         lines = (
             await self.cluster.pod_log(self.settings.namespace, pod["metadata"]["name"], lines=3) if with_log else ""
         )
         return _running(name, lines)
+
+    async def _not_started(self, job: Document, pod: Document | None) -> CopyJobView:
+        """Return what a copy waits for whose pod has not started; what keeps it from that is told by Events, too."""
+        name = str(job["metadata"]["name"])
+        message = "the copy's pod is being made" if pod is None else "the copy's pod is being started"
+        view = CopyJobView(state=JobState.WAITING, name=name, message=message)
+        told: Sequence[Document] = ()
+        if pod is None or self._is_late(job):  # a pod that has only just been made may warn of what passes
+            regarding = (job if pod is None else pod)["metadata"]["uid"]
+            told = await self.cluster.events_of(self.settings.namespace, regarding)
+        trouble = trouble_of(job, pod, told)
+        if trouble is None:
+            return view
+        return replace(
+            view, message=printable(trouble.message), trouble=trouble.reason, needs_a_person=trouble.needs_a_person
+        )
+
+    def _is_late(self, job: Document) -> bool:
+        made = str(job["metadata"].get("creationTimestamp", ""))
+        return not made or self.now() - datetime.fromisoformat(made) > _STARTS_WITHIN
 
     async def active(self, source: str) -> set[str]:
         """Return the incarnations whose Jobs may still read from a source: one that is removed has a pod till then."""
@@ -143,16 +167,6 @@ def _container(pod: Document) -> Mapping[str, Any]:
 
 def _started(pod: Document) -> bool:
     return not _container(pod).keys().isdisjoint({"running", "terminated"})
-
-
-def _why_not_started(pod: Document | None) -> str:
-    if pod is None:
-        return "the copy's pod is being made"
-    waiting = _container(pod).get("waiting") or {}
-    reason = waiting.get("reason", "")
-    if not reason or reason == "ContainerCreating":
-        return "the copy's pod is being started"
-    return printable(f"the copy's pod waits: {reason} {waiting.get('message', '')}", 256)
 
 
 def _running(name: str, log: str) -> CopyJobView:

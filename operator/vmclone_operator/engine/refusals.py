@@ -52,7 +52,16 @@ async def tell_vmclone(engine: Engine, document: Document, error: CloneError) ->
     status = VMCloneStatus.model_validate(current.get("status") or {})
     replicas = engine.cache.replicas_of(current["metadata"]["uid"])
     writer, told = engine.writer_for(current), as_blocker(error)
-    final = summarised(current, replicas, status, mode=status.mode, blocker=None, verdict=told, writer=writer)
+    final = summarised(
+        current,
+        replicas,
+        status,
+        mode=status.mode,
+        blocker=None,
+        verdict=told,
+        writer=writer,
+        clocks=engine.clocks(),
+    )
     before = find(status.conditions, "SourceReady")  # nobody looked at the source this time
     conditions = (*without(final.conditions, "SourceReady"), *([before] if before is not None else []))
     ordered = tuple(sorted(conditions, key=lambda c: c.type))

@@ -12,7 +12,7 @@ from vmclone_operator.api.vmclone import FrozenPointStatus, VMCloneSpec, VMClone
 from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner, Power
 from vmclone_operator.domain.conditions import is_true
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
-from vmclone_operator.domain.home_copy import HomeSituation
+from vmclone_operator.domain.home_copy import POD_TROUBLES, HomeSituation
 from vmclone_operator.domain.plan import Situation, booting, decide
 from vmclone_operator.domain.retry import past
 from vmclone_operator.domain.rollout import point_to_clone_from
@@ -222,6 +222,16 @@ class ReplicaPass:
         await self._engine.write_status(Kind.REPLICA, document, dumped(final))
         if final.state != before:
             await self._tell(final)
+        if decision.reason in POD_TROUBLES:
+            await self._engine.events.post(
+                Kind.REPLICA,
+                document,
+                reason=decision.reason,
+                action=decision.step.value,
+                note=decision.message,
+                warning=True,
+                once=True,
+            )
 
     async def _tell(self, status: VMCloneReplicaStatus) -> None:
         """Log a step that began, and post the one Event that people wait for."""

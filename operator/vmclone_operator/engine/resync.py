@@ -18,6 +18,7 @@ from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.engine.adopting import list_clones
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.drifting import differs
+from vmclone_operator.engine.expiring import comes_back, compare_clocks
 from vmclone_operator.engine.lineage import incarnation_of, is_ready
 from vmclone_operator.engine.queue import Priority
 from vmclone_operator.engine.sweep import look_for_orphans
@@ -43,7 +44,7 @@ async def resync(engine: Engine) -> None:
         for document in engine.cache.all(kind):
             engine.queue.add(key_of(kind, document), Priority.LOW)
     for document in engine.cache.all(Kind.VMCLONE):
-        if not is_ready(document):
+        if not is_ready(document) or comes_back(engine, document):
             engine.queue.add(key_of(Kind.VMCLONE, document), Priority.LOW)
 
 
@@ -68,7 +69,8 @@ async def relist(engine: Engine) -> bool:
 
 
 async def compare_due(engine: Engine) -> None:
-    """Compare with the backends whose own interval is over; the others wait for `resync`."""
+    """Compare with the backends whose own interval is over (the others wait for `resync`), and both clocks."""
+    compare_clocks(engine)
     now = engine.clock()
     intervals = {name: interval for name, interval in _intervals(engine).items() if interval is not None}
     await compare(

@@ -18,6 +18,7 @@ from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
 from vmclone_operator.engine import (
     adopting,
+    cascade,
     copy_queue,
     deletion_blockers,
     refusals,
@@ -107,7 +108,7 @@ async def _stays(engine: Engine, replica: Replica) -> bool:
     owner = await engine.read(Key(Kind.VMCLONE, namespace, replica.stamp.vmclone))  # the VM depends on its word
     if owner is None or owner["metadata"]["uid"] != replica.vmclone_uid:
         return False
-    if is_left_behind(owner, replica.document["metadata"]["uid"]):
+    if is_left_behind(owner, replica.document["metadata"]["uid"]) or await cascade.leaves(engine, owner, replica):
         return True
     if VMCloneSpec.model_validate(owner["spec"]).deletion.on_delete != "Orphan":
         return False
@@ -148,6 +149,7 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         return None
     everybody = await engine.cluster.list(Kind.REPLICA, namespace=meta["namespace"])
     replicas = [document for document in everybody if owner_uid(document) == meta["uid"]]  # labels can be wiped
+    await cascade.write_down(engine, vmclone, replicas)
     for replica in replicas:
         engine.saw(Kind.REPLICA, replica)
         if not is_deleting(replica):
@@ -232,7 +234,8 @@ async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:
 async def _leave_frozen_point(engine: Engine, vmclone: Document, backend: str, error: FrozenPointInUse) -> None:
     """Leave a frozen point to the orphans that stand on it; raises the error where there can be none."""
     deletion = VMCloneSpec.model_validate(vmclone["spec"]).deletion
-    if "Orphan" not in (deletion.on_delete, deletion.on_scale_down):
+    left = VMCloneStatus.model_validate(engine.newest(Kind.VMCLONE, vmclone).get("status") or {}).left_behind
+    if "Orphan" not in (deletion.on_delete, deletion.on_scale_down) and not left:
         raise error
     note = f"a frozen point stays at backend {backend}, below VMs that were left there: {error}"
     await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note)

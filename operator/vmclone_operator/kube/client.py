@@ -18,6 +18,8 @@ from kubernetes.aio import client, config
 from vmclone_operator.domain.backend import Fence
 from vmclone_operator.domain.errors import LeadershipLost
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, HookDown, Key, Kind, Refused, Unavailable
+from vmclone_operator.kube.proxy import checked_proxy, proxy_for
+from vmclone_operator.kube.server_time import ServerTime
 
 _CHUNK = 500
 _TIMEOUT_SECONDS = 30.0
@@ -35,6 +37,10 @@ async def connect(identity: str = "") -> KubeClient:
         await config.load_kube_config(client_configuration=configuration)
     else:
         config.load_incluster_config(client_configuration=configuration)
+    configuration.proxy = configuration.proxy or proxy_for(configuration.host, os.environ) or None
+    if configuration.proxy:
+        checked_proxy(configuration.proxy, "the kubeconfig")
+    configuration.client_session_kwargs = {"trust_env": False}  # it would read NO_PROXY by rules of its own
     api = client.ApiClient(configuration)
     api.user_agent = "/".join(filter(None, ("vmclone-operator", identity)))
     return KubeClient(api)
@@ -45,6 +51,8 @@ class KubeClient:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
+        self.time = ServerTime()
+        """The API server's own clock."""
         self.fence: Fence = _no_fence
         """Called before each write but those of the Lease; raises LeadershipLost when they may not go on."""
 
@@ -69,9 +77,14 @@ class KubeClient:
         """List names, labels and uids of objects live; their contents never leave the API server."""
         return await self._list(_path(kind, namespace), labels, accept=_METADATA)
 
-    async def _list(self, path: str, labels: Mapping[str, str], *, accept: str) -> Sequence[Document]:
+    async def events_of(self, namespace: str, uid: str) -> Sequence[Document]:
+        """List the Events of a namespace that are about one object."""
+        return await self._list(_path(Kind.EVENT, namespace), {}, accept=_JSON, fields=f"regarding.uid={uid}")
+
+    async def _list(self, path: str, labels: Mapping[str, str], *, accept: str, fields: str = "") -> Sequence[Document]:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         query = [("limit", str(_CHUNK)), *([("labelSelector", selector)] if selector else [])]
+        query += [("fieldSelector", fields)] if fields else []
         items: list[Document] = []
         token = ""
         while True:
@@ -169,6 +182,7 @@ class KubeClient:
                 method, path, query_params=[*query], header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             response = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
+            self.time.heard(response.headers.get("Date"))
             text: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the API server does not answer: {error!r}") from error

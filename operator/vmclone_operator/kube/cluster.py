@@ -121,5 +121,8 @@ class Cluster(Protocol):
     async def pod_log(self, namespace: str, name: str, *, lines: int) -> str:
         """Return the last lines of a pod's log; empty when there is none (yet)."""
 
+    async def events_of(self, namespace: str, uid: str) -> Sequence[Document]:
+        """List the Events of a namespace that are about one object."""
+
     async def write_finalizers(self, kind: Kind, document: Document, finalizers: Sequence[str]) -> Document:
         """Replace the list of finalizers and nothing else; raises Conflict and Gone."""

@@ -3,6 +3,8 @@
 30 s lease, 20 s until the leader stops by itself, 4 s between renewals; only the local monotonic clock is
 compared, never two machines' clocks. A Lease is not fencing: incarnations, stamps and intents are what keeps
 two operators that both believe they lead from doing harm; `LeaseKeeper.fence` makes that window small.
+
+It is kept in a thread of its own, on a connection of its own (`own_loop.py`): whatever the passes do, it is renewed.
 """
 
 from __future__ import annotations
@@ -10,13 +12,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vmclone_operator.domain.errors import LeadershipLost
-from vmclone_operator.kube.cluster import Cluster, ClusterError, Conflict, Document, Key, Kind
+from vmclone_operator.kube.cluster import Cluster, ClusterError, Conflict, Document, Gone, Key, Kind
+
+_REMEMBERED = 15
+"""Renewals of the last minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,9 @@ class LeaseKeeper:
         name: str = "vmclone-operator",
         times: LeaseTimes = LeaseTimes(),
         clock: Callable[[], float] = time.monotonic,
+        works: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`works` says whether the rest of the process still does: a renewal for one that hangs helps nobody."""
         self._cluster = cluster
         self._key = Key(Kind.LEASE, namespace, name)
         self._identity = identity
@@ -50,21 +58,31 @@ class LeaseKeeper:
         self._seen_at = -times.duration
         self._renewed_at: float | None = None
         self._answered_at: float | None = None
+        self._held: Document | None = None
+        self._late: deque[float] = deque(maxlen=_REMEMBERED)
+        self._works = works
 
     def fence(self) -> None:
         """Raise LeadershipLost unless the lease was renewed within the deadline."""
-        if self._renewed_at is None or self._clock() - self._renewed_at >= self._times.deadline:
+        if self.age_seconds >= self._times.deadline:
             raise LeadershipLost("this operator does not hold the Lease any more")
 
     @property
     def age_seconds(self) -> float:
         """Seconds since the last renewal; infinite before the first."""
-        return float("inf") if self._renewed_at is None else self._clock() - self._renewed_at
+        renewed = self._renewed_at  # another thread may forget it between two looks
+        return float("inf") if renewed is None else self._clock() - renewed
 
     @property
     def silent_seconds(self) -> float:
         """Seconds since the API server last answered about the Lease, whoever holds it; infinite before."""
-        return float("inf") if self._answered_at is None else self._clock() - self._answered_at
+        answered = self._answered_at
+        return float("inf") if answered is None else self._clock() - answered
+
+    @property
+    def lag_seconds(self) -> float:
+        """The most that a renewal was late in the last minute: from when it was due until it was answered."""
+        return max(self._late, default=0.0)
 
     async def acquire(self) -> None:
         """Wait until this operator holds the lease."""
@@ -87,11 +105,15 @@ class LeaseKeeper:
     async def hold(self) -> None:
         """Renew until the lease is lost; then return."""
         while self.age_seconds < self._times.deadline:
+            due = self._clock() + self._times.retry
             await asyncio.sleep(self._times.retry)
+            if not self._works():
+                continue  # whoever cannot work lets the lease run out, and another takes over
             with suppress(ClusterError, TimeoutError):
                 async with asyncio.timeout(self._times.retry):  # wait_for may swallow a cancellation on Python 3.11
-                    if not await self._try():
+                    if not await self._renew():
                         break
+                self._late.append(max(0.0, self._clock() - due))
         self._renewed_at = None
 
     async def release(self) -> None:
@@ -104,6 +126,20 @@ class LeaseKeeper:
             if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 await asyncio.wait_for(self._cluster.replace(Kind.LEASE, lease), self._times.retry)
+
+    async def _renew(self) -> bool:
+        """Write the lease as it was seen last, in one request; look first only when somebody else wrote it."""
+        held, started = self._held, self._clock()
+        if held is None:
+            return await self._try()
+        lease = {**held, "spec": self._spec(held["spec"], taken=False)}
+        try:
+            renewed = await self._cluster.replace(Kind.LEASE, lease)
+        except (Conflict, Gone):
+            self._held = None
+            return await self._try()
+        self._answered_at = self._clock()
+        return self._renewed(renewed, started)
 
     async def _try(self) -> bool:
         started = self._clock()
@@ -143,5 +179,5 @@ class LeaseKeeper:
 
     def _renewed(self, lease: Document, started: float) -> bool:
         self._seen_version, self._seen_at = lease["metadata"]["resourceVersion"], started
-        self._renewed_at = started
+        self._renewed_at, self._held = started, lease
         return True

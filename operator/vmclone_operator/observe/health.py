@@ -22,6 +22,8 @@ _REMEMBERED_BEATS = 120
 _LAG_LIMIT_SECONDS = 20.0
 _ANSWER_LIMIT_SECONDS = 30.0
 _LEASE_LIMIT_SECONDS = 60.0
+_HANGS_SECONDS = 60.0
+"""After how long a loop that does not turn counts as hanging, and its Lease is not renewed for it."""
 _LISTS_MISSED = 2
 _LEAST_SILENCE_SECONDS = 60.0
 
@@ -32,13 +34,19 @@ class LoopLag:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._late: deque[float] = deque(maxlen=_REMEMBERED_BEATS)
+        self._beat_at: float | None = None
 
     async def watch(self) -> None:
         """Measure for ever."""
         while True:
             before = self._clock()
             await asyncio.sleep(_BEAT_SECONDS)
-            self.note(self._clock() - before - _BEAT_SECONDS)
+            self._beat_at = self._clock()
+            self.note(self._beat_at - before - _BEAT_SECONDS)
+
+    def turns(self) -> bool:
+        """Return whether the loop has turned within the last minute; asked from another thread."""
+        return self._beat_at is None or self._clock() - self._beat_at < _HANGS_SECONDS
 
     def note(self, seconds: float) -> None:
         """Remember how late one wake-up was."""

@@ -50,6 +50,9 @@ class State(Collector):
         )
         age = [((), keeper.age_seconds)] if leads and keeper is not None else []
         yield _family("vmclone_lease_age_seconds", "Seconds since the leader renewed the Lease.", (), age)
+        late = [((), keeper.lag_seconds)] if leads and keeper is not None else []
+        meaning = "Seconds from when a renewal of the Lease was due to its answer, the worst of the last minute."
+        yield _family("vmclone_lease_renewal_lag_seconds", meaning, (), late)
         meaning = "How late the event loop woke a sleeper, the worst of the last minute."
         yield _family("vmclone_event_loop_lag_seconds", meaning, (), [((), lag.worst_seconds)])
 
@@ -68,6 +71,9 @@ class State(Collector):
         leftovers = [] if engine is None else [((), len(engine.leftover_secrets))]
         meaning = "Secrets of home copies and seeds that belong to nobody."
         yield _family("vmclone_leftover_secrets", meaning, (), leftovers)
+        skew = [] if engine is None else [((), engine.clocks().skew.total_seconds())]
+        meaning = "Seconds that the operator's clock is ahead of the API server's; beyond 60 nothing expires."
+        yield _family("vmclone_clock_skew_seconds", meaning, (), skew)
         yield from self._copies()
         up = {(str(d["metadata"]["name"]),): _ready(d)[0] == "True" for d in self._all(Kind.BACKEND)}
         yield _family("vmclone_backend_up", "1 while a CloneBackend is Ready.", ("backend",), up.items())

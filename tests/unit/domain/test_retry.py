@@ -9,6 +9,7 @@ import pytest
 
 from vmclone_operator.api.change import RetrySpec
 from vmclone_operator.api.replica import RetryStatus
+from vmclone_operator.domain.clocks import Clocks
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.expiry import expiry_of
 from vmclone_operator.domain.retry import RetryPolicy, failed, heeded, held_back, past, policy_of
@@ -105,7 +106,12 @@ def test_a_revision_never_changes_with_the_operator() -> None:
 EXPIRY = {
     "no end": (None, "2026-01-01T00:00:00Z", 0, None),
     "never ready": ("10h", "", 0, None),
-    "fresh": ("10h", "2026-01-01T00:00:00Z", 0, (False, False, 9 * 3600)),
+    "fresh: looked at again within the hour, for a clock may be set": (
+        "10h",
+        "2026-01-01T00:00:00Z",
+        0,
+        (False, False, 3600),
+    ),
     "the last tenth": ("10h", "2026-01-01T00:00:00Z", 9 * 3600, (False, True, 3600)),
     "over": ("10h", "2026-01-01T00:00:00Z", 10 * 3600, (True, True, None)),
 }
@@ -115,5 +121,6 @@ EXPIRY = {
 def test_an_end_is_warned_of_in_the_last_tenth(
     span: str | None, since: str, seconds: int, expected: tuple[bool, bool, float | None] | None
 ) -> None:
-    found = expiry_of(span, since, NOW + timedelta(seconds=seconds))
+    now = NOW + timedelta(seconds=seconds)
+    found = expiry_of(span, since, Clocks(local=now, server=now))
     assert (None if found is None else (found.expired, found.warned, found.again_seconds)) == expected

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,6 +24,8 @@ OWNER = CopyOwner(vmclone="dev", vmclone_uid="u", ordinal=1, incarnation="1-2", 
 NAME = copy_name(OWNER)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBrwWh4ph63ffHIm34829InQtTHpY9Peqbi7JNeSfqGi"
 HOST = Host(address="10.0.0.7", port=22, user="dev", host_keys=(KEY,))
+NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+"""A minute after the Job was made."""
 JOB = CopyJob(source=HOST, clone=HOST)
 
 
@@ -30,7 +34,8 @@ class Copies:
 
     def __init__(self) -> None:
         self.cluster = MemoryCluster(now=lambda: "2026-01-01T00:00:00Z")
-        self.jobs = CopyJobs(cluster=self.cluster, settings=PodSettings(namespace=SYSTEM, image="home-copy"))
+        settings = PodSettings(namespace=SYSTEM, image="home-copy")
+        self.jobs = CopyJobs(cluster=self.cluster, settings=settings, now=lambda: NOW)
 
     def job(self, *conditions: Document, **metadata: Any) -> Copies:
         asyncio.run(self.jobs.start(OWNER, JOB))
@@ -46,6 +51,13 @@ class Copies:
         meta = {"name": "pod", "namespace": SYSTEM, "labels": {"batch.kubernetes.io/job-name": NAME}}
         self.cluster.apply(Kind.POD, {"metadata": meta, "spec": {}, "status": status})
         self.cluster.logs[SYSTEM, "pod"] = log
+        return self
+
+    def event(self, note: str, reason: str = "FailedCreate", *, about: Kind = Kind.JOB) -> Copies:
+        regarding = self.cluster.documents[Key(about, SYSTEM, NAME if about is Kind.JOB else "pod")]["metadata"]["uid"]
+        document = {"type": "Warning", "reason": reason, "note": note, "regarding": {"uid": regarding}}
+        meta = {"name": f"event-{reason}", "namespace": SYSTEM}
+        self.cluster.apply(Kind.EVENT, {"metadata": meta, **document})
         return self
 
     def view(self, *, with_log: bool = True) -> CopyJobView:
@@ -85,7 +97,13 @@ VIEWS = {
         lambda: Copies().job().pod(**in_state(waiting={"reason": "ImagePullBackOff", "message": "no\nsuch image"})),
         JobState.WAITING,
         "",
-        r"waits: ImagePullBackOff no\nsuch image",
+        r"waits: ImagePullBackOff: no\nsuch image; the image of home copies cannot be fetched",
+    ),
+    "a pod that a quota refuses is told by its Job's Events": (
+        lambda: Copies().job().event('Error creating: pods "x" is forbidden: failed quota: q: must specify limits.cpu'),
+        JobState.WAITING,
+        "",
+        "must specify limits.cpu; ",
     ),
     "a pod that runs and has said nothing": (
         lambda: Copies().job().pod(**in_state(running={})),
@@ -158,6 +176,56 @@ def test_each_state_of_a_job_is_told_in_words(made: Any, state: JobState, reason
     assert (view.state, view.reason) == (state, reason)
     assert told in view.message
     assert len(view.message) <= 1024
+
+
+def _unschedulable() -> Copies:
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}
+    return Copies().job().pod(conditions=[told])
+
+
+TROUBLES = {
+    "a policy that refuses the pod": (
+        lambda: Copies().job().event("pods is forbidden: ValidatingAdmissionPolicy 'p' denied request: no"),
+        ("CopyPodRefused", True, "denied request: no"),
+    ),
+    "no node has room": (_unschedulable, ("CopyPodUnschedulable", False, "0/3 nodes are available")),
+    "an image that nobody has": (
+        lambda: Copies().job().pod(**in_state(waiting={"reason": "ErrImagePull", "message": "not found"})),
+        ("CopyImageNotPulled", False, "ErrImagePull: not found"),
+    ),
+    "a container that the kubelet cannot make": (
+        lambda: Copies().job().pod(**in_state(waiting={"reason": "CreateContainerConfigError", "message": "uid 0"})),
+        ("CopyPodNotStarted", False, "CreateContainerConfigError: uid 0"),
+    ),
+    "a volume that cannot be mounted is told by the pod's Events": (
+        lambda: (
+            Copies()
+            .job()
+            .pod(**in_state(waiting={"reason": "ContainerCreating"}))
+            .event("no such secret", "FailedMount", about=Kind.POD)
+        ),
+        ("CopyPodNotStarted", False, "no such secret"),
+    ),
+    "a Job that a queue has suspended": (
+        lambda: Copies().job({"type": "Suspended", "status": "True"}),
+        ("CopyPodNotStarted", False, "is suspended"),
+    ),
+    "nothing that anybody says": (lambda: Copies().job().pod(phase="Pending"), ("", False, "is being started")),
+}
+
+
+@pytest.mark.parametrize(("made", "told"), TROUBLES.values(), ids=TROUBLES.keys())
+def test_what_keeps_a_pod_from_starting_is_told_with_its_reason(made: Any, told: tuple[str, bool, str]) -> None:
+    view = made().view()
+    assert (view.trouble, view.needs_a_person) == told[:2]
+    assert told[2] in view.message
+
+
+def test_a_pod_that_has_only_just_been_made_may_warn_of_what_passes() -> None:
+    made = Copies().job().pod(**in_state(waiting={"reason": "ContainerCreating"}))
+    made.event("failed to sync secret cache", "FailedMount", about=Kind.POD)
+    early = replace(made.jobs, now=lambda: datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC))
+    assert asyncio.run(early.view(OWNER, with_log=False)).trouble == ""
 
 
 LOGS = {

@@ -74,6 +74,7 @@ class Operator:
             instance="i",
             clock=lambda: 0.0,
             now=lambda: NOW,
+            server_now=lambda: NOW,
             new_token=lambda: "t",
             pods=PodSettings(namespace="vmclone-system", image="home-copy"),
         )

@@ -47,6 +47,7 @@ def engine(clock: Clock) -> Engine:
         instance="i",
         clock=clock,
         now=lambda: datetime.now(UTC),
+        server_now=lambda: None,
         new_token=lambda: "t",
         pods=PodSettings(namespace="vmclone-system", image="home-copy"),
     )
