@@ -45,6 +45,7 @@ RENDERED = {
         "homeCopy.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey=zone",
         "homeCopy.priorityClassName=low",
     ),
+    "namespaces of its own": ("watchNamespaces={team-a,team-b}",),
     "placed": ("nodeSelector.disk=ssd", "priorityClassName=high", "operator.extraEnv.A=b", "operator.extraArgs={--x}"),
 }
 REFUSED = {
@@ -53,6 +54,7 @@ REFUSED = {
     "no replicas": "replicaCount=0",
     "a digest that is none": "image.digest=latest",
     "a port that needs rights": "metrics.port=80",
+    "a namespace that is none": "watchNamespaces={Team_A}",
     "an unknown level": "operator.logLevel=LOUD",
     "a size that is none": "homeCopy.stagingSize=plenty",
     "an amount for copies that is none": "homeCopy.resources.limits.memory=plenty",

@@ -28,6 +28,7 @@ def broken(documents: Sequence[dict[str, Any]]) -> list[str]:
         *_restricted_pods(documents),
         *_least_rights(documents),
         *_places(documents),
+        *_no_rights_everywhere(documents),
         *_one_image(documents),
         *_one_registry(documents),
         *_alerts_on_what_exists(documents),
@@ -64,8 +65,32 @@ def _places(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
         namespace = document["metadata"].get("namespace")
         if (namespace is None) != (document["kind"] in _CLUSTER_WIDE):
             yield f"{document['kind']} {document['metadata']['name']} says its namespace exactly when it has one"
-        if namespace not in (None, NAMESPACE):
+        if namespace not in (None, NAMESPACE) and not _is_for_users(document):
             yield f"{document['kind']} {document['metadata']['name']} is in the namespace of the release"
+
+
+def _is_for_users(document: dict[str, Any]) -> bool:
+    """Return whether a document may be in a namespace that is watched: rights on our own kinds and Events, no other."""
+    groups = {group for rule in document.get("rules", ()) for group in rule["apiGroups"]}
+    ours = groups <= {"vmclone.dev", "events.k8s.io"}
+    return document["kind"] == "RoleBinding" or (document["kind"] == "Role" and ours)
+
+
+def _no_rights_everywhere(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A release that watches some namespaces has no rights on users' objects in the others."""
+    if not any("--watch-namespaces=" in word for pod in pods(documents) for word in _words(pod)):
+        return
+    bound = {d["roleRef"]["name"] for d in documents if d["kind"] == "ClusterRoleBinding"}
+    for document in documents:
+        if document["kind"] == "ClusterRole" and document["metadata"]["name"] in bound:
+            named = {resource for rule in document["rules"] for resource in rule["resources"]}
+            if any(name.startswith(("vmclones", "vmclonereplicas", "events")) for name in named):
+                yield f"{document['metadata']['name']} has no rights in namespaces that are not watched"
+
+
+def _words(pod: dict[str, Any]) -> Iterator[str]:
+    for container in pod["spec"]["containers"]:
+        yield from container.get("args", ())
 
 
 def _one_image(documents: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -6,11 +6,13 @@ Without the operator their finalizers would never be removed, and their VMs neve
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from vmclone_operator.kube.client import connect
 from vmclone_operator.kube.cluster import ClusterError, Gone, Kind
+from vmclone_operator.settings import namespace_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +54,7 @@ async def remaining(cluster: Cluster) -> list[Document]:
 
 async def _left() -> list[Document]:
     cluster = await connect()
+    cluster.namespaces = namespace_names(os.environ.get("VMCLONE_WATCH_NAMESPACES", ""))
     try:
         return await remaining(cluster)
     finally:

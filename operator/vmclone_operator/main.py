@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 import kopf
 
+from vmclone_operator.claiming import LOOK_SECONDS, Claiming
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.host_slots import HostSlots
@@ -27,6 +28,7 @@ from vmclone_operator.engine.resync import LEAST_SECONDS, compare_due, relist, r
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import build_registry
 from vmclone_operator.homecopy.job_manifest import PodSettings
+from vmclone_operator.kube.claims import Claims
 from vmclone_operator.kube.client import KubeClient, connect
 from vmclone_operator.kube.cluster import Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
@@ -58,6 +60,7 @@ async def run(settings: Settings) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     watching = observer(clock=time.monotonic, workers=settings.workers)
     cluster = await connect(settings.identity)
+    cluster.namespaces = settings.watch_namespaces
     lag = asyncio.create_task(watching.health.lag.watch(), name="lag")
     try:
         async with serving(watching.registry, watching.health, port=settings.metrics_port):
@@ -76,18 +79,42 @@ async def _stand_by(
     await _check_kinds(cluster)
     own = await beside.run(connect(settings.identity))
     try:
+        watches = settings.watch_namespaces
         keeper = LeaseKeeper(
-            own, namespace=settings.namespace, identity=settings.identity, works=watching.health.lag.turns
+            own,
+            namespace=settings.namespace,
+            identity=settings.identity,
+            works=watching.health.lag.turns,
+            watches=watches,
         )
         watching.health.keeper = keeper
         log.info("waiting for the lease", extra={"identity": settings.identity})
         if not await _acquired(keeper, beside, stop):
             return 0
         watching.health.leads = True
+        holding = asyncio.create_task(beside.run(keeper.hold()), name="lease")
+        holding.add_done_callback(lambda _: stop.set())
+        claiming = Claiming(
+            claims=Claims(cluster=cluster, namespace=settings.namespace, watches=frozenset(watches)),
+            keeper=keeper,
+            write=lambda claim: beside.run(keeper.write_claim(claim)),
+            health=watching.health,
+        )
+        if not await claiming.begin(stop):
+            return await _leave(holding, lambda: beside.run(keeper.release()))
         log.info("leading", extra={"identity": settings.identity, "instance": instance})
-        return await _lead(settings, cluster, keeper, beside, instance, watching, stop)
+        return await _lead(settings, cluster, claiming, holding, beside, instance, watching, stop)
     finally:
         await beside.run(own.close())
+
+
+async def _leave(holding: asyncio.Task[None], release: Callable[[], Awaitable[None]]) -> int:
+    """Give the Lease back without having worked; return the exit status."""
+    lost = holding.done()
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+    await release()
+    return 1 if lost else 0
 
 
 async def _acquired(keeper: LeaseKeeper, beside: OwnLoop, stop: asyncio.Event) -> bool:
@@ -106,23 +133,25 @@ async def _acquired(keeper: LeaseKeeper, beside: OwnLoop, stop: asyncio.Event) -
 async def _lead(  # noqa: PLR0917  - everything is made by the caller
     settings: Settings,
     cluster: KubeClient,
-    keeper: LeaseKeeper,
+    claiming: Claiming,
+    holding: asyncio.Task[None],
     beside: OwnLoop,
     instance: str,
     watching: Observer,
     stop: asyncio.Event,
 ) -> int:
+    keeper = claiming.keeper
     cluster.fence = keeper.fence
     queue = WorkQueue(meter=watching.passes)
     engine = _engine(settings, cluster, keeper, instance, queue, watching)
     watching.follow(engine, relist_seconds=settings.relist_seconds)
-    holding = asyncio.create_task(beside.run(keeper.hold()), name="lease")
-    holding.add_done_callback(lambda _: stop.set())
+    engine.keeps_shared = lambda: claiming.claims.keeps_shared(keeper.order)
     await _informed(engine, stop)
     work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
     work.append(asyncio.create_task(_every(settings.resync_seconds, lambda: resync(engine))))
     work.append(asyncio.create_task(_every(LEAST_SECONDS, lambda: compare_due(engine))))
     work.append(asyncio.create_task(_every(settings.relist_seconds, lambda: relist(engine))))
+    work.append(asyncio.create_task(_every(LOOK_SECONDS, lambda: claiming.look(engine, stop))))
     for task in work:
         task.add_done_callback(lambda ended: _stop_on_failure(ended, stop))
     leaving = asyncio.create_task(
@@ -135,7 +164,8 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
         await kopf.operator(
             registry=build_registry(engine),
             identity=settings.identity,  # type: ignore[arg-type]  # a NewType of str that kopf does not export
-            clusterwide=True,
+            clusterwide=not settings.watch_namespaces,
+            namespaces=settings.watch_namespaces,
             standalone=True,
             stop_flag=stop,
             ready_flag=ready,

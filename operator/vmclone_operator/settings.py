@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,9 +36,12 @@ class Settings:
     allow_fake: bool
     """Whether CloneBackends of kind fake may be used: for tests and benchmarks."""
     log_level: str
+    watch_namespaces: tuple[str, ...] = ()
+    """Where users' objects are watched; empty: in all namespaces."""
 
 
 _HIGHEST_PORT = 65535
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -62,6 +66,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         home_copy_pods=given.home_copy_pods,
         allow_fake=given.allow_fake,
         log_level=given.log_level,
+        watch_namespaces=given.watch_namespaces,
     )
 
 
@@ -88,6 +93,15 @@ def _pods(text: str) -> PodPlace:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def namespace_names(text: str) -> tuple[str, ...]:
+    """Return the namespaces of a list with commas; raises ArgumentTypeError for what is no name of one."""
+    names = tuple(sorted({name.strip() for name in text.split(",") if name.strip()}))
+    for name in names:
+        if not _NAMESPACE.fullmatch(name):
+            raise argparse.ArgumentTypeError(f"{name!r} is no name of a namespace; write for example team-a,team-b")
+    return names
+
+
 def _level(text: str) -> str:
     if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise argparse.ArgumentTypeError(f"{text!r} is no level; write DEBUG, INFO, WARNING or ERROR")
@@ -105,5 +119,6 @@ _FLAGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("home-copy-image", str, "", "image of home-copy Jobs"),
     ("home-copy-staging-size", str, "50Gi", "the most that a staged home copy may hold on its volume"),
     ("home-copy-pods", _pods, "{}", "resources, imagePullSecrets, nodeSelector, ... of home-copy Jobs, as JSON"),
+    ("watch-namespaces", namespace_names, "", "namespaces of VMClones, with commas between; empty: all"),
     ("log-level", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
 )

@@ -117,7 +117,7 @@ def test_a_refusal_costs_a_few_requests_a_minute_and_one_event_an_hour() -> None
     sim.cluster.around = around
     sim.run(1800)
     assert len(asked) <= 3 * 2 * 31
-    assert events(sim) == ["QuotaExceeded"]
+    assert events(sim) == ["QuotaExceeded"]  # also the one that the story tells of
 
 
 def test_a_policy_that_refuses_the_status_too_is_told_as_an_event() -> None:
@@ -237,3 +237,11 @@ def test_a_home_copy_whose_pod_fits_no_node_is_told_and_goes_on_once_it_does() -
     assert events(sim, Kind.REPLICA) == ["CopyPodUnschedulable"]
     sim.kubelet.copy_seconds = 1
     wait_ready(sim, 1)
+
+
+def test_a_life_is_told_in_at_most_three_events_a_replica() -> None:
+    sim = ready(2)
+    sim.cluster.remove(DEV)
+    sim.run(120)
+    assert events(sim) == ["SourceFrozen", "FirstReady", "AllReady"] or events(sim) == ["SourceFrozen", "AllReady"]
+    assert len(events(sim)) + len(events(sim, Kind.REPLICA)) <= 3 * 2

@@ -50,6 +50,9 @@ class MemoryCluster:
             if namespace in ("", key.namespace) and wanted <= self.documents[key]["metadata"].get("labels", {}).items()
         ]
 
+    async def list_named(self, kind: Kind, name: str) -> Sequence[Document]:
+        return [d for d in await self.list(kind) if d["metadata"]["name"] == name]
+
     async def list_metadata(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Sequence[Document]:
         found = await self.list(kind, namespace=namespace, labels=labels)
         return [{"metadata": document["metadata"]} for document in found]

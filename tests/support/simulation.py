@@ -77,6 +77,7 @@ class Simulation:
         """Whether the API server answers nobody."""
         self.loses_read: Callable[[], bool] = lambda: False
         """Says of each read whether it is answered."""
+        self.instance = "instance-1"
         self.ahead = timedelta()
         """How far the operator's clock is ahead of the API server's."""
         self.kills = 0
@@ -119,7 +120,7 @@ class Simulation:
             queue=queue,
             sessions=sessions,
             events=EventRecorder(self.cluster, reporter="sim", clock=self.clock, now=self.clock.now),
-            instance="instance-1",
+            instance=self.instance,
             clock=self.clock,
             now=lambda: self.clock.now() + self.ahead,
             server_now=self.clock.now,

@@ -71,3 +71,27 @@ capabilities:
 {{- $pods := pick .Values.homeCopy "resources" "nodeSelector" "tolerations" "affinity" "priorityClassName" -}}
 {{- merge (dict "imagePullSecrets" .Values.imagePullSecrets) $pods | toJson -}}
 {{- end -}}
+
+{{- /* What the operator may do with users' objects, in all namespaces or in those that it watches. */ -}}
+{{- define "vmclone.userRules" -}}
+- apiGroups: [vmclone.dev]
+  resources: [vmclones, vmclonereplicas]
+  verbs: [get, list, watch]
+# Patching the object itself is for metadata.finalizers; the operator never writes a VMClone's spec.
+- apiGroups: [vmclone.dev]
+  resources: [vmclones]
+  verbs: [patch]
+- apiGroups: [vmclone.dev]
+  resources: [vmclonereplicas]
+  verbs: [create, delete, patch]
+- apiGroups: [vmclone.dev]
+  resources: [vmclones/status, vmclonereplicas/status]
+  verbs: [patch]
+# To set an owner reference that blocks the owner's deletion, where the cluster asks for this right.
+- apiGroups: [vmclone.dev]
+  resources: [vmclones/finalizers]
+  verbs: [update]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}

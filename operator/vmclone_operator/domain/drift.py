@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vmclone_operator.domain.ownership import of_instance
 from vmclone_operator.domain.source_values import AS_THE_SOURCE, Shape
 
 
@@ -32,8 +33,13 @@ class Drift:
     message: str
 
 
-def drift_of(made: Shape | None, seen: Shape | None, *, foreign: str) -> Drift | None:
-    """Return how a clone that was complete differs now; `seen` is None when no VM carries its stamp."""
+def drift_of(made: Shape | None, seen: Shape | None, *, foreign: str, instance: str = "") -> Drift | None:
+    """Return how a clone that was complete differs now; `seen` is None when no VM carries its stamp.
+
+    `foreign` is the VM that has its place, `instance` whose stamp that carries if it is the clone itself.
+    """
+    if seen is None and foreign and instance:
+        return Drift(kind=DriftKind.FOREIGN, message=f"the VM {foreign} {of_instance(instance)}")
     if seen is None and foreign:
         message = (
             f"VM {foreign} has the clone's UUID and not our stamp; it is left alone: put its metadata back, or remove"

@@ -151,6 +151,11 @@ class OwnershipMismatch(ActionNeeded):
 
     reason = "OwnershipMismatch"
 
+    def __init__(self, message: str, *, instance: str = "") -> None:
+        super().__init__(message)
+        self.instance = instance
+        """The instance whose stamp the very clone carries, if that is all that differs."""
+
 
 class InsufficientSpace(ActionNeeded):
     """The storage has too little room, 15 % margin included."""

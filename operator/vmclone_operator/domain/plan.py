@@ -37,6 +37,8 @@ class Situation:
     clone: ObservedClone | None = None
     foreign: str = ""
     """The VM that has the clone's UUID while none carries its stamp."""
+    foreign_instance: str = ""
+    """The instance of the operator whose stamp that VM carries, if it is the very clone."""
     provisioned: bool = False
     """The ledger says that the clone was complete."""
     adopted: bool = False
@@ -121,7 +123,7 @@ def _missing(s: Situation) -> Decision | None:
     """A clone that was complete and is gone was deleted by hand: the replica is made again under a new incarnation."""
     if s.clone is not None or not (s.provisioned or s.adopted):
         return None
-    drift = drift_of(None, None, foreign=s.foreign)
+    drift = drift_of(None, None, foreign=s.foreign, instance=s.foreign_instance)
     if drift is not None and drift.kind is DriftKind.FOREIGN:
         return stalled(Step.CLONE, drift.kind, drift.message)
     message = "the clone was deleted at the backend; the replica is made again"

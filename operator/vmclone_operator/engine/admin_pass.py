@@ -34,7 +34,8 @@ async def check_backend(engine: Engine, document: Document) -> float | None:
         return _RETRY_SECONDS
     state = Readiness(ready=True, reason="Reachable", message=_ANSWERS, progress=Progress.SETTLED)
     status = _of_clocks(engine, document, _of_connection(status, engine.writer_for(document), None))
-    status = await sweep.swept(engine, document, session, status)
+    if engine.keeps_shared():
+        status = await sweep.swept(engine, document, session, status)
     await _write(
         engine,
         Kind.BACKEND,
@@ -137,6 +138,8 @@ async def _write(  # noqa: PLR0917  - one call shape for two kinds
     state: Readiness,
     update: Mapping[str, object],
 ) -> None:
+    if not engine.keeps_shared():
+        return  # another installation, with other namespaces, tells how it is: two would write each other's figures
     generation = document["metadata"].get("generation", 1)
     conditions = engine.writer_for(document).put_readiness(status.conditions, state)
     changed = status.model_copy(update={**update, "observed_generation": generation, "conditions": conditions})

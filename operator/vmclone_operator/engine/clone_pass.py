@@ -12,6 +12,7 @@ from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLate
 from vmclone_operator.domain.expiry import Expiry
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
+from vmclone_operator.domain.story import news
 from vmclone_operator.engine import adopting, consent, copy_queue, expiring, refusals, switched
 from vmclone_operator.engine.clone_report import PLAN_REASONS, is_no_news, summarised
 from vmclone_operator.engine.context import Engine
@@ -42,6 +43,8 @@ class ClonePass:
         self._document = vmclone
         self._spec = VMCloneSpec.model_validate(vmclone["spec"])
         self._uid: str = vmclone["metadata"]["uid"]
+        self._before = VMCloneStatus.model_validate(vmclone.get("status") or {})
+        """As it was when the pass began."""
         self._refused: CloneError | None = None
         """Why the API server lets a replica not be made."""
         self._matches: Mapping[int, Match] = {}
@@ -113,6 +116,19 @@ class ClonePass:
             limit=limits.max_clones,
             held=admission.held(found.clone_source),
         )
+
+    async def _tell(self, status: VMCloneStatus) -> None:
+        """Post what became of the VMClone since this pass began."""
+        for told in news(self._before, status, wanted=self._spec.replicas):
+            await self._engine.events.post(
+                Kind.VMCLONE,
+                self._document,
+                reason=told.reason,
+                action="Reconcile",
+                note=told.note,
+                warning=told.warning,
+                once=told.warning,
+            )
 
     def _dry_run(self) -> Blocker | None:
         """Return what holds a dry run: nothing is begun, but what was begun before is brought to its end."""
@@ -330,6 +346,7 @@ class ClonePass:
             return wait
         self._document = await self._engine.write_status(Kind.VMCLONE, self._document, document)
         self._engine.status_written(self._uid)
+        await self._tell(final)
         if final.replicas != status.replicas:
             copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has
         if generation != status.observed_generation or blocker is None:

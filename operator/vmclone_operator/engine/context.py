@@ -52,6 +52,8 @@ class Engine:
     new_token: Callable[[], str]
     pods: PodSettings
     """The operator's own namespace, and what the pods of home copies are made of."""
+    keeps_shared: Callable[[], bool] = lambda: True
+    """Whether this installation writes the status of CloneBackends and CloneSources, which all installations share."""
     copy_meter: CopyMeter = field(default_factory=NoMeter)
     """Is told how home copies end."""
     host_slots: HostSlots = field(default_factory=lambda: HostSlots(workers=16))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmclone_operator.api.replica import ShapeStatus, VMCloneReplicaStatus
-from vmclone_operator.domain.backend import BackendSession, ObservedClone, Shape
+from vmclone_operator.domain.backend import BackendSession, ObservedClone, Shape, Stamp
 from vmclone_operator.domain.conditions import ConditionWriter, find, is_true, without
 from vmclone_operator.domain.drift import Drift, DriftKind, differences, drift_of
-from vmclone_operator.domain.errors import ActionNeeded, SourceNotFound
+from vmclone_operator.domain.errors import ActionNeeded, CloneError, OwnershipMismatch, SourceNotFound
 from vmclone_operator.domain.naming import clone_uuid
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.source_values import AS_THE_SOURCE
@@ -26,6 +26,17 @@ async def foreign_holder(session: BackendSession, incarnation: str) -> str:
         return ""
     except ActionNeeded:  # it is there, and nothing that could be cloned
         return clone_uuid(incarnation)
+
+
+async def instance_of(session: BackendSession, stamp: Stamp) -> str:
+    """Return the instance whose stamp a clone carries if it is not this one; empty where that is not what differs."""
+    try:
+        await session.guest_addresses(stamp)  # any verb compares the stamp first, and this one changes nothing
+    except OwnershipMismatch as error:
+        return error.instance
+    except CloneError:
+        return ""
+    return ""
 
 
 async def told(
@@ -72,7 +83,7 @@ def _drift(status: VMCloneReplicaStatus, situation: Situation) -> Drift | None:
     seen = None if situation.clone is None else situation.clone.shape
     if situation.clone is None and not situation.provisioned:
         return None  # made in this very pass: it has not been looked at yet
-    return drift_of(made, seen, foreign=situation.foreign)
+    return drift_of(made, seen, foreign=situation.foreign, instance=situation.foreign_instance)
 
 
 def _with_shape(status: VMCloneReplicaStatus, clone: ObservedClone | None) -> VMCloneReplicaStatus:

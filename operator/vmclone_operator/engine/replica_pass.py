@@ -89,6 +89,7 @@ class ReplicaPass:
         )
         clone, provisioned = clones[0] if clones else None, is_true(status.conditions, "Provisioned")
         probe = None if status.guest is not None else await self._identity.probe(clone)
+        foreign = await self._foreign_holder(clone, provisioned=provisioned)
         found = await self._identity.findings(probe, self._sibling_documents())
         addresses = await self._addresses(clone, status)
         conflict = self._address_conflict(addresses)
@@ -103,7 +104,8 @@ class ReplicaPass:
             intent=status.intent,
             frozen=frozen,
             clone=clone,
-            foreign=await self._foreign_holder(clone, provisioned=provisioned),
+            foreign=foreign,
+            foreign_instance=await drifting.instance_of(self._session, self._replica.stamp) if foreign else "",
             provisioned=provisioned,
             adopted=self._replica.adopted,
             guest=status.guest,

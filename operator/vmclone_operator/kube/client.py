@@ -27,6 +27,7 @@ _LOG_BYTES = 64 * 1024
 _JSON = "application/json, */*"
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _JSON_PATCH = "application/json-patch+json"
+_WATCHED = frozenset({Kind.VMCLONE, Kind.REPLICA})
 _LEASES = f"/apis/{Kind.LEASE.group}/"
 
 
@@ -51,6 +52,8 @@ class KubeClient:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
+        self.namespaces: tuple[str, ...] = ()
+        """Where users' objects are watched; empty: in all namespaces."""
         self.time = ServerTime()
         """The API server's own clock."""
         self.fence: Fence = _no_fence
@@ -70,8 +73,17 @@ class KubeClient:
     async def list(
         self, kind: Kind, *, namespace: str = "", labels: Mapping[str, str] | None = None
     ) -> Sequence[Document]:
-        """List objects live, in chunks, over all namespaces unless one is named."""
-        return await self._list(_path(kind, namespace), labels or {}, accept=_JSON)
+        """List objects live, in chunks, over all namespaces unless one is named, or these are all that are watched."""
+        if kind not in _WATCHED or namespace or not self.namespaces:
+            return await self._list(_path(kind, namespace), labels or {}, accept=_JSON)
+        found: list[Document] = []
+        for watched in self.namespaces:
+            found += await self._list(_path(kind, watched), labels or {}, accept=_JSON)
+        return found
+
+    async def list_named(self, kind: Kind, name: str) -> Sequence[Document]:
+        """List the objects of one name in all namespaces; it needs the right to list that name alone."""
+        return await self._list(_path(kind, ""), {}, accept=_JSON, fields=f"metadata.name={name}")
 
     async def list_metadata(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Sequence[Document]:
         """List names, labels and uids of objects live; their contents never leave the API server."""

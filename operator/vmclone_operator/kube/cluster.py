@@ -100,6 +100,9 @@ class Cluster(Protocol):
     ) -> Sequence[Document]:
         """List objects live, in chunks, over all namespaces unless one is named."""
 
+    async def list_named(self, kind: Kind, name: str) -> Sequence[Document]:
+        """List the objects of one name in all namespaces."""
+
     async def list_metadata(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Sequence[Document]:
         """List names, labels and uids of objects live; their contents never leave the API server."""
 

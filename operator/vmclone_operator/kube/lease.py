@@ -13,12 +13,13 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vmclone_operator.domain.errors import LeadershipLost
+from vmclone_operator.kube.claims import CLAIM, NAMESPACES, WAITING, Order, order_of, watched
 from vmclone_operator.kube.cluster import Cluster, ClusterError, Conflict, Document, Gone, Key, Kind
 
 _REMEMBERED = 15
@@ -47,8 +48,15 @@ class LeaseKeeper:
         times: LeaseTimes = LeaseTimes(),
         clock: Callable[[], float] = time.monotonic,
         works: Callable[[], bool] = lambda: True,
+        watches: Collection[str] = (),
     ) -> None:
-        """`works` says whether the rest of the process still does: a renewal for one that hangs helps nobody."""
+        """`works` says whether the rest of the process still does: a renewal for one that hangs helps nobody.
+
+        `watches`: the namespaces that this installation works in, empty for all; it stands on the lease.
+        """
+        self._watches = watched(watches)
+        self.claim = WAITING
+        """Whether this installation works in its namespaces, or waits for another one to leave."""
         self._cluster = cluster
         self._key = Key(Kind.LEASE, namespace, name)
         self._identity = identity
@@ -116,6 +124,18 @@ class LeaseKeeper:
                 self._late.append(max(0.0, self._clock() - due))
         self._renewed_at = None
 
+    @property
+    def order(self) -> Order:
+        """Return since when this installation is there, to be compared with others'."""
+        return ("", "") if self._held is None else order_of(self._held)
+
+    async def write_claim(self, claim: str) -> None:
+        """Write into the lease at once whether this installation works or waits; raises what the cluster does."""
+        self.claim = claim
+        async with asyncio.timeout(self._times.retry):
+            if not await self._renew():
+                raise Conflict("another pod of this installation holds its Lease")
+
     async def release(self) -> None:
         """Give the lease up at once, so that another operator need not wait for its end."""
         if self._renewed_at is None:
@@ -132,7 +152,7 @@ class LeaseKeeper:
         held, started = self._held, self._clock()
         if held is None:
             return await self._try()
-        lease = {**held, "spec": self._spec(held["spec"], taken=False)}
+        lease = {**held, "metadata": self._noted(held["metadata"]), "spec": self._spec(held["spec"], taken=False)}
         try:
             renewed = await self._cluster.replace(Kind.LEASE, lease)
         except (Conflict, Gone):
@@ -153,18 +173,25 @@ class LeaseKeeper:
         holder = spec.get("holderIdentity") or ""
         if holder not in ("", self._identity) and started < self._seen_at + self._times.duration:
             return False
+        if holder != self._identity:  # whoever takes over from a pod of the same installation takes over its claim
+            self.claim = (lease["metadata"].get("annotations") or {}).get(CLAIM, WAITING)
         lease["spec"] = self._spec(spec, taken=holder != self._identity)
+        lease["metadata"] = self._noted(lease["metadata"])
         return self._renewed(await self._cluster.replace(Kind.LEASE, lease), started)
 
     async def _create(self, started: float) -> bool:
         document: Document = {
-            "metadata": {"namespace": self._key.namespace, "name": self._key.name},
+            "metadata": self._noted({"namespace": self._key.namespace, "name": self._key.name}),
             "spec": self._spec({}, taken=True),
         }
         try:
             return self._renewed(await self._cluster.create(Kind.LEASE, document), started)
         except Conflict:
             return False
+
+    def _noted(self, meta: Document) -> Document:
+        notes = {**(meta.get("annotations") or {}), NAMESPACES: self._watches, CLAIM: self.claim}
+        return {**meta, "annotations": notes}
 
     def _spec(self, old: Document, *, taken: bool) -> Document:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

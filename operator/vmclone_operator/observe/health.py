@@ -86,6 +86,8 @@ class Health:
         """Set when our kinds were found served as we know them."""
         self.leads = False
         """Whether this process was given the Lease; it never goes on without it."""
+        self.claim = ""
+        """Why this process holds its Lease and does nothing: another installation works in the same namespaces."""
         self.news: News | None = None
         """Set while this process leads: a standby watches nothing."""
 
@@ -95,7 +97,7 @@ class Health:
             return "the CustomResourceDefinitions are not checked yet"
         if self.keeper.silent_seconds > _ANSWER_LIMIT_SECONDS:
             return f"the API server has not answered for {_ANSWER_LIMIT_SECONDS:.0f} s"
-        return ""
+        return self.claim
 
     def not_alive(self) -> str:
         """Return why this process should be started again, or an empty string."""

@@ -50,6 +50,9 @@ class State(Collector):
         )
         age = [((), keeper.age_seconds)] if leads and keeper is not None else []
         yield _family("vmclone_lease_age_seconds", "Seconds since the leader renewed the Lease.", (), age)
+        conflict = [((), float(bool(self._health.claim)))]
+        meaning = "1 while this process does nothing because another installation works in the same namespaces."
+        yield _family("vmclone_installation_conflict", meaning, (), conflict)
         late = [((), keeper.lag_seconds)] if leads and keeper is not None else []
         meaning = "Seconds from when a renewal of the Lease was due to its answer, the worst of the last minute."
         yield _family("vmclone_lease_renewal_lag_seconds", meaning, (), late)

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.leaders.operators import ROOT, Operator, Place
 from tests.support.cluster_cli import kubectl
 
-Start = Callable[[str], Operator]
+Start = Callable[..., Operator]
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +42,8 @@ def start(place: Place) -> Iterator[Start]:
     """Return a function that starts an operator; all of them end with the test."""
     started: list[Operator] = []
 
-    def begin(identity: str) -> Operator:
-        started.append(Operator(place, identity))
+    def begin(identity: str, **more: int) -> Operator:
+        started.append(Operator(place, identity, **more))
         return started[-1]
 
     yield begin

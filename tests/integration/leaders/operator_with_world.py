@@ -5,7 +5,9 @@ The file is read when the first session opens, so an operator that takes over fi
 
 from __future__ import annotations
 
+import os
 import sys
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +19,8 @@ def main() -> None:
     """Run the operator on the world in the file that the first argument names."""
     path = Path(sys.argv.pop(1))
     fake.shared_world = cache(lambda: fake.World(on_demand=True, path=path))
+    ahead = timedelta(seconds=int(os.environ.get("TEST_AHEAD_SECONDS", "0")))
+    operator._now = lambda: datetime.now(UTC) + ahead  # as the clock of a node that is wrong
     operator.main()
 
 

@@ -49,13 +49,13 @@ class Place:
         path = "jsonpath={.spec.holderIdentity}"
         return kubectl("get", "lease", "vmclone-operator", "-n", self.namespace, "-o", path, check=False)
 
-    def apply(self, name: str, *, replicas: int = 1) -> None:
+    def apply(self, name: str, *, replicas: int = 1, **spec: Any) -> None:
         """Wish for clones."""
         wish = {
             "apiVersion": "vmclone.dev/v1alpha1",
             "kind": "VMClone",
             "metadata": {"name": name, "namespace": self.users},
-            "spec": {"source": {"name": self.namespace}, "replicas": replicas},
+            "spec": {"source": {"name": self.namespace}, "replicas": replicas, **spec},
         }
         kubectl("apply", "-f", "-", given=json.dumps(wish))
 
@@ -99,17 +99,18 @@ class Place:
 class Operator:
     """One operator process."""
 
-    def __init__(self, place: Place, identity: str) -> None:
-        """Start it."""
+    def __init__(self, place: Place, identity: str, *more: str, ahead_seconds: int = 0) -> None:
+        """Start it, on a node whose clock may be ahead."""
         self._log = place.folder / f"{identity}.log"
         arguments = ["--namespace", place.namespace, "--identity", identity, "--allow-fake"]
-        arguments += ["--resync-seconds", "10", "--relist-seconds", "10"]
+        arguments += ["--resync-seconds", "10", "--relist-seconds", "10", *more]
         module = "tests.integration.leaders.operator_with_world"
+        wrong = {"TEST_AHEAD_SECONDS": str(ahead_seconds)}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, str(place.folder / "world.json"), *arguments],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"},
+                env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", **wrong},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

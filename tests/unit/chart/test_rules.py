@@ -43,7 +43,15 @@ def alert(expression: str) -> dict[str, Any]:
     return {"kind": "PrometheusRule", "metadata": {"name": "r", "namespace": NAMESPACE}, "spec": spec}
 
 
+def watching(*groups: str, kind: str = "Role", namespace: str = "team-a") -> dict[str, Any]:
+    rule = {"apiGroups": [*groups], "resources": ["vmclones"], "verbs": ["get"]}
+    meta = {"name": "reads", **({"namespace": namespace} if kind == "Role" else {})}
+    return {"kind": kind, "metadata": meta, "rules": [rule]}
+
+
+WATCHES = {"args": ["--home-copy-image=mirror/copy:1", "--watch-namespaces=team-a"]}
 KEPT = {
+    "a role on our kinds in a namespace that is watched": [pod(**WATCHES), watching("vmclone.dev")],
     "a restricted pod": [pod()],
     "a role on Secrets that a team may bind": [role("get")],
     "an alert on our metric": [alert('max(vmclone_backend_up{a="b"}) == 0')],
@@ -57,7 +65,12 @@ BROKEN = {
     "a wildcard": ([role("*")], "has no wildcard"),
     "an alert on what nobody measures": ([alert("vmclone_backend_down > 0")], "exists: vmclone_backend_down"),
     "an alert on nothing of ours": ([alert("up == 0")], "uses a metric of ours"),
-    "another namespace": ([{"kind": "Role", "metadata": {"name": "r", "namespace": "x"}}], "namespace of the release"),
+    "other rights in a namespace that is watched": ([watching("vmclone.dev", "")], "namespace of the release"),
+    "rights everywhere though some are watched": (
+        [pod(**WATCHES), watching("vmclone.dev", kind="ClusterRole"), BOUND],
+        "no rights in namespaces that are not watched",
+    ),
+    "another namespace": ([pod() | {"metadata": {"name": "p", "namespace": "x"}}], "namespace of the release"),
 }
 
 

@@ -89,7 +89,7 @@ def test_the_pod_runs_where_the_administrator_says_and_can_do_no_more_there() ->
 
 def test_what_the_administrator_leaves_empty_stays_as_it_is() -> None:
     assert placed({name: type(value)() for name, value in PLACE.items()}) == pod(JOB)
-    assert pod(JOB)["containers"][0]["resources"]["limits"] == {"memory": "512Mi"}
+    assert pod(JOB)["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "512Mi"}
 
 
 BAD_PLACES = {

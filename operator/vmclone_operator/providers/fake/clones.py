@@ -20,11 +20,11 @@ from vmclone_operator.domain.backend import (
 )
 from vmclone_operator.domain.errors import (
     CloneFailed,
-    OwnershipMismatch,
     RetryLater,
     SourceNotFound,
     TargetConflict,
 )
+from vmclone_operator.domain.ownership import mismatch
 from vmclone_operator.providers.fake.full_copies import FullCopies
 from vmclone_operator.providers.fake.machines import clone_volumes, generic_machine, new_clone, seed_volume
 from vmclone_operator.providers.fake.state import Image, Machine, Volume
@@ -106,7 +106,7 @@ class Clones:
         if machine is None or machine.stamp is None:
             return machine is not None
         if machine.stamp != stamp:
-            raise OwnershipMismatch(f"the VM {machine.name} does not carry exactly our stamp; it is left alone")
+            raise mismatch(machine.name, machine.stamp, stamp)
         calls.write("remove metadata", machine.name, partial(self._world.pool.disown, machine))
         return True
 
@@ -190,7 +190,7 @@ class Clones:
             found[by_uuid.uuid] = by_uuid
         for machine in found.values():
             if machine.stamp != stamp:
-                raise OwnershipMismatch(f"the VM {machine.name} does not carry exactly our stamp; it is left alone")
+                raise mismatch(machine.name, machine.stamp, stamp)
         return list(found.values())
 
     def _remove_machine(self, calls: Calls, machine: Machine) -> None:

@@ -24,11 +24,8 @@ from vmclone_operator.domain.backend import (
     Progress,
     Stamp,
 )
-from vmclone_operator.domain.errors import (
-    OwnershipMismatch,
-    RetryLater,
-    TargetConflict,
-)
+from vmclone_operator.domain.errors import RetryLater, TargetConflict
+from vmclone_operator.domain.ownership import mismatch
 from vmclone_operator.providers.libvirt import blueprint, domain_xml, translate, volumes
 from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.clean_xml import blank_variables
@@ -269,7 +266,7 @@ def configuration(domain: libvirt.virDomain) -> ET.Element:
 def _require_stamp(domain: libvirt.virDomain, stamp: Stamp) -> None:
     mark = read_stamp(configuration(domain))
     if mark is None or mark[0] != stamp:
-        raise OwnershipMismatch(f"the VM {domain.name()} ({domain.UUIDString()}) does not carry our stamp: left alone")
+        raise mismatch(f"{domain.name()} ({domain.UUIDString()})", None if mark is None else mark[0], stamp)
 
 
 def _existing(connection: libvirt.virConnect, intent: CloneIntent) -> str | None:
