@@ -25,9 +25,17 @@ class JsonFormatter(logging.Formatter):
         line |= {
             k: printable(str(v)) for k, v in record.__dict__.items() if k not in _STANDARD and not k.startswith("_")
         }
-        if record.exc_info:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Exception) and is_api_answer(error):
+            line["error"] = printable(str(error))  # where in kopf it was met helps nobody
+        elif record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def is_api_answer(error: Exception) -> bool:
+    """Return whether an error is what the API server answered kopf, whose kinds of errors are not exported."""
+    return type(error).__module__.startswith("kopf._cogs.clients.")
 
 
 def configure_logs(level: str) -> None:

@@ -30,12 +30,12 @@ from vmclone_operator.handlers import build_registry
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.claims import Claims
 from vmclone_operator.kube.client import KubeClient, connect
-from vmclone_operator.kube.cluster import Key, Kind, key_of
+from vmclone_operator.kube.cluster import ClusterError, Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
 from vmclone_operator.kube.lease import LeaseKeeper
 from vmclone_operator.kube.own_loop import OwnLoop
 from vmclone_operator.kube.served import REMEDY, stale_kinds
-from vmclone_operator.logs import configure_logs
+from vmclone_operator.logs import configure_logs, is_api_answer
 from vmclone_operator.observe.observer import Observer, observer
 from vmclone_operator.observe.server import serving
 from vmclone_operator.providers.registry import load
@@ -157,7 +157,7 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     leaving = asyncio.create_task(
         _step_down(stop, work, holding, engine, lambda: beside.run(keeper.release())), name="step down"
     )
-    ready = asyncio.Event()
+    ready, failed = asyncio.Event(), ""
     signals = asyncio.create_task(_take_signals(ready, stop), name="signals")
     try:
         # The identity is named because kopf would look this user up, and a container's has no name.
@@ -170,12 +170,30 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
             stop_flag=stop,
             ready_flag=ready,
         )
+    except Exception as error:
+        failed = await _why_watches_ended(cluster, error)
+        if not failed:
+            raise
     finally:
         signals.cancel()
         stop.set()
         lost = await leaving
-    log.info("stopped", extra={"lease": "lost" if lost else "released"})
-    return 1 if lost else 0
+    if failed:
+        log.error("stopped", extra={"problem": failed})
+    else:
+        log.info("stopped", extra={"lease": "lost" if lost else "released"})
+    return 1 if lost or failed else 0
+
+
+async def _why_watches_ended(cluster: KubeClient, error: Exception) -> str:
+    """Return why kopf ended, in a sentence; empty for what is no answer of the API server, and so a bug."""
+    if not is_api_answer(error):
+        return ""
+    with suppress(ClusterError):
+        problems = await stale_kinds(cluster)
+        if problems:
+            return "; ".join([*problems, REMEDY])
+    return f"the API server ended a watch for good: {error}"
 
 
 async def _informed(engine: Engine, stop: asyncio.Event) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from kopf._cogs.clients import errors
 from pydantic import ValidationError
 
 from vmclone_operator.api.vmclone import VMCloneSpec
@@ -85,3 +86,12 @@ def test_a_spec_that_cannot_be_read_does_not_get_into_the_log(spec: dict[str, ob
         written = line("pass failed", failed=True)
     assert "ValidationError" in written
     assert CANARY not in written
+
+
+def test_what_the_api_server_answered_kopf_is_one_sentence_and_no_traceback() -> None:
+    try:
+        raise errors.APINotFoundError("the server could not find the requested resource", status=404, headers={})
+    except errors.APIError:
+        answer = json.loads(line("a watch has failed", failed=True))
+    assert "could not find the requested resource" in answer["error"]
+    assert "exception" not in answer

@@ -1,0 +1,25 @@
+"""The definitions of our kinds are deleted under a running operator: it ends with a sentence, not with a traceback."""
+
+from __future__ import annotations
+
+from tests.integration.leaders.conftest import Start
+from tests.integration.leaders.operators import ROOT
+from tests.support.cluster_cli import kubectl, wait_until
+
+ENDED_SECONDS = 90
+
+
+def test_an_operator_whose_kinds_vanish_ends_and_says_what_to_run(start: Start) -> None:
+    first = start("first")
+    first.wait_for('"leading"')
+    try:
+        kubectl("delete", "crd", "vmclonereplicas.vmclone.dev", "--timeout=30s")
+        wait_until("it has ended", first.ended, ENDED_SECONDS)
+    finally:
+        kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+        kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+    said = first.last_words()
+    assert "CustomResourceDefinition vmclonereplicas.vmclone.dev is not installed" in said
+    assert "kubectl apply --server-side --force-conflicts -f crds/" in said
+    assert "Traceback" not in said
+    assert "exit status 1" in said
