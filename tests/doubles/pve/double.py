@@ -24,7 +24,6 @@ from tests.doubles.pve.world import World
 
 AUTH_SECONDS = 3.0
 """How long a failed authentication takes (recording 01-auth)."""
-_OPEN = ("POST /access/ticket", "GET /access/ticket", "GET /access/domains")
 _CONFLICT = "duplicate parameter (already defined in URI) with conflicting values!"
 
 
@@ -79,22 +78,19 @@ class Double:
         if request.method not in {"GET", "POST", "PUT", "DELETE"}:
             raise Raw(501, f"method '{request.method}' not available")
         found = route(request.method, request.path)
-        caller = None if found is not None and found[0] in _OPEN else (yield from self._authenticated(request))
+        caller = yield from self._authenticated(request)
         if found is None:
             path = "/" + "/".join(part for part in request.path.split("/") if part)
             text = f"Method '{request.method} {path}' not implemented"
             raise Raw(501, text, {"data": None, "message": text})
         name, values = found
-        call = Call(
-            world=self.world, caller=caller or Caller(""), upload=request.upload, given=frozenset(request.params)
-        )
+        call = Call(world=self.world, caller=caller, upload=request.upload, given=frozenset(request.params))
         call.params = {**request.params, **values}
         row = _row(name)
         if "check" in row:
             check_permission(call, row["check"])
         if row.get("node"):
             self._check_node(call)
-        yield from self._before(name)
         conflict = next((key for key in values if str(request.params.get(key, values[key])) != values[key]), None)
         if conflict is not None:
             raise Refused("Parameter verification failed.", status=400, errors={conflict: _CONFLICT})
@@ -104,11 +100,6 @@ class Double:
             result = yield from result
         self.world.timeline.settle()
         return _answer(result)
-
-    def _before(self, name: str) -> Steps[None]:
-        """Do what comes between the privileges and the parameters; nothing waits there today."""
-        if name in _OPEN:
-            yield 0.0
 
     def _check_node(self, call: Call) -> None:
         """Refuse a node that nobody knows, or that does not answer the proxy."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tests.doubles.pve.drives import Drive, bridge, drives, size_bytes, size_text
+from tests.doubles.pve.drives import NEW_VOLUME, Drive, bridge, drives, size_bytes, size_text
 from tests.doubles.pve.guests import Card, Hardware
 from tests.doubles.pve.locks import storage_file
 from tests.doubles.pve.refusals import Refused
@@ -109,7 +109,7 @@ def free(world: World, volume: Volume) -> None:
 
 def new_disk(world: World, vm: VM, one: Drive, owner: object, log: Log) -> Steps[Drive]:
     """Carry out what a drive asks for: a new volume, an imported one, or one that is there already."""
-    asked = re.fullmatch(r"([a-zA-Z][a-zA-Z0-9\-_.]*):(\d+(?:\.\d+)?|cloudinit)", one.file)
+    asked = NEW_VOLUME.fullmatch(one.file)
     if asked is None:
         return _existing(world, one)
     storage = world.storages.usable(asked[1], vm.node)

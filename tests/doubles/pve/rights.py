@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from tests.doubles.pve.call import Call
-from tests.doubles.pve.drives import drive, is_drive
+from tests.doubles.pve.drives import NEW_VOLUME, drive, is_drive
 from tests.doubles.pve.refusals import Refused
 
 _BY_PRIVILEGE = {
@@ -77,7 +77,7 @@ def check_storages(call: Call, wanted: dict[str, str]) -> None:
     """Refuse drives on storages that are not there, hold no images, or are not the caller's to use."""
     for key, value in sorted(wanted.items()):
         one = drive(key, value)
-        asked = re.fullmatch(r"([a-zA-Z][a-zA-Z0-9\-_.]*):(\d+(?:\.\d+)?|cloudinit)", one.file)
+        asked = NEW_VOLUME.fullmatch(one.file)
         if asked is None:
             continue
         call.require(f"/storage/{asked[1]}", "Datastore.AllocateSpace")
