@@ -7,6 +7,7 @@ published figure says.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,12 +69,12 @@ def home_of_a_developer(home: Path) -> None:
 @contextmanager
 def somebody_working(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = ["/usr/bin/python3", "-c", WORK, *GIT, str(home / "project")]
-    with subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL) as worker:
+    with subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, start_new_session=True) as worker:
         try:
             yield worker
         finally:
             assert worker.poll() is None  # it worked until the end
-            worker.kill()
+            os.killpg(worker.pid, signal.SIGKILL)  # its git, too
 
 
 @pytest.mark.parametrize("number", range(RUNS))

@@ -51,8 +51,9 @@ class SecondLook:
         shutil.rmtree(self._tree, ignore_errors=True)
         os.makedirs(self._tree)
         self._scan.folders.forget()
-        if not self._listed:
-            self._listed = _listed(os.path.join(self._folder, "judged"), set(paths))
+        unknown = set(paths) - set(self._listed)
+        if unknown:
+            self._listed.update(_listed(os.path.join(self._folder, "judged"), unknown))
         with open(self._file(LARGE_NAMES), "wb") as names, open(self._file(JUDGED), "wb") as judged:
             large = Listing(names, judged)
             accepted = self._stage(paths, large, last=last)
