@@ -16,7 +16,17 @@ from tests.support.canaries import CONTENTS, NAMES, PASSES, secret_files
 
 from vmclone_operator.homecopy.bundle import source_program
 from vmclone_operator.homecopy.filters import PatternRefused, checked_allow, checked_patterns, floor
-from vmclone_operator.homecopy.source import git_index, judge, patterns, program, scan, screen, send, signatures
+from vmclone_operator.homecopy.source import (
+    git_index,
+    git_store,
+    judge,
+    patterns,
+    program,
+    scan,
+    screen,
+    send,
+    signatures,
+)
 from vmclone_operator.homecopy.source.judge import Judge
 from vmclone_operator.homecopy.source.patterns import Patterns
 from vmclone_operator.homecopy.source.scan import PathRefused, Scan
@@ -199,7 +209,7 @@ def test_digest_names_the_rules_whatever_their_layout() -> None:
 
 
 def test_what_runs_on_the_source_is_python_3_6() -> None:
-    for module in (git_index, judge, patterns, program, scan, screen, send, signatures):
+    for module in (git_index, git_store, judge, patterns, program, scan, screen, send, signatures):
         text = Path(str(module.__file__)).read_text(encoding="utf-8")
         ast.parse(text, feature_version=(3, 6))
         assert "from __future__" not in text

@@ -1,98 +1,126 @@
-"""Reads which files git tracks, without git: the source may have none, and a repository's config can run programs."""
+"""Knows which files are as git has them: their content is that of the commit which is checked out.
+
+A name in the index proves nothing: a template that was filled in, a file that was only staged, and one that git was
+told to overlook stand there too. So the content is hashed and looked up in the commit's trees.
+"""
 
 # Runs on the source, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
-# ruff: noqa: UP006, UP035, UP045, PTH112, PTH118, PTH123, PTH202
+# ruff: noqa: UP006, UP035, UP045, PTH118, PTH123
 
+import hashlib
 import os
+import stat
 import struct
-from typing import Dict, FrozenSet, Optional, Set, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-_LARGEST_INDEX = 256 * 1024 * 1024
-_NOTHING: FrozenSet[bytes] = frozenset()
-_EXTENDED = 0x4000
-_NAME_LENGTH = 0x0FFF
-_COMPRESSED = 4
+from vmclone_operator.homecopy.source.git_store import Damaged, Store, common_folder, git_folder, head_commit
+
+_LARGEST = 256 * 1024 * 1024
+_BLOCK = 1024 * 1024
+_SHA1_DIGITS = 40
+_REGULAR = (b"100644", b"100755", b"100664")
+_FOLDER = b"40000"
+_UNREADABLE = (OSError, ValueError, IndexError, struct.error, Damaged)
+
+Tree = Dict[bytes, Tuple[bytes, bytes]]
+"""Mode and object of each name."""
 
 
 class TrackedFiles:
-    """Answers whether a file is in the index of the repository that it lies in; reads each index once."""
+    """Answers whether a file is what the repository has that it lies in; reads each repository once."""
 
-    def __init__(self, home: bytes) -> None:
+    def __init__(self, home: bytes, files: Optional[bytes] = None) -> None:
         self._home = home
-        self._repositories: Dict[bytes, Optional[FrozenSet[bytes]]] = {}
+        self._files = files or home
+        """Where the files lie: what arrived late is judged elsewhere than its repository is."""
+        self._repositories: Dict[bytes, Optional[Repository]] = {}
 
     def has(self, path: bytes) -> bool:
-        """Return whether git tracks this path (relative to the home)."""
+        """Return whether git has this path (relative to the home) with this content."""
         folder, name = os.path.split(path)
         while True:
-            tracked = self._tracked_in(folder)
-            if tracked is not None:
-                return name in tracked
+            repository = self._in(folder)
+            if repository is not None:
+                return repository.has(name, os.path.join(self._files, path))
             if not folder:
                 return False
             folder, last = os.path.split(folder)
             name = last + b"/" + name
 
-    def _tracked_in(self, folder: bytes) -> Optional[FrozenSet[bytes]]:
+    def _in(self, folder: bytes) -> "Optional[Repository]":
         if folder not in self._repositories:
-            store = _git_folder(os.path.join(self._home, folder))
-            self._repositories[folder] = None if store is None else _read_index(os.path.join(store, b"index"))
+            store = git_folder(os.path.join(self._home, folder))
+            self._repositories[folder] = None if store is None else Repository(store)
         return self._repositories[folder]
 
 
-def _git_folder(work_tree: bytes) -> Optional[bytes]:
-    """Return the repository's own folder; worktrees and submodules name theirs in a file."""
-    store = os.path.join(work_tree, b".git")
-    if os.path.isdir(store):
-        return store
-    try:
-        with open(store, "rb") as pointer:
-            first = pointer.readline(4096)
-    except OSError:
-        return None
-    return os.path.join(work_tree, first[8:].strip()) if first.startswith(b"gitdir: ") else None
+class Repository:
+    """One repository's checked-out commit."""
+
+    def __init__(self, folder: bytes) -> None:
+        common = common_folder(folder)
+        head = head_commit(folder, common)
+        self._hash: Any = hashlib.sha1 if head is None or len(head) == _SHA1_DIGITS else hashlib.sha256
+        self._store = Store(common, self._hash().digest_size)
+        self._trees: Dict[bytes, Tree] = {}
+        self._root: Optional[bytes] = None
+        try:
+            self._root = self._tree_of(bytes.fromhex(head.decode())) if head else None
+        except _UNREADABLE:
+            self._root = None
+
+    def has(self, name: bytes, full_path: bytes) -> bool:
+        """Return whether the commit has this name, relative to the work tree, with the content of that file."""
+        try:
+            committed = self._committed(name)
+            return committed is not None and committed == self._hashed(full_path)
+        except _UNREADABLE:
+            return False
+
+    def _tree_of(self, commit: bytes) -> bytes:
+        kind, content = self._store.read(commit)
+        if kind != b"commit" or not content.startswith(b"tree "):
+            raise Damaged("HEAD is no commit")
+        return bytes.fromhex(content[5 : content.index(b"\n")].decode())
+
+    def _committed(self, name: bytes) -> Optional[bytes]:
+        tree = self._root
+        *folders, last = name.split(b"/")
+        for folder in folders:
+            mode, tree = self._tree(tree).get(folder, (b"", None)) if tree else (b"", None)
+            if mode != _FOLDER:
+                return None
+        mode, blob = self._tree(tree).get(last, (b"", b"")) if tree else (b"", b"")
+        return blob if mode in _REGULAR else None
+
+    def _tree(self, name: bytes) -> Tree:
+        if name not in self._trees:
+            kind, content = self._store.read(name)
+            if kind != b"tree":
+                raise Damaged("a folder is no tree")
+            self._trees[name] = parse_tree(content, self._hash().digest_size)
+        return self._trees[name]
+
+    def _hashed(self, path: bytes) -> Optional[bytes]:
+        """Return the name that git would give to a file's content."""
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb", buffering=0) as file:
+            info = os.fstat(handle)
+            if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST:
+                return None
+            digest = self._hash(b"blob %d\0" % info.st_size)
+            for block in iter(lambda: file.read(_BLOCK), b""):
+                digest.update(block)
+        return bytes(digest.digest())
 
 
-def _read_index(path: bytes) -> FrozenSet[bytes]:
-    """Return the tracked names; an index that is missing, damaged or of another kind tracks nothing."""
-    try:
-        if os.path.getsize(path) > _LARGEST_INDEX:
-            return _NOTHING
-        with open(path, "rb") as index:
-            return parse_index(index.read())
-    except (OSError, ValueError, struct.error, IndexError):
-        return _NOTHING
-
-
-def parse_index(data: bytes) -> FrozenSet[bytes]:
-    """Return the names in a git index of version 2, 3 or 4."""
-    signature, version, count = struct.unpack_from(">4sII", data)
-    if signature != b"DIRC" or version not in (2, 3, 4):
-        return _NOTHING
-    names: Set[bytes] = set()
-    at, name = 12, b""
-    for _ in range(count):
-        name, at = _entry(data, at, version, name)
-        names.add(name)
-    return frozenset(names)
-
-
-def _entry(data: bytes, at: int, version: int, previous: bytes) -> Tuple[bytes, int]:
-    (flags,) = struct.unpack_from(">H", data, at + 60)
-    start = at + (64 if flags & _EXTENDED else 62)
-    if version == _COMPRESSED:
-        cut, start = _varint(data, start)
-        end = data.index(b"\0", start)
-        return previous[: len(previous) - cut] + data[start:end], end + 1
-    end = data.index(b"\0", start)
-    return data[start:end], at + ((end - at) // 8 + 1) * 8
-
-
-def _varint(data: bytes, at: int) -> Tuple[int, int]:
-    byte = data[at]
-    value = byte & 0x7F
-    while byte & 0x80:
-        at += 1
-        byte = data[at]
-        value = ((value + 1) << 7) | (byte & 0x7F)
-    return value, at + 1
+def parse_tree(content: bytes, id_bytes: int) -> Tree:
+    """Return what a tree object lists."""
+    found: Tree = {}
+    at = 0
+    while at < len(content):
+        end = content.index(b"\0", at)
+        mode, _, name = content[at:end].partition(b" ")
+        at = end + 1 + id_bytes
+        found[name] = mode, content[end + 1 : at]
+    return found

@@ -44,7 +44,7 @@ class Scan:
         self._at = at
         self._home = os.path.realpath(home)
         self.device = os.lstat(self._home).st_dev
-        tracked = TrackedFiles(repositories or self._home)
+        tracked = TrackedFiles(repositories or self._home, files=self._home)
         self.judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
         self.text_limit = int(parameters["rules"]["textLimitBytes"])
         self._screen = Screen(self._home, parameters["rules"]["signatures"])
