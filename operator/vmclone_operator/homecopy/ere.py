@@ -27,7 +27,9 @@ _NEWLINE = 10
 _UNSAYABLE = frozenset({_NEWLINE, 0})
 _IGNORE_CASE, _DOT_ALL = 2, 16
 _UNLIMITED = int(_parser.MAXREPEAT)
-_MOST = 32767
+_MOST = 16
+"""How often something may repeat at most and still be counted: grep builds a state for each time, and a text in which
+a part of a secret is longer than it may be is not worth that."""
 _LEAST_RANGE = 3
 
 
@@ -84,6 +86,8 @@ class _Writer:
     def _repeat(self, value: Any, flags: int) -> bytes:
         least, most, inner = value
         text = b"(" + self.sequence(inner, flags) + b")"
+        if least == most:
+            return text + b"{%d}" % least
         if most == _UNLIMITED or most > _MOST:
             return text + {0: b"*", 1: b"+"}.get(least, b"{%d,}" % least)
         return text + (b"?" if (least, most) == (0, 1) else b"{%d,%d}" % (least, most))

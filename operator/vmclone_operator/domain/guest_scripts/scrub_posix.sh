@@ -225,7 +225,7 @@ rule() {
 sed -n 's/^shape=//p' "$work/rules" >"$work/shapes"
 { echo '^$' && sed -n 's/^harmless=//p' "$work/rules"; } >"$work/harmless"
 never=$(rule never) never_folder=$(rule folder) except=$(rule except) doubtful_names=$(rule doubtful)
-git_store=$(rule git) package_tree=$(rule package) package_code=$(rule code)
+git_store=$(rule git) package_tree=$(rule package) package_code=$(rule code) describing=$(rule describing)
 
 # The owner's patterns as expressions.
 as_expression='s/[].+(){}|^$\\[]/\\&/g; s/\\\[!/[^/g; s/\\\[/[/g; s/\\\]/]/g; s/\*\*/\x01/g; s/\*/[^\/]*/g; s/?/[^\/]/g; s/\x01/.*/g'
@@ -351,7 +351,7 @@ search_texts() {
   set -- . -xdev -mindepth 1 -regextype posix-extended -type f ! -iregex "$allow"
   find "$@" -size -2049 ! -path "*$nl*" -exec sh "$self" by_content {} +
   VMCLONE_SEVERAL_LINES=yes find "$@" -size -2049 -path "*$nl*" -exec sh "$self" by_content {} +
-  find "$@" -iregex "$doubtful_names" ! '(' -iregex "$package_tree" -iregex "$package_code" ')' \
+  find "$@" -iregex "$doubtful_names" ! -iregex "$except" ! -iregex "$describing" ! '(' -iregex "$package_tree" -iregex "$package_code" ')' \
     ! -iregex "$git_store" -exec sh "$self" doubtful {} +
 }
 
