@@ -119,6 +119,10 @@ MASKED = {
     "printer": ("etc/cups/printers.conf", "<Printer a>\nDeviceURI smb://u:SECRET-AT-host/x\n</Printer>\n"),
     "proxy of apt": ("etc/apt/apt.conf.d/90proxy", 'Acquire::http::Proxy "http://u:SECRET-AT-proxy:3128/";\n'),
     "containerd": ("etc/containerd/config.toml", 'version = 2\n[plugins.x.auth]\npassword = "@"\n'),
+    "two secrets in a line of a unit": (
+        "etc/systemd/system/agent.service.d/x.conf",
+        '[Service]\nEnvironment="A_TOKEN=@" MODE=fast B_SECRET=@\n',
+    ),
     "token of a unit": (
         "etc/systemd/system/tunnel.service",
         "[Service]\nExecStart=/bin/x run --token @\nType=notify\n",
