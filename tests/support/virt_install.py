@@ -52,7 +52,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "pc machine": ("--machine", "pc"),
     "direct kernel": ("--boot", "kernel=/boot/vmlinuz,initrd=/boot/initrd.img,kernel_args=console=ttyS0"),
     "boot order": ("--boot", "network,hd,menu=on"),
-    "tpm emulated": ("--tpm", "backend.type=emulator,backend.version=2.0,model=tpm-crb"),
     "tpm passthrough": ("--tpm", "/dev/tpm0"),
     "vnc": ("--graphics", "vnc"),
     "vnc listening with a password": ("--graphics", "vnc,listen=0.0.0.0,port=5911,password=secret"),
@@ -107,10 +106,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "watchdog": ("--watchdog", "i6300esb,action=poweroff"),
     "sound": ("--sound", "ich9"),
     "rng": ("--rng", "/dev/urandom,rate_bytes=1024,rate_period=1000"),
-    "rng of an egd": (
-        "--rng",
-        "type=egd,backend.source.host=192.0.2.1,backend.source.service=8000,backend.source.mode=connect",
-    ),
     "smartcard": ("--smartcard", "passthrough,type=spicevmc"),
     "console in a file": ("--serial", "file,source.path=/var/log/golden.log"),
     "console over tcp": (
@@ -123,7 +118,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     ),
     "smbios": (
         "--sysinfo",
-        "system.serial=SERIAL-1,system.uuid=host,baseBoard.serial=BOARD-1,chassis.asset=ASSET-1",
+        "system.serial=SERIAL-1,baseBoard.serial=BOARD-1,chassis.asset=ASSET-1",
         "--boot",
         "smbios.mode=sysinfo",
     ),
