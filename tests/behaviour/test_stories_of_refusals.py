@@ -194,6 +194,9 @@ def test_the_status_column_says_why_for_each_that_needs_a_person() -> None:
 
 def test_what_a_policy_refuses_a_replica_is_told_on_it_and_on_its_vmclone() -> None:
     sim = begin(FaultSchedule(), replicas=1)
+    key = Key(Kind.REPLICA, "team-a", "dev-1")
+    sim.run(60, until=lambda: "intent" in ((sim.get(Kind.REPLICA, "dev-1", "team-a") or {}).get("status") or {}))
+    sim.cluster.overwrite(key, lambda d: d["metadata"].update(finalizers=[]))  # it is put back, which is refused
     refuse(sim, "finalizers VMCloneReplica", Refused(POLICY))
     sim.run(60)
     assert condition(replica(sim, 1), "Stalled") == ("True", "AdmissionDenied")

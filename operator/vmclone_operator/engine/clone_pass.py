@@ -14,7 +14,7 @@ from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.domain.story import news
 from vmclone_operator.engine import adopting, consent, copy_queue, expiring, refusals, switched
-from vmclone_operator.engine.clone_report import PLAN_REASONS, is_no_news, summarised
+from vmclone_operator.engine.clone_report import PLAN_REASONS, is_no_news, only_steps_moved, summarised
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freeze_attempts import FreezeHeld, outlived
 from vmclone_operator.engine.frozen_pass import FrozenPass
@@ -31,6 +31,8 @@ from vmclone_operator.kube.cluster import Document, Kind, key_of
 log = logging.getLogger(__name__)
 
 _STATUS_PAUSE_SECONDS = 1.0
+_STEP_SECONDS = 5.0
+"""How long a replica has to stay in a step before its VMClone writes that alone."""
 _BLOCKED_SECONDS = 30.0
 _FIGURES_SECONDS = 300.0
 
@@ -338,14 +340,18 @@ class ClonePass:
         )
         document, due = dumped(final), lambda: self._engine.figures_due(self._uid, _FIGURES_SECONDS)
         if document == self._document.get("status") or is_no_news(self._document, final, figures_due=due):
+            self._engine.settled(self._uid)
             return None
         whole = final.ready_replicas == self._spec.replicas != status.ready_replicas
         fresh = whole or generation != status.observed_generation
         wait = self._engine.status_wait(self._uid, _STATUS_PAUSE_SECONDS)
+        if only_steps_moved(self._document, final):
+            wait = max(wait, self._engine.settling_wait(self._uid, _STEP_SECONDS))
         if wait > 0 and not fresh and not urgent:
             return wait
         self._document = await self._engine.write_status(Kind.VMCLONE, self._document, document)
         self._engine.status_written(self._uid)
+        self._engine.settled(self._uid)
         await self._tell(final)
         if final.replicas != status.replicas:
             copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has

@@ -132,6 +132,18 @@ def is_no_news(vmclone: Document, after: VMCloneStatus, *, figures_due: Callable
     return only_bytes_moved(before, after) or (differ_only_in_figures(before, after) and not figures_due())
 
 
+def only_steps_moved(vmclone: Document, after: VMCloneStatus) -> bool:
+    """Return whether a status says nothing new but how far its replicas are: no condition turned, none came or went."""
+    before = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    if not before.conditions:
+        return False
+    turned = [(c.type, c.status) for c in before.conditions] != [(c.type, c.status) for c in after.conditions]
+    counts = ("ready_replicas", "failed_replicas", "replicas", "plan", "observed_generation")
+    moved = any(getattr(before, name) != getattr(after, name) for name in (*counts, "last_handled_reconcile_at"))
+    copying = any("copy" in row.state.lower() for row in after.replica_statuses)
+    return not (turned or moved or copying)
+
+
 def _dry_run(spec: VMCloneSpec, status: VMCloneStatus) -> str:
     """Return what a dry run found, empty for a wish that is meant."""
     if spec.plan.mode != "DryRun":

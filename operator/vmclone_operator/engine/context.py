@@ -90,6 +90,7 @@ class Engine:
     _at_source: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     _listing: dict[str, asyncio.Lock] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
+    _unsettled: dict[str, float] = field(default_factory=dict)
     _own_writes: OwnWrites = field(default_factory=OwnWrites)
 
     def clocks(self) -> Clocks:
@@ -150,6 +151,7 @@ class Engine:
         lost(self.cache, self.queue, kind, document)
         uid = document["metadata"]["uid"]
         self._written.pop(uid, None)
+        self._unsettled.pop(uid, None)
         self.thorough.discard(key_of(kind, document))
         incarnation = incarnation_of(document) if kind is Kind.REPLICA else ""
         for mark in (f"{incarnation}/copy", f"{naming.clone_uuid(incarnation)}/clone"):
@@ -191,6 +193,14 @@ class Engine:
     def figures_due(self, uid: str, pause_seconds: float) -> bool:
         """Return whether a summary that says nothing but other figures may be written; a restart is no news either."""
         return self.clock() - self._written.setdefault(uid, self.clock()) >= pause_seconds
+
+    def settling_wait(self, uid: str, seconds: float) -> float:
+        """Return the seconds until a change that nobody has written is so old that it is worth a write of its own."""
+        return max(0.0, self._unsettled.setdefault(uid, self.clock()) + seconds - self.clock())
+
+    def settled(self, uid: str) -> None:
+        """Remember that an object's status says how it is."""
+        self._unsettled.pop(uid, None)
 
     def status_written(self, uid: str) -> None:
         """Remember when an object's summary was written."""

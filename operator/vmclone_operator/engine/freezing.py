@@ -19,6 +19,7 @@ from vmclone_operator.domain.errors import (
     CloneError,
     CloneFailed,
     FrozenPointInUse,
+    LeadershipLost,
     RetryLater,
     SourceLocked,
 )
@@ -136,7 +137,12 @@ class Freezer:
             "consistency": frozen.consistency.value,
             "fingerprint": frozen.fingerprint,
         }
-        return FreezeStep(points=_replaced(points, point, update), again_seconds=0.2)
+        frozen_point = point.model_copy(update=update)
+        step = FreezeStep(points=_replaced(points, point, update), again_seconds=0.2)
+        done = await self._completed(frozen_point)  # what is copied by now is written with the same write
+        return (
+            step if done is None else FreezeStep(points=_replaced(points, point, {**update, **done}), again_seconds=0)
+        )
 
     async def _follow(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
         operation = Operation(kind="freeze", token=point.id, target=point.source_id)
@@ -151,6 +157,18 @@ class Freezer:
             return await self._drop(points, point, RetryLater(message, retry_after=_LOST_PAUSE))
         update = {"completion_time": self.engine.timestamp(), "bytes": progress.frozen.allocated_bytes}
         return FreezeStep(points=_replaced(points, point, update), again_seconds=0)
+
+    async def _completed(self, point: FrozenPointStatus) -> Mapping[str, object] | None:
+        """Return what the status says of a copy that is complete; None while it runs, or if nobody knows."""
+        try:
+            progress = await self.session.poll(Operation(kind="freeze", token=point.id, target=point.source_id))
+        except CloneError as error:
+            if isinstance(error, LeadershipLost):
+                raise
+            return None  # that it is frozen is written first; the next pass asks again
+        if progress.state is not OperationState.DONE or progress.frozen is None:
+            return None
+        return {"completion_time": self.engine.timestamp(), "bytes": progress.frozen.allocated_bytes}
 
     async def _drop(self, points: Points, point: FrozenPointStatus, problem: CloneError | None) -> FreezeStep:
         """Remove what the provider has of a point, then forget it: a new attempt has a new name."""

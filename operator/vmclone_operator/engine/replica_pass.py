@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner, Power
-from vmclone_operator.domain.conditions import is_true
+from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
 from vmclone_operator.domain.home_copy import POD_TROUBLES, HomeSituation
 from vmclone_operator.domain.plan import Situation, booting, decide
@@ -33,9 +33,16 @@ from vmclone_operator.kube.cluster import Document, Kind
 
 log = logging.getLogger(__name__)
 
+_GO_ON = frozenset({Do.START_CLONE, Do.RECORD_CLONE, Do.POWER_ON, Do.RESET_IDENTITY, Do.CONNECT})
+"""After these a pass looks again at once, and goes on with the next step if that rests on nothing unwritten."""
+_NEEDS_NO_WRITE = frozenset({Do.NOTHING, Do.POWER_ON, Do.RESET_IDENTITY, Do.RECORD_IDENTITY, Do.RECORD_READY})
+"""The others rest on a record: a clone on its intent, its links on its identity, a copy on its turn."""
+_PATIENCE = timedelta(minutes=2)
+"""How long a replica may wait in line before its own status says so: in a burst most have their turn before."""
+
 
 class ReplicaPass:
-    """One look at one replica, and at most one step."""
+    """One look at one replica, and the steps that follow without a write between them."""
 
     def __init__(self, engine: Engine, replica: Replica, vmclone: Document, session: BackendSession) -> None:
         self._engine = engine
@@ -53,34 +60,76 @@ class ReplicaPass:
             self._replica = replace(self._replica, document=document)
         self._consent = await consent.check(self._engine, self._vmclone)
         situation = await self._gather()
-        attempts = self._attempts
-        decision, status = attempts.held_back(decide(situation), attempts.heeded(self._replica.status))
-        if decision.do is not Do.NOTHING:
-            steps = ReplicaSteps(
-                engine=self._engine,
-                replica=self._replica,
-                spec=self._spec,
-                session=self._session,
-                consent=self._consent,
-                home=self._home,
-                identity=self._identity,
-            )
-            try:
-                status = await steps.carry_out(decision.do, situation, status)
-            except ActionNeeded as error:
-                told, status, wait = await attempts.given_up(error, decision, status)
-                await self._write(status, told)
-                raise PassFailed(str(error), after=wait, limit=wait) from error
-            status = attempts.carried_out(decision.do, status)
+        decision, status = self._decided(situation)
+        done = set[Do]()
+        while decision.do is not Do.NOTHING:
+            done.add(decision.do)
+            status = await self._carried_out(decision, situation, status)
+            if not _may_go_on(decision.do, status):
+                break
+            before = self._replica
+            self._replica = self._with_status(status, decision)
+            seen = await self._gather()
+            following, told = self._decided(seen)
+            if following.do not in _NEEDS_NO_WRITE or following.do in done:
+                self._replica = before  # what this pass did is written first
+                break
+            decision, status, situation = following, told, seen
         if decision.do is Do.START_CLONE:
             made, more = is_true(status.conditions, "Provisioned"), has_news(self._replica.status, status)
             decision = (
                 booting(situation.mode) if made else replace(decision, again_seconds=0 if more else 2)
             )  # made within the call: one write less
+        if self._only_waits(decision):
+            return spread(SAFETY_NET_SECONDS)
         await self._write(await drifting.told(self._engine, self._replica, status, situation), decision)
         if decision.do is Do.RECORD_COPY:  # written: the next pass does not record it again
             self._engine.copy_meter.copy_ended(self._replica.spec.backend, situation.home.job)
         return None if decision.again_seconds is None else _spread_out(decision.again_seconds)
+
+    def _decided(self, situation: Situation) -> tuple[Decision, VMCloneReplicaStatus]:
+        """Return the next step, and the status with what people asked for since."""
+        attempts = self._attempts
+        return attempts.held_back(decide(situation), attempts.heeded(self._replica.status))
+
+    async def _carried_out(
+        self, decision: Decision, situation: Situation, status: VMCloneReplicaStatus
+    ) -> VMCloneReplicaStatus:
+        """Carry out a step and return the status that says so; raises PassFailed when a person is needed."""
+        attempts = self._attempts
+        steps = ReplicaSteps(
+            engine=self._engine,
+            replica=self._replica,
+            spec=self._spec,
+            session=self._session,
+            consent=self._consent,
+            home=self._home,
+            identity=self._identity,
+        )
+        try:
+            status = await steps.carry_out(decision.do, situation, status)
+        except ActionNeeded as error:
+            told, status, wait = await attempts.given_up(error, decision, status)
+            await self._write(status, told)
+            raise PassFailed(str(error), after=wait, limit=wait) from error
+        return attempts.carried_out(decision.do, status)
+
+    def _with_status(self, status: VMCloneReplicaStatus, decision: Decision) -> Replica:
+        """Return the replica as it would be if this were written: the next step may be one that needs no write."""
+        document = self._replica.document
+        generation = document["metadata"].get("generation", 1)
+        told = reported(status, decision, generation=generation, now=self._engine.timestamp())
+        return replace(self._replica, document={**document, "status": dumped(told)})
+
+    def _only_waits(self, decision: Decision) -> bool:
+        """Return whether a replica that has said nothing yet waits in line, and not for long: its VMClone says so."""
+        document = self._replica.document
+        if document.get("status") or decision.do is not Do.NOTHING or decision.again_seconds != SAFETY_NET_SECONDS:
+            return False
+        if decision.progress is not Progress.WORKING:
+            return False
+        made = document["metadata"].get("creationTimestamp") or self._engine.timestamp()
+        return self._engine.now() - datetime.fromisoformat(made) < _PATIENCE
 
     async def _gather(self) -> Situation:
         status = self._replica.status
@@ -220,9 +269,8 @@ class ReplicaPass:
         document = self._engine.newest(Kind.REPLICA, self._replica.document)
         now, generation = self._engine.timestamp(), document["metadata"].get("generation", 1)
         final = reported(status, decision, generation=generation, now=now)
-        before = self._replica.status.state
         await self._engine.write_status(Kind.REPLICA, document, dumped(final))
-        if final.state != before:
+        if final.state != (document.get("status") or {}).get("state", ""):
             await self._tell(final)
         if decision.reason in POD_TROUBLES:
             await self._engine.events.post(
@@ -245,6 +293,11 @@ class ReplicaPass:
             note = f"{self._replica.vm_name} is ready {where}"
             document = self._replica.document
             await self._engine.events.post(Kind.REPLICA, document, reason="Ready", action="Verify", note=note)
+
+
+def _may_go_on(do: Do, status: VMCloneReplicaStatus) -> bool:
+    """Return whether the pass goes on after a step: not while disks are being made."""
+    return do in _GO_ON and (do is not Do.START_CLONE or is_true(status.conditions, "Provisioned"))
 
 
 def _spread_out(seconds: float) -> float:

@@ -29,14 +29,16 @@ from vmclone_operator.engine import (
 from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.deletion_blockers import Removal
 from vmclone_operator.engine.left_behind import is_left_behind
-from vmclone_operator.engine.lineage import is_deleting, owner_uid
+from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, is_deleting, owner_uid, uid_of
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.homecopy.job_manifest import copy_name_of
-from vmclone_operator.kube.cluster import ClusterError, Document, Key, Kind
+from vmclone_operator.kube.cluster import ClusterError, Document, Key, Kind, key_of
 
 _POLL_SECONDS = 1.0
 _REPLICAS_SECONDS = 10.0
+_FIRST_WORD_SECONDS = 2.0
+"""When a deletion that is still waiting says for what."""
 _BEING_REMOVED = "the clone is being removed"
 _WAITS_FOR_POD = "waits for the pod of Job "
 _WAY_OUT = "or set the annotation vmclone.dev/orphan-on-delete=true to leave it behind"
@@ -47,8 +49,6 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
     document = replica.document
     if FINALIZER not in document["metadata"].get("finalizers", []) or await _claims_anothers(engine, replica):
         return None
-    if find(replica.status.conditions, "Deleting") is None:
-        await _say(engine, Kind.REPLICA, document, "Removing", _BEING_REMOVED)
     if not await _end_copies(engine, replica):
         return _POLL_SECONDS
     told = find(replica.status.conditions, "Deleting")
@@ -63,6 +63,8 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
         await _say(engine, Kind.REPLICA, document, error.reason, f"{error}; {_WAY_OUT}")
         raise
     if not gone:
+        if find(replica.status.conditions, "Deleting") is None:  # what is gone at once needs no word for it
+            await _say(engine, Kind.REPLICA, engine.newest(Kind.REPLICA, document), "Removing", _BEING_REMOVED)
         return _POLL_SECONDS
     await seed_secret.forget_host_key(engine, replica.stamp.incarnation)
     await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
@@ -147,16 +149,17 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
     meta = vmclone["metadata"]
     if FINALIZER not in meta.get("finalizers", []):
         return None
-    everybody = await engine.cluster.list(Kind.REPLICA, namespace=meta["namespace"])
-    replicas = [document for document in everybody if owner_uid(document) == meta["uid"]]  # labels can be wiped
+    replicas = await _live_replicas(engine, vmclone)
+    told = all(is_deleting(replica) for replica in replicas)
     await cascade.write_down(engine, vmclone, replicas)
     for replica in replicas:
         engine.saw(Kind.REPLICA, replica)
         if not is_deleting(replica):
             await engine.cluster.delete(Kind.REPLICA, replica)
     if replicas:
-        await _say_blocked(engine, vmclone, deletion_blockers.of_replicas(replicas))
-        return _REPLICAS_SECONDS  # each one that goes wakes us before
+        if told:  # those that go at once need no word for it
+            await _say_blocked(engine, vmclone, deletion_blockers.of_replicas(replicas))
+        return _REPLICAS_SECONDS if told else _FIRST_WORD_SECONDS  # each one that goes wakes us before
     try:
         if not await _let_go(engine, vmclone):
             return _POLL_SECONDS
@@ -175,6 +178,21 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
     await engine.drop_finalizer(Kind.VMCLONE, engine.newest(Kind.VMCLONE, vmclone))
     copy_queue.tell_source(engine, vmclone)
     return None
+
+
+async def _live_replicas(engine: Engine, vmclone: Document) -> list[Document]:
+    """Return the replicas of a VMClone, read live: by their label, and those that lost it as the cache knows them."""
+    meta = vmclone["metadata"]
+    labels = {VMCLONE_UID_LABEL: meta["uid"]}
+    found = {uid_of(d): d for d in await engine.cluster.list(Kind.REPLICA, namespace=meta["namespace"], labels=labels)}
+    for cached in engine.cache.replicas_of(meta["uid"]):
+        if uid_of(cached) not in found:
+            live = await engine.cluster.get(key_of(Kind.REPLICA, cached))
+            if live is None:
+                engine.lost(Kind.REPLICA, cached)
+            else:
+                found[uid_of(live)] = live
+    return [document for document in found.values() if owner_uid(document) == meta["uid"]]
 
 
 async def _say_blocked(engine: Engine, vmclone: Document, removal: Removal) -> None:
