@@ -171,7 +171,9 @@ def test_a_wish_whose_backend_was_deleted_first_says_so_and_leaves_nothing_once_
     story.sim.cluster.remove(Key(Kind.VMCLONE, NAMESPACE, story.name))
     story.sim.restart()
     story.sim.run(300)
-    assert story.told("Deleting")[0] == "WaitingForReplica"
+    reason, message = story.told("Deleting")
+    assert reason == "BackendNotReady"
+    assert "CloneBackend lab does not exist" in message
     for ordinal in (1, 2):
         reason, message = story.told("Deleting", ordinal=ordinal)
         assert reason == "BackendNotReady"
