@@ -32,6 +32,9 @@ RUN_IN_OTHER_WORDS = {
     "hack/gen-crds": "tests/unit/api/test_crds.py",
     "hack/gen-docs": "tests/unit/api/test_crds.py",
     "hack/lock": "docs/adr/0002-lock-file-without-hosts.md",
+    "hack/plugin/build": "tests/unit/plugin/test_archives.py",
+    "install dist/kubectl-vmclone": "tests/unit/plugin/test_archives.py",
+    "kubectl vmclone": "tests/integration/plugin/test_commands.py",
     "podman": "docs/how-to/install-with-helm.md",
 }
 """How commands begin that a test runs with other names.

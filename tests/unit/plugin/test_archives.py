@@ -31,6 +31,18 @@ def test_two_builds_of_the_program_have_the_same_bytes_and_it_runs(tmp_path: Pat
     assert done.stdout == "it runs\n"
 
 
+def test_the_built_program_runs_as_one_file(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    done = subprocess.run([root / "hack/plugin/build", "--into", tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        str(tmp_path / name) for name in ("kubectl-vmclone", "kubectl-vmclone.tar.gz", "vmclone.yaml")
+    ]
+    alone = {"PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-I", str(tmp_path / "kubectl-vmclone"), "--help"]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True, env=alone)
+    assert shown.stdout.startswith("Usage: kubectl vmclone")
+
+
 def test_the_manifest_has_the_digest_of_the_archive(tmp_path: Path) -> None:
     program = tmp_path / "kubectl-vmclone"
     program.write_text("x", encoding="utf-8")
