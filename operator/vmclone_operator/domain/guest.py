@@ -26,6 +26,7 @@ from vmclone_operator.domain.guest_scrub import ScrubProgram, ScrubReport, Scrub
 
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_OWN_DISK = re.compile(r"[0-9a-z./]{1,200}|\*")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PUBLIC_KEY = re.compile(r"((?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,3})(?: (.*))?")
 
@@ -70,13 +71,14 @@ def identity_command(
     scrub: ScrubRequest | None = None,
     needs_reboot: bool = False,
     keep_host_key: bool = False,
+    own_disks: Sequence[str] = (),
 ) -> GuestCommand:
     """Return the command that starts the identity reset and returns at once; `PROBE` tells how it ends.
 
     Repeating it with the same token is free while the reset runs or is done. Without authorized keys the
     user's own stay as they are; with them, they are replaced. With a scrub, everybody's go first, and the
     identity is done only when the scrub found nothing left. With `keep_host_key` sshd keeps the ed25519 key that
-    cloud-init was given.
+    cloud-init was given. `own_disks` name the clone's disks (`ObservedClone.own_disks`): the scrub enters no other.
     """
     lines = [f"token={_checked(_TOKEN, token, 'token')}", f"hostname={_checked(_HOSTNAME, hostname, 'hostname')}"]
     if authorized_keys:
@@ -88,6 +90,7 @@ def identity_command(
         lines.append("keep_host_key=1")
     if scrub is not None:
         lines += scrub.parameter_lines()
+        lines += [f"own_disk={_checked(_OWN_DISK, name, 'disk')}" for name in own_disks]
     return GuestCommand(name="identity", script=_IDENTITY_SCRIPT, stdin="\n".join([*lines, "end=1", ""]))
 
 

@@ -26,6 +26,7 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNIT = re.compile(r"[A-Za-z0-9@._:\\-]{1,128}")
 _WORD = re.compile(r"[A-Za-z0-9.+-]{1,32}")
+_PLACE = re.compile(r"/[ -~]{0,200}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _SYSTEM_STATES = frozenset({"initializing", "starting", "running", "degraded", "maintenance", "stopping"})
 _BOOTED = frozenset({"running", "degraded"})
@@ -177,6 +178,7 @@ class _Answers:
             units=self.number("scrub_units"),
             left=self.number("scrub_left"),
             unverified=self.matching("scrub_unverified", _WORD),
+            left_alone=self.matching("scrub_left_alone", _PLACE),
             engine=self.one("scrub_engine", _WORD),
             discarded=self.one("scrub_discarded") == "yes",
             error=self.text("scrub_error"),

@@ -144,6 +144,8 @@ class ScrubReport:
     """What a second look still found."""
     unverified: tuple[str, ...] = ()
     """File systems on which overwriting proves nothing, or which others see too."""
+    left_alone: tuple[str, ...] = ()
+    """Where file systems begin that lie on no disk of the clone's own; they were not entered."""
     engine: str = ""
     """`python`, or `posix` in a guest without python3: names and the main key shapes only."""
     discarded: bool = False
@@ -162,6 +164,12 @@ def scrub_problem(report: ScrubReport, request: ScrubRequest) -> tuple[str, str]
         return "ScrubUnverified", f"the guest did not finish its scrub{detail}"
     if report.left:
         return "ScrubUnverified", f"the scrub left {report.left} files that should have gone"
+    if report.left_alone:
+        places = ", ".join(report.left_alone)
+        return (
+            "ScrubUnverified",
+            f"the scrub left {places} alone, on no disk of the clone's own: unmount it in the source",
+        )
     if report.unverified:
         kinds = ", ".join(report.unverified)
         return "ScrubUnverified", f"overwriting proves nothing on {kinds}: old content may still be on the disk"

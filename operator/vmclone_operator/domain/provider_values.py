@@ -169,6 +169,9 @@ class ObservedClone:
     """What it has now; to be compared with what was asked for."""
     made_from: str = ""
     """What its intent said that it is a clone of."""
+    own_disks: tuple[str, ...] = ()
+    """Its writable disks as its guest can know them, while it runs: PCI slots from the root (`02.3/00.0`), `*` for
+    one that has no such way. Empty: the backend cannot tell."""
 
 
 class OperationState(StrEnum):

@@ -179,6 +179,7 @@ class ReplicaSteps:
             authorized_keys=keys if home else (),
             keep_host_key=situation.mode is Mode.CLEAN,
             scrub=self.identity.scrub(),
+            own_disks=situation.clone.own_disks if situation.clone is not None else (),
         )
         answer = await self.session.guest_exec(self.replica.stamp, command)
         if answer.exit_code != 0:

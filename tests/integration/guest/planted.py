@@ -20,6 +20,8 @@ from vmclone_lab import agent, domainxml, guestimage, layout, sources
 from vmclone_lab.lab import Lab
 from vmclone_lab.progress import wait_for
 from vmclone_operator.domain.backend import GuestCommand, GuestResult, Seed
+from vmclone_operator.providers.libvirt import domain_xml
+from vmclone_operator.providers.libvirt.own_disks import own_disks
 from vmclone_operator.providers.libvirt.seed import seed_image
 
 SOURCE_MACHINE_ID = "5eed" * 8
@@ -87,6 +89,11 @@ class PlantedGuest:
     def mac(self) -> str:
         """The MAC of its only interface."""
         return self.lab.run_inside(["virsh", "domiflist", self.name]).split()[-1]
+
+    @property
+    def own_disks(self) -> tuple[str, ...]:
+        """Its disks as the provider names them to the guest."""
+        return own_disks(domain_xml.parsed(self.lab.run_inside(["virsh", "dumpxml", self.name])))
 
     def connect(self) -> str:
         """Set the link up; return the address that the guest gets."""

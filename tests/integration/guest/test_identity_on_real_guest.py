@@ -86,7 +86,12 @@ def _reset(guest: planted.PlantedGuest, hostname: str) -> Reset:
 
     before = wait_for("the boot", booted, BOOT_SECONDS, pause_seconds=1)
     command = identity_command(
-        token=TOKEN, hostname=hostname, user="dev", authorized_keys=[_user_key(guest.lab)], scrub=SCRUB
+        token=TOKEN,
+        hostname=hostname,
+        user="dev",
+        authorized_keys=[_user_key(guest.lab)],
+        scrub=SCRUB,
+        own_disks=guest.own_disks,
     )
     started = guest.run(command)
     assert started.exit_code == 0, started.stderr
@@ -150,6 +155,7 @@ def test_only_the_given_keys_let_the_user_in(reset: Reset) -> None:
 def test_the_disk_is_scrubbed_before_the_link_goes_up(reset: Reset) -> None:
     report = reset.after.scrub
     assert scrub_problem(report, SCRUB) is None
+    assert report.left_alone == ()
     assert (report.engine, report.discarded, report.units) == ("python", True, 1)
     assert report.files >= 2 * 200
     assert reset.guest.shell(f"{CANARY} -rl /home /root /etc /var /srv /opt") == ""

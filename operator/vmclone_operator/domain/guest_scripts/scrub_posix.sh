@@ -199,7 +199,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' TERM INT HUP
 nl='
 '
-for file in homes homes.inner unverified gone left failed rules places owners allow shapes harmless; do
+for file in homes homes.inner unverified foreign left_alone gone left failed rules places owners allow shapes harmless; do
   : >"$work/$file"
 done
 
@@ -207,8 +207,10 @@ unpack() {
   printf '%s\n' "${line#*=}" | base64 -d | gzip -dc
 }
 
+own_disks=''
 while IFS= read -r line; do
   case $line in
+    own_disk=*) own_disks="$own_disks ${line#*=} " ;;
     scrub_posix=*) unpack >"$work/rules" ;;
     scrub_places=*) unpack >"$work/places" ;;
     scrub_path=*) printf '%s\n' "${line#*=}" >>"$work/owners" ;;
@@ -239,6 +241,57 @@ proves_itself() {
     [ "$(find "$work" -maxdepth 1 -regextype posix-extended -iregex '.*/(PROOF|x{2})' -newerct @1 -printf x)" = x ] &&
     [ "$(echo 'a b=cd' | VMCLONE_EXPRESSION='b=' VMCLONE_VALUE=word awk "$awk_mask")" = 'a b=00' ] &&
     dd if=/dev/zero of="$work/proof" bs=1 count=1 conv=notrunc,fsync oflag=nofollow 2>/dev/null
+}
+
+# --- whose disks -------------------------------------------------------------------------------------------
+# The host names its disks by the PCI slots that lead to each; what lies on no such disk is left alone. Without names
+# nothing is. Subshells keep the variables of what a device is made of apart.
+is_own() (
+  disk=$(readlink -f "/sys/dev/block/$1")
+  [ -d "$disk" ] || exit 1
+  [ ! -e "$disk/partition" ] || disk=${disk%/*}
+  some=''
+  for part in "$disk"/slaves/*/dev; do
+    [ -r "$part" ] || continue
+    IFS= read -r number <"$part"
+    is_own "$number" || exit 1
+    some=yes
+  done
+  [ -z "$some" ] || exit 0
+  case $disk in
+    */zram[0-9]* | */ram[0-9]*) exit 0 ;;
+    */session[0-9]* | */rport-* | */nvme-fabrics/* | */devices/virtual/*) exit 1 ;;
+  esac
+  way='' rest=$disk/
+  while [ -n "$rest" ]; do
+    part=${rest%%/*} rest=${rest#*/}
+    case $part in
+      [0-9a-f][0-9a-f][0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f].[0-7]) way=$way${way:+/}${part##*:} ;;
+    esac
+  done
+  case "$own_disks" in *" $way "* | *' * '*) exit 0 ;; esac
+  exit 1
+)
+
+find_foreign() {
+  [ -n "$own_disks" ] || return 0
+  while read -r _ _ number _ mount rest; do
+    rest=${rest#*- }
+    type=${rest%% *} rest=${rest#* }
+    case $number/$type in
+      */tmpfs | */ramfs | */rootfs | */devtmpfs | */overlay | */aufs) continue ;;
+      0:*/btrfs) IFS= read -r number <"/sys/class/block/$(basename "$(readlink -f "${rest%% *}")")/dev" ;;
+    esac
+    case $number in 0:*) false ;; *) is_own "$number" ;; esac || printf '%s\n' "$mount"
+  done </proc/self/mountinfo 2>/dev/null >"$work/foreign"
+}
+
+# Says whether a path lies on a foreign file system, and notes that it was left alone.
+is_foreign() {
+  [ -s "$work/foreign" ] || return 1
+  filesystem_of "$1"
+  grep -qxF -e "$longest" "$work/foreign" || return 1
+  printf '%s\n' "$longest" >>"$work/left_alone"
 }
 
 # --- whose homes -----------------------------------------------------------------------------------------
@@ -274,7 +327,7 @@ add_searched() {
   filesystem_of "$root$1"
   if is_shared "$kind"; then
     printf '%s\n' "$kind" >>"$work/unverified"
-  elif [ -d "$root$1/" ]; then
+  elif [ -d "$root$1/" ] && ! is_foreign "$root$1"; then
     (cd -P "$root$1" && pwd -P) >>"$work/homes"
     case $kind in
       btrfs | zfs | bcachefs | nilfs2 | f2fs | overlay | aufs) printf '%s\n' "$kind" >>"$work/unverified" ;;
@@ -304,7 +357,7 @@ find_homes() {
         "$home"/*)
           if is_shared "$type"; then
             printf '%s\n' "$type" >>"$work/unverified"
-          else
+          elif ! is_foreign "$mount"; then
             printf '%s\n' "$mount"
           fi
           ;;
@@ -374,7 +427,7 @@ search_keys_elsewhere() {
           *) continue ;;
         esac
         for path in $root$words; do
-          if [ -e "$path" ] || [ -L "$path" ]; then erase_targets "$path" && erase "$path"; fi
+          if { [ -e "$path" ] || [ -L "$path" ]; } && ! is_foreign "$path"; then erase_targets "$path" && erase "$path"; fi
         done
       done
     done <"$file"
@@ -413,6 +466,7 @@ search_places() {
       within*) each_within "$VMCLONE_EXPRESSION" ;;
       *)
         [ -d "$root$folder/" ] || continue
+        ! is_foreign "$root$folder" || continue
         in_real "$root$folder" search_place
         ;;
     esac
@@ -531,6 +585,7 @@ answer() {
   count left
   echo "scrub_left=$number"
   sort -u "$work/unverified" | while IFS= read -r kind; do echo "scrub_unverified=$kind"; done
+sort -u "$work/left_alone" | while IFS= read -r path; do echo "scrub_left_alone=$path"; done
   [ -z "$problem" ] || echo "scrub_error=$problem"
 }
 
@@ -540,6 +595,7 @@ if ! proves_itself; then
 fi
 boot=0
 while read -r word value _; do [ "$word" != btime ] || boot=$value; done </proc/stat
+find_foreign
 find_homes
 awk "$awk_places" "$work/places" >"$work/places.found"
 for _ in 1 2 3; do

@@ -20,6 +20,7 @@ from vmclone_operator.homecopy.clone.accounts import homes, key_files, lock_pass
 from vmclone_operator.homecopy.clone.alarm import SECONDS, Alarm
 from vmclone_operator.homecopy.clone.erase import empty, overwrite, remove
 from vmclone_operator.homecopy.clone.masks import Mask
+from vmclone_operator.homecopy.clone.own_disks import OwnDisks
 from vmclone_operator.homecopy.clone.places import Section, sections
 from vmclone_operator.homecopy.clone.rules import Expansion, Filter, HomeRules, NameRules, Overwritten, PlaceRules
 from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Place, walk
@@ -39,7 +40,8 @@ class Scrub:
         self._filter = Filter(
             self._rules["filter"], self._rules["homeNames"], allow, Alarm(self._rules.get("alarmSeconds", SECONDS))
         )
-        self._mounts = Mounts(mounts)
+        disks = parameters.get("own_disk")
+        self._mounts = Mounts(mounts, OwnDisks(disks) if disks else None)
         self._expansion = Expansion(root, self._mounts)
         self._boot_seconds = boot_seconds
         self._overwritten = Overwritten()
@@ -72,6 +74,10 @@ class Scrub:
         for entry in walk(place, self._mounts):
             if not place.emptied and not entry.is_folder() and (place.mask is None or place.mask.leaves(entry)):
                 yield entry
+
+    def left_alone(self) -> List[bytes]:
+        """Return where file systems begin that lie on no disk of the clone's own; nothing on them was looked at."""
+        return sorted(self._mounts.left_alone)
 
     def unverified(self) -> List[str]:
         """Return the types of file systems on which overwriting proves nothing."""
@@ -161,6 +167,8 @@ def _answer(scrub: Scrub) -> None:
     print(f"scrub_left={scrub.left}")
     for kind in scrub.unverified():
         print("scrub_unverified=" + kind)
+    for path in scrub.left_alone():
+        print("scrub_left_alone=" + "".join(letter for letter in _shown(path) if letter.isprintable()))
     if scrub.error:
         print("scrub_error=" + "".join(letter for letter in scrub.error if letter.isprintable()))
     sys.stdout.flush()

@@ -8,6 +8,8 @@ import os
 import stat
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
+from vmclone_operator.homecopy.clone.own_disks import OwnDisks
+
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MOST_OPEN = 200
 """Folders of one nest that are open at once; a process may open 1,024 files."""
@@ -75,31 +77,40 @@ class Rules:
 
 
 class Mounts:
-    """The mounted file systems: those that are shared with others are never entered."""
+    """The mounted file systems: those that are shared with others, or lie on others' disks, are never entered."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, own: Optional[OwnDisks] = None) -> None:
         self._types: Dict[bytes, str] = {}
+        self._foreign: Set[bytes] = set()
         for line in text.splitlines():
             mount, _, filesystem = line.partition(b" - ")
-            path = mount.split(b" ")[4]
-            for code, letter in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-                path = path.replace(code, letter)
-            self._types[path] = filesystem.split(b" ")[0].decode("ascii", "replace")
+            fields, path = mount.split(b" "), _plain(mount.split(b" ")[4])
+            kind, source = (_plain(word).decode("utf-8", "replace") for word in filesystem.split(b" ")[:2])
+            self._types[path] = kind
+            self._foreign.discard(path)
+            if own is not None and not own.holds(kind, fields[2].decode(), source):
+                self._foreign.add(path)
         self.met: Set[str] = set()
+        self.left_alone: Set[bytes] = set()
 
     def closed(self, path: bytes) -> bool:
         """Return whether a file system begins here that is not to be entered; it is not even looked at."""
-        return path in self._types and self._is_closed(self._types[path])
+        return path in self._types and self._is_closed(path)
 
     def closed_above(self, path: bytes) -> bool:
         """Return whether this path lies on a file system that is not to be entered, and note its type."""
         while path not in self._types and path != b"/" and path:
             path = os.path.dirname(path)
-        return self._is_closed(self._types.get(path, ""))
+        return self._is_closed(path)
 
-    def _is_closed(self, kind: str) -> bool:
+    def _is_closed(self, path: bytes) -> bool:
+        kind = self._types.get(path, "")
         self.met.add(kind)
-        return kind in _SHARED or kind in _READ_ONLY or kind.startswith("fuse")
+        if kind in _READ_ONLY or self._is_shared(kind):
+            return True
+        if path in self._foreign:
+            self.left_alone.add(path)
+        return path in self._foreign
 
     def unverified(self) -> List[str]:
         """Return the types that were met on which overwriting proves nothing, or which others see too."""
@@ -108,6 +119,13 @@ class Mounts:
     @staticmethod
     def _is_shared(kind: str) -> bool:
         return kind in _SHARED or kind.startswith("fuse")
+
+
+def _plain(word: bytes) -> bytes:
+    """Return a word of mountinfo as it is meant."""
+    for code, letter in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        word = word.replace(code, letter)
+    return word
 
 
 class Masking:

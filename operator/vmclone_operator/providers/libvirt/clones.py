@@ -33,6 +33,7 @@ from vmclone_operator.providers.libvirt.clone_xml import CloneDisks, Overlay, cl
 from vmclone_operator.providers.libvirt.firmware_xml import Variables, has_uefi
 from vmclone_operator.providers.libvirt.full_copies import FullCopies, Work, volume_name
 from vmclone_operator.providers.libvirt.nvram import VariableFiles
+from vmclone_operator.providers.libvirt.own_disks import own_disks
 from vmclone_operator.providers.libvirt.seed import seed_image
 from vmclone_operator.providers.libvirt.shape_xml import shape_of
 from vmclone_operator.providers.libvirt.stamp import read_made_from, read_stamp
@@ -246,6 +247,7 @@ def observed(xml: ET.Element) -> ObservedClone | None:
         connected=domain_xml.links_up(xml),
         agent=domain_xml.agent_connected(xml),
         made_from=read_made_from(xml),
+        own_disks=own_disks(xml),
     )
 
 
