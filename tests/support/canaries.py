@@ -92,6 +92,7 @@ CONTENTS: dict[str, str] = {
     "an Azure key": "DefaultEndpointsProtocol=https;AccountKey=" + "abcdEFGH" * 8,
     "a password in a URL": "url = https://bob:hunter22@git.example.com/x.git",
     "a password in a database URL": "postgres://svc:S3cr3t@db/x",
+    "an encoded password in a URL": "amqp://me%40x:a%24b%2Ac@mq/x",
     "an AWS secret": "aws_secret_access_key = " + "abcdEFGH12" * 4,
     "an AWS secret of an environment": "export AWS_SECRET_ACCESS_KEY='" + "abcdEFGH12" * 4 + "'",
     "an AWS secret in JSON": '{"SecretAccessKey": "' + "abcdEFGH12" * 4 + '"}',

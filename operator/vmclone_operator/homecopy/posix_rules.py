@@ -30,7 +30,9 @@ def posix_rules(rules: dict[str, Any], names: Iterable[str], within: Iterable[st
     yield f"git={_any(rules['gitStore'])}"
     yield f"package={_any(rules['packageTrees']['inside'])}"
     yield f"code={_any(rules['packageTrees']['code'])}"
-    yield f"describing={_any(rules.get('describing', ()))}"
+    yield f"describing={_any(rules['describing'])}"
+    yield f"armoured={_any(rules['armoured'])}"
+    yield f"public={'|'.join(rules['publicBlocks'])}"
     yield from _names("within", "within_folder", within)
     for signature in rules["signatures"]:
         shape = extended(signature["pattern"])

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.support.canaries import CONTENTS, NAMES, PASSES, secret_files
 from vmclone_operator.homecopy.bundle import source_program
 from vmclone_operator.homecopy.filters import PatternRefused, checked_allow, checked_patterns, floor
 from vmclone_operator.homecopy.source import (
+    armour,
     git_index,
     git_store,
     judge,
@@ -96,13 +98,40 @@ def test_content_keeps_back(what: str) -> None:
         ("ca.pem", "no block at all", False, "ssh-keys"),
         ("secrets.yaml", "a: b", True, None),
         ("secrets.yaml", "a: b", False, "env"),
-        ("secrets.yaml", CONTENTS["a GitLab token"], True, "env"),
+        ("secrets.yaml", CONTENTS["a GitLab token"], True, None),
+        ("secrets.yaml", CONTENTS["a GitLab token"], False, "env"),
+        ("tests/id_rsa", CONTENTS["an RSA key"], True, None),
         (".ssh/config", "Host a", True, "ssh-keys"),
     ],
 )
 def test_doubtful_names_are_decided_by_content(name: str, content: str, tracked: bool, family: str | None) -> None:
     above = judge_with().by_name(name.encode().split(b"/")[0], is_directory=True) if "/" in name else None
     assert (above or judge_with(tracked=tracked).file(name.encode(), content.encode).family) == family
+
+
+KEY = f"-----BEGIN {'PRIVATE'} KEY-----\n"
+SLOW: dict[str, str] = {
+    "one header many times": KEY + "Version: " * 40,
+    "one header to the end": KEY + "Version: " * 100_000,
+    "many lines of headers": KEY + "Version: 1\n" * 90_000,
+    "blanks": KEY + " \n" * 400_000,
+    "escaped lines": KEY + "\\n" * 400_000,
+    "beginnings": KEY * 30_000,
+    "places and no host": "://a:" * 200_000,
+    "certificates that do not end": "-----BEGIN CERTIFICATE-----\n" * 30_000,
+    "words that mean a secret": PASSES["ca.crt"] + "pass" * 250_000,
+    "signs": PASSES["ca.crt"] + "-" * 900_000 + "!",
+    "names": PASSES["ca.crt"] + "a.b-" * 225_000,
+    "names without values": PASSES["ca.crt"] + "a:" * 400_000 + "!",
+}
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.pem", "a.env"])
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
+def test_f2_no_text_takes_longer_than_its_length_says(text: str, name: str) -> None:
+    started = time.process_time()
+    judge_with().file(name.encode(), text.encode)
+    assert time.process_time() - started < 5
 
 
 def test_a_doubtful_file_too_large_to_be_read_stays() -> None:
@@ -217,7 +246,7 @@ def test_digest_names_the_rules_whatever_their_layout() -> None:
 
 
 def test_what_runs_on_the_source_is_python_3_6() -> None:
-    for module in (git_index, git_store, judge, patterns, program, scan, screen, send, signatures):
+    for module in (armour, git_index, git_store, judge, patterns, program, scan, screen, send, signatures):
         text = Path(str(module.__file__)).read_text(encoding="utf-8")
         ast.parse(text, feature_version=(3, 6))
         assert "from __future__" not in text

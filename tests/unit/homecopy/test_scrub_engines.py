@@ -19,6 +19,8 @@ TOKEN = "glpat-" + "a1b2c3d4e5f6g7h8i9j0"
 _PRIVATE = "PRIVATE" + " KEY"
 BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7" * 3
 CERTIFICATE = f"-----BEGIN CERTIFICATE-----\n{BODY}\n-----END CERTIFICATE-----\n"
+PUBLIC = CERTIFICATE.replace("CERTIFICATE", "PUBLIC KEY")
+ONE_LINE = CERTIFICATE.replace("\n", "\\n")
 DER = bytes.fromhex("308203a53082028da003020102") + bytes(range(1, 200))
 
 GOES: dict[str, bytes] = {
@@ -40,6 +42,21 @@ GOES: dict[str, bytes] = {
     "IDS/Id_RSA": b"x",
     ".ssh/deep/er/known": b"x",
     "a.pem": b"no certificate",
+    "app/.env": f"DB_PASSWORD=x7\n{CERTIFICATE}".encode(),
+    "app/secrets.yaml": f"idp: |\n{CERTIFICATE}client_secret: zu8Qw3\n".encode(),
+    "prod.tfvars": f'ca = <<E\n{CERTIFICATE}E\ndb_password = "q9w8"\n'.encode(),
+    ".npmrc": f'ca="{CERTIFICATE}"\n//r/:_authToken=0a1b\n'.encode(),
+    "app/credentials.json": f'{{"cert": "{ONE_LINE}", "client_secret": "zu8Qw3"}}'.encode(),
+    "jwt/.env": f'JWT_PUBLIC_KEY="{PUBLIC}"\nJWT_SECRET=x\n'.encode(),
+    "jwt/.env.local": f"-----BEGIN PUBLIC KEY-----\n{BODY}\nJWT_SECRET=x\n".encode(),
+    "word/secrets.txt": f"{CERTIFICATE}hunter2\n".encode(),
+    "pass.pem": f"# passphrase: x7\n{CERTIFICATE}".encode(),
+    "static.key": f"{CERTIFICATE}-----BEGIN OpenVPN Static key V1-----\n0123\n".encode(),
+    "long.der": DER + b"x" * 1000,
+    "app/der.env": DER,
+    "notes/early-nul.txt": b"a\0b\n" + TOKEN.encode(),
+    "notes/utf16-le.txt": f"the token is {TOKEN}".encode("utf-16-le"),
+    "notes/utf16-be.txt": f"the token is {TOKEN}".encode("utf-16-be"),
     "both.pem": f"{CERTIFICATE}-----BEGIN {_PRIVATE}-----\n{BODY}\n".encode(),
 }
 STAYS: dict[str, bytes] = {
@@ -48,6 +65,21 @@ STAYS: dict[str, bytes] = {
     "big/plain.txt": b"x\n" * 700_000,
     "ca.der": DER,
     "ca.pem": CERTIFICATE.encode(),
+    "described.pem": f"Bag Attributes\n    friendlyName: x\nsubject=CN = x\n{CERTIFICATE}".encode(),
+    "app/ca-secrets.yaml": f"ca: |\n  {CERTIFICATE}".encode(),
+    "app/ca-secret.json": f'{{"ca": "{ONE_LINE}", "none": ""}}'.encode(),
+    "signed.asc": b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nHello\n-----BEGIN PGP SIGNATURE-----\n\n"
+    + f"{BODY}\n-----END PGP SIGNATURE-----\n".encode(),
+    ".pyenv/versions/3.11.9/lib/python3.11/secrets.py": b"def get(): ...\n",
+    "miniconda3/lib/python3.12/__pycache__/secrets.cpython-312.pyc": b"\0\1\2",
+    "venv/lib/python3.11/site-packages/sqlalchemy/create.py": b"# postgresql://scott:tigger@localhost/x\n",
+    "node_modules/node-forge/lib/pem.js": f"// -----BEGIN RSA {_PRIVATE}-----\n// {BODY}".encode(),
+    "node_modules/ws/test/key.pem": f"-----BEGIN {_PRIVATE}-----\n{BODY}\n".encode(),
+    "go/pkg/mod/example.com/x@v1/doc.go": TOKEN.encode(),
+    "src/secrets.go": b"package x\n",
+    "notes/aws.md": b"AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n",
+    "notes/aws.ini": b"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n",
+    "notes/oracle.txt": b"oracle://scott:tiger@localhost/x\n",
     "program": bytes(range(256)) * 64,
     "venv/lib/python3.11/site-packages/x/secrets.py": b"def get(): ...\n",
     "node_modules/x/secrets.js": b"1\n",

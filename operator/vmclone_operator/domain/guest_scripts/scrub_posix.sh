@@ -6,8 +6,9 @@ umask 077
 root=${VMCLONE_ROOT:-}
 self=$0
 work=$VMCLONE_WORK
-public='BEGIN (CERTIFICATE|TRUSTED CERT|X509|NEW CERT|([A-Z0-9]+ )?PUBLIC KEY|SSH2 PUBLIC|DH PARAM|EC PARAM|PKCS7|CMS|PGP (PUBLIC|SIGN))'
-private='BEGIN ([A-Z0-9]+ )*(PRIVATE KEY|SECRET)'
+named='(pass|pwd|secret|token|cred|api[-_]?key)[A-Za-z0-9_.-]{0,40}["'\'']? {0,40}[:=] {0,40}[^ ]|---- ?begin'
+signs='([]"'\''|>{}[,;&()+ -]|\\[nrt])*'
+without_value="^$signs([A-Za-z0-9_][A-Za-z0-9_.-]*[\"' ]*[:=]$signs)*\$"
 der='^30 8[123]( ..){1,3} 30 8[123]( ..){1,3} a0 03 02 01 0[012]'
 
 # --- what find calls ---------------------------------------------------------------------------------------
@@ -96,17 +97,29 @@ by_content() {
   done
 }
 
-# Texts of 16 bits, by their mark.
+# What may be a text of 16 bits a letter: it has a mark, or something that is no letter after each letter.
 wide() {
   mark=$(printf '\377\376|\376\377')
-  grep -lzaE -e "^($mark)" -- "$@" 2>/dev/null
+  grep -laE -e "^($mark)|([[:print:]][^[:print:][:space:]]){8}" -- "$@" 2>/dev/null
+}
+
+# Whether it is one: zeros are in every other place, letters in the others.
+is_wide() {
+  case $(head -c 2 -- "$1" | od -An -tx1) in ' ff fe' | ' fe ff') return 0 ;; esac
+  head -c 8192 -- "$1" | od -An -v -tu1 | awk '
+    { for (at = 1; at <= NF; at++) {
+        one = at % 2; all[one]++
+        if ($at == 0) zeros[one]++
+        if (!($at >= 32 && $at < 127 || $at >= 9 && $at <= 13 && $at != 11 || $at == 27)) others[one]++ } }
+    function zero(one) { return 10 * zeros[one] > 7 * all[one] && 10 * others[1 - one] < 2 * all[1 - one] }
+    END { exit all[0] >= 8 && (zero(0) || zero(1)) ? 0 : 1 }'
 }
 
 # Zeros alone do not make a file one that is no text.
 is_binary() {
   zeros=$(head -c 8192 -- "$1" | tr -cd '\000' | wc -c)
   [ "$zeros" -gt 0 ] || return 1
-  case $(head -c 2 -- "$1" | od -An -tx1) in ' ff fe' | ' fe ff') return 1 ;; esac
+  ! is_wide "$1" || return 1
   letters=$(head -c 8192 -- "$1" | tr -d '\000' | wc -c)
   others=$(head -c 8192 -- "$1" | tr -d '\000\t\n\014\r\033\040-\176' | wc -c)
   [ "$letters" = 0 ] || [ $((10 * others)) -gt $((3 * letters)) ]
@@ -115,10 +128,7 @@ is_binary() {
 # A NUL ends what grep takes for a line; with 16 bits there is one in each letter.
 has_shape() (
   enter "$1" && [ -f "$name" ] && [ ! -L "$name" ] && ! is_binary "$name" || exit 1
-  case $(head -c 2 -- "$name" | od -An -tx1) in
-    ' ff fe' | ' fe ff') tr -d '\000' <"$name" ;;
-    *) dd if="$name" bs=65536 iflag=nofollow,nonblock 2>/dev/null ;;
-  esac | grep -zaoE -f "$work/shapes" | grep -qzavE -f "$work/harmless"
+  if is_wide "$name"; then tr -d '\000' <"$name"; else dd if="$name" bs=65536 iflag=nofollow,nonblock 2>/dev/null; fi | grep -zaoE -f "$work/shapes" | grep -qzavE -f "$work/harmless"
 )
 
 doubtful() {
@@ -129,13 +139,51 @@ doubtful() {
   done
 }
 
+# As armour.py says it: a certificate clears itself alone.
 shows_public() {
   [ "$(stat -c %s -- "$1")" -le "$VMCLONE_LIMIT" ] || return 1
-  if grep -qaE -e "$public" -- "$1"; then
-    ! grep -qaE -e "$private" -- "$1" && ! has_shape "$1"
+  if [ -n "$VMCLONE_ARMOURED" ] && is_certificate "$1"; then return 0; fi
+  outside "$1" >"$work/outside.$$" || return 1
+  if [ -n "$VMCLONE_ARMOURED" ]; then
+    ! grep -qaiE -e "$named" -- "$work/outside.$$"
   else
-    head -c 24 -- "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/^ //' | grep -qE -e "$der"
-  fi
+    ! grep -qavE -e "$without_value" -- "$work/outside.$$"
+  fi && ! has_shape "$1"
+}
+
+# One certificate in DER, whose first bytes say how long it is.
+is_certificate() {
+  size=$(stat -c %s -- "$1")
+  head -c 24 -- "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/^ //' | grep -qE -e "$der" || return 1
+  head -c 5 -- "$1" | od -An -v -tu1 | {
+    read -r _ digits one two three
+    case $digits in 129) ;; 130) one=$((one * 256 + two)) ;; *) one=$(((one * 256 + two) * 256 + three)) ;; esac
+    [ "$size" -le $((digits - 126 + one)) ]
+  }
+}
+
+# Prints what stands outside of armour; fails when there is none, when it is private, or does not end.
+outside() {
+  tr '\000\r\t' '\n  ' <"$1" | VMCLONE_PUBLIC=$(sed -n 's/^public=//p' "$work/rules") awk '
+    BEGIN { count = split(ENVIRON["VMCLONE_PUBLIC"], words, "|"); for (; count; count--) public[words[count]] = 1 }
+    {
+      line = $0
+      for (;;) {
+        if (label != "") {
+          at = index(line, "END " label)
+          if (!at) next
+          line = substr(line, at + 4 + length(label)); label = ""
+        }
+        if (!match(line, /-----? ?BEGIN [A-Z0-9 ]+-----?/)) break
+        printf "%s", substr(line, 1, RSTART - 1)
+        label = substr(line, RSTART, RLENGTH); line = substr(line, RSTART + RLENGTH)
+        gsub(/^-+ ?BEGIN +| *-+$/, "", label); seen = 1
+        if (!(label in public)) { bad = 1; exit }
+        if (label == "PGP SIGNED MESSAGE") label = ""
+      }
+      print line
+    }
+    END { exit bad || label != "" || !seen ? 1 : 0 }'
 }
 
 containing() {
@@ -193,8 +241,8 @@ esac
 
 # --- parameters ------------------------------------------------------------------------------------------
 work=$(mktemp -d "${TMPDIR:-/run}/vmclone-scrub.XXXXXX") || exit 1
-VMCLONE_WORK=$work VMCLONE_LOOK='' VMCLONE_SEVERAL_LINES='' VMCLONE_EXPRESSION='' VMCLONE_VALUE='' VMCLONE_LIMIT=1048576
-export VMCLONE_WORK VMCLONE_LOOK VMCLONE_SEVERAL_LINES VMCLONE_EXPRESSION VMCLONE_VALUE VMCLONE_LIMIT
+VMCLONE_WORK=$work VMCLONE_LOOK='' VMCLONE_SEVERAL_LINES='' VMCLONE_ARMOURED='' VMCLONE_EXPRESSION='' VMCLONE_VALUE='' VMCLONE_LIMIT=1048576
+export VMCLONE_WORK VMCLONE_LOOK VMCLONE_SEVERAL_LINES VMCLONE_ARMOURED VMCLONE_EXPRESSION VMCLONE_VALUE VMCLONE_LIMIT
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' TERM INT HUP
 nl='
@@ -228,6 +276,7 @@ sed -n 's/^shape=//p' "$work/rules" >"$work/shapes"
 { echo '^$' && sed -n 's/^harmless=//p' "$work/rules"; } >"$work/harmless"
 never=$(rule never) never_folder=$(rule folder) except=$(rule except) doubtful_names=$(rule doubtful)
 git_store=$(rule git) package_tree=$(rule package) package_code=$(rule code) describing=$(rule describing)
+armoured=$(rule armoured)
 
 # The owner's patterns as expressions.
 as_expression='s/[].+(){}|^$\\[]/\\&/g; s/\\\[!/[^/g; s/\\\[/[/g; s/\\\]/]/g; s/\*\*/\x01/g; s/\*/[^\/]*/g; s/?/[^\/]/g; s/\x01/.*/g'
@@ -401,11 +450,13 @@ search_names() {
 }
 
 search_texts() {
-  set -- . -xdev -mindepth 1 -regextype posix-extended -type f ! -iregex "$allow"
+  set -- . -xdev -mindepth 1 -regextype posix-extended -type f ! -iregex "$allow" \
+    ! '(' -iregex "$package_tree" -iregex "$package_code" ')'
   find "$@" -size -2049 ! -path "*$nl*" -exec sh "$self" by_content {} +
   VMCLONE_SEVERAL_LINES=yes find "$@" -size -2049 -path "*$nl*" -exec sh "$self" by_content {} +
-  find "$@" -iregex "$doubtful_names" ! -iregex "$except" ! -iregex "$describing" ! '(' -iregex "$package_tree" -iregex "$package_code" ')' \
-    ! -iregex "$git_store" -exec sh "$self" doubtful {} +
+  set -- "$@" -iregex "$doubtful_names" ! -iregex "$except" ! -iregex "$describing" ! -iregex "$git_store"
+  find "$@" ! -iregex "$armoured" -exec sh "$self" doubtful {} +
+  VMCLONE_ARMOURED=yes find "$@" -iregex "$armoured" -exec sh "$self" doubtful {} +
 }
 
 search_keys() {

@@ -1,16 +1,17 @@
-"""Decides what may leave a home, by name and by content; knows the rules only as data."""
+"""Decides what may leave a home, by name and by content; knows the rules only as data.
+
+What others published stays as it is, whatever shapes are in it: the files of installed packages, which describe formats
+and hold test keys, and files as a repository's commit has them, whose content goes with the repository anyway.
+"""
 
 # Runs on the source, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
 # ruff: noqa: UP006, UP035, UP045
 
-import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from vmclone_operator.homecopy.source.armour import is_only_public
 from vmclone_operator.homecopy.source.patterns import Patterns
 from vmclone_operator.homecopy.source.signatures import Signatures
-
-_BLOCK = re.compile(rb"-----? ?BEGIN ([A-Z0-9 ]{1,40}?) ?-----?")
-_DER_CERTIFICATE = re.compile(rb"0[\x81-\x83].{1,3}?0[\x81-\x83].{1,3}?\xa0\x03\x02\x01[\x00-\x02]", re.DOTALL)
 
 Read = Callable[[], Optional[bytes]]
 """Gives a file's bytes, or nothing when it is larger than what is looked into."""
@@ -55,7 +56,9 @@ class Judge:
         self._git_store = Patterns(rules["gitStore"])
         self._package_inside = Patterns(rules["packageTrees"]["inside"])
         self._package_code = Patterns(rules["packageTrees"]["code"])
-        self._public = {label.encode() for label in rules["publicBlocks"]}
+        self._describing = Patterns(rules["describing"])
+        self._armoured = Patterns(rules["armoured"])
+        self._public = frozenset(label.encode() for label in rules["publicBlocks"])
         self._signatures = Signatures(rules["signatures"])
         self._tracked = tracked
 
@@ -86,14 +89,16 @@ class Judge:
         data = read()
         doubtful = self._doubtful(path)
         if doubtful is None or self._git_store.match(path):
-            return "content" if data is not None and self.secret_in(data) else None
-        if data is None:
+            kept_back = "content" if data is not None and self.secret_in(data) else None
+        elif data is None:
             return doubtful
-        if self._is_public(data):
-            return None
-        if (self._is_package_code(path) or self._tracked(path)) and not self.secret_in(data):
-            return None
-        return doubtful
+        else:
+            kept_back = None if self._is_public(path, data) else doubtful
+        return None if kept_back is None or self._is_known(path) else kept_back
+
+    def _is_known(self, path: bytes) -> bool:
+        """Return whether this is a file that others published: of an installed package, or as git has it."""
+        return self._is_package_code(path) or self._tracked(path)
 
     def is_ordinary(self, path: bytes) -> bool:
         """Return whether nothing but a key shape inside can keep a file back, whose name does not."""
@@ -101,19 +106,20 @@ class Judge:
 
     def _doubtful(self, path: bytes) -> Optional[str]:
         """Return the family whose names may be secrets and may be none."""
-        if not self._any_doubtful.may_match(path):
+        if not self._any_doubtful.may_match(path) or self._describing.match(path):
             return None
-        return next((family.name for family in self._families if family.by_content.match(path)), None)
+        for family in self._families:
+            if family.by_content.match(path) and not family.spared.match(path):
+                return family.name
+        return None
 
     def _is_package_code(self, path: bytes) -> bool:
         return self._package_code.match(path) and self._package_inside.match(path)
 
-    def _is_public(self, data: bytes) -> bool:
-        """Return whether the file holds certificates or public keys, and no other armoured block."""
-        labels = {found.group(1).strip() for found in _BLOCK.finditer(data)}
-        if labels:
-            return labels <= self._public and not self.secret_in(data)
-        return bool(_DER_CERTIFICATE.match(data))
+    def _is_public(self, path: bytes, data: bytes) -> bool:
+        """Return whether the file holds certificates or public keys, and nothing besides that may be a secret."""
+        armoured = self._armoured.match(path)
+        return is_only_public(data, self._public, armoured=armoured) and not self.secret_in(data)
 
     def secret_in(self, data: bytes) -> Optional[str]:
         """Return the name of the first key shape in a text; binary files have none that could be told apart."""
