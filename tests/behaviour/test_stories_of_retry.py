@@ -73,6 +73,48 @@ def test_a_boot_that_takes_longer_than_the_user_allows_is_told_and_goes_on() -> 
     wait_ready(sim, 1)
 
 
+def unbootable(*, console: bool = True) -> Simulation:
+    """Return an operator with a clone that does not boot from the disk it got, and is overdue."""
+    sim = begin(FaultSchedule(record=True), replicas=1, timeouts={"boot": "10s"})
+    sim.run(60, until=lambda: any(m.stamp is not None for m in sim.world.state.machines.values()))
+    clone = next(m for m in sim.world.state.machines.values() if m.stamp is not None)
+    clone.guest.boot_error, clone.has_console = "\x1b[31mYou are in emergency mode.", console
+    sim.run(120)
+    return sim
+
+
+def reads(sim: Simulation) -> int:
+    """Return how often a console was read."""
+    return sum(point.call == "read console" for point in sim.schedule.trace)
+
+
+def test_a_boot_that_fails_is_told_with_the_last_lines_of_its_console() -> None:
+    sim = unbootable()
+    assert condition(replica(sim, 1), "Stalled") == ("True", "BootFailed")
+    told = next(c["message"] for c in replica(sim, 1)["status"]["conditions"] if c["type"] == "Stalled")
+    assert told.endswith("You are in emergency mode.")
+    assert "\x1b" not in told
+    assert reads(sim) == 1
+
+
+def test_a_console_that_cannot_be_read_costs_nothing_but_its_words() -> None:
+    sim = unbootable()
+    sim.schedule.choose = at_call("read console", Fault(kind=FaultKind.FAIL), times=10_000)
+    sim.restart()
+    sim.run(120)
+    assert condition(replica(sim, 1), "Stalled") == ("True", "GuestAgentMissing")
+    sim.schedule.choose = lambda _: None
+    sim.run(60)
+    assert condition(replica(sim, 1), "Stalled") == ("True", "BootFailed")
+
+
+def test_a_boot_that_failed_without_a_console_is_told_as_one_of_two_things() -> None:
+    sim = unbootable(console=False)
+    assert condition(replica(sim, 1), "Stalled") == ("True", "GuestAgentMissing")
+    told = next(c["message"] for c in replica(sim, 1)["status"]["conditions"] if c["type"] == "Stalled")
+    assert "may not have booted" in told
+
+
 def test_disks_that_take_longer_than_the_user_allows_are_told_and_waited_for() -> None:
     sim = begin(FaultSchedule(), replicas=1, timeouts={"clone": "1m"})
     sim.world.clone_seconds = 300

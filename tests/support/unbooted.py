@@ -222,6 +222,11 @@ class UnbootedSession:
         machine_id = (await self._only(stamp)).external_id.replace("-", "")
         return guest.execute(command, now=self._host.clock(), machine_id=machine_id, connected=False, settled=True)
 
+    async def console_tail(self, stamp: Stamp) -> str:
+        if self._host.simulates_guests:
+            return ""
+        return await self._call("console_tail", lambda: self._real.console_tail(stamp))
+
     async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
         if not self._host.simulates_guests:
             return await self._call("guest_addresses", lambda: self._real.guest_addresses(stamp))

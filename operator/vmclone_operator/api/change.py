@@ -44,7 +44,7 @@ class TimeoutsSpec(ApiModel):
     clone: Duration = "30m"
     """Making the clone's disks, from the moment it has a slot (default 30m); then CloneTimedOut."""
     boot: Duration = "10m"
-    """From power-on to an answering guest agent and a finished boot (default 10m); then GuestAgentMissing."""
+    """From power-on to an answering agent and a finished boot (default 10m); then BootFailed or GuestAgentMissing."""
 
 
 class DeletionSpec(ApiModel):

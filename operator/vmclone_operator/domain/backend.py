@@ -131,6 +131,13 @@ class BackendSession(Protocol):
     async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
         """Run a short command in the clone's guest; raises AgentNotReady until the agent answers."""
 
+    async def console_tail(self, stamp: Stamp) -> str:
+        """Return what the clone's serial console said last in this boot, at most 8 KiB, as the guest wrote it.
+
+        Asked when a boot is overdue. Empty where there is no console, where nothing was heard, or where that takes
+        more than 2 seconds: that a clone is mute is never an error. Nothing is written to the console.
+        """
+
     async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
         """Return the guest's own addresses, loopback and link-local left out; empty while it has none."""
 

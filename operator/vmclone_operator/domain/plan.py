@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from vmclone_operator.api.replica import GuestStatus, IntentStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus
+from vmclone_operator.domain import boot_console
 from vmclone_operator.domain.backend import Mode, ObservedClone, Power
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.drift import DriftKind, drift_of
@@ -60,6 +61,8 @@ class Situation:
     address_conflict: str = ""
     """The sibling that holds one of the addresses, if any."""
     boot_overdue: bool = False
+    console: str = ""
+    """What its serial console said last, raw; asked for only while a boot is overdue and the agent never answered."""
     clone_overdue: bool = False
     """The disks are not complete after `timeouts.clone`."""
     power: Power = Power.ON
@@ -202,13 +205,12 @@ def _boot(s: Situation) -> Decision | None:
     if s.guest is not None or (s.clone.agent and s.probe is not None and s.probe.booted):
         return None
     if s.boot_overdue:
-        return stalled(
-            Step.BOOT,
-            "GuestAgentMissing",
-            "the guest agent has not answered in time: install and enable qemu-guest-agent in the source,"
-            " then delete this VMCloneReplica to rebuild it",
-            seconds=15,
+        verdict = (
+            boot_console.overdue_boot(s.console, s.clone.vm_name)
+            if s.probe is None
+            else boot_console.unfinished_boot(s.probe.system_state)
         )
+        return stalled(Step.BOOT, verdict.reason, verdict.message, seconds=15)
     if s.probe is not None and s.probe.waiting_for_network:
         return replace(booting(s.mode), do=Do.RELEASE_NETWORK_WAIT, again_seconds=2)
     return replace(booting(s.mode), again_seconds=5)  # a probe costs an emulated guest a second of its own CPU

@@ -84,6 +84,8 @@ class Engine:
     """Until when daily looks were given out, in Unix seconds."""
     thorough: set[Key] = field(default_factory=set)
     """The replicas whose next pass is the full look of the day."""
+    consoles: dict[str, str] = field(default_factory=dict)
+    """By incarnation, what the console of a clone said whose boot is overdue: the backend is asked once."""
     heard: dict[Kind, float] = field(default_factory=dict)
     """When an event or a live list last said how the objects of a kind are."""
     _live: dict[Key, tuple[float, Document | None]] = field(default_factory=dict)
@@ -154,6 +156,7 @@ class Engine:
         self._unsettled.pop(uid, None)
         self.thorough.discard(key_of(kind, document))
         incarnation = incarnation_of(document) if kind is Kind.REPLICA else ""
+        self.consoles.pop(incarnation, None)
         for mark in (f"{incarnation}/copy", f"{naming.clone_uuid(incarnation)}/clone"):
             self._written.pop(mark, None)
         for turns in self.copy_turns.values():

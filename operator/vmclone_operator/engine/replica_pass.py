@@ -19,7 +19,7 @@ from vmclone_operator.domain.rollout import point_to_clone_from
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, WAITING, Decision, Do, Step
 from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.domain.wishes import dry_run_blocker
-from vmclone_operator.engine import consent, drifting
+from vmclone_operator.engine import consent, drifting, overdue_boots
 from vmclone_operator.engine.attempts import Attempts
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.home_pass import HomePart
@@ -144,6 +144,8 @@ class ReplicaPass:
         conflict = self._address_conflict(addresses)
         frozen = self._frozen_point(status)
         known = bool(addresses or (status.guest is not None and status.guest.addresses))
+        boot_overdue = self._overdue(status, Step.BOOT, self._spec.timeouts.boot)
+        silent = boot_overdue and status.guest is None and probe is None
         return Situation(
             incarnation=self._incarnation,
             mode=self._mode,
@@ -161,7 +163,10 @@ class ReplicaPass:
             probe=probe,
             addresses=addresses,
             address_conflict=conflict,
-            boot_overdue=self._overdue(status, Step.BOOT, self._spec.timeouts.boot),
+            boot_overdue=boot_overdue,
+            console=await overdue_boots.console_of(
+                self._engine, self._session, self._replica.stamp, clone if silent else None
+            ),
             clone_overdue=self._overdue(status, Step.CLONE, self._spec.timeouts.clone),
             power=self._replica.power,
             delivered=bool(status.ready_time),

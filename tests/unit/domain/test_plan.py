@@ -48,6 +48,7 @@ FROZEN = replace(RESERVED, frozen=POINT)
 MADE = replace(FROZEN, clone=OFF)
 CLONED = replace(MADE, provisioned=True)
 BOOTING = replace(CLONED, clone=AGENT, probe=STARTING)
+SILENT = replace(CLONED, clone=ON, boot_overdue=True)
 IDENTIFIED = replace(CLONED, clone=AGENT, guest=GUEST)
 READY = replace(CLONED, clone=UP, guest=KNOWN)
 
@@ -86,6 +87,12 @@ TABLE = {
         Step.BOOT,
     ),
     "a boot that takes too long needs a person": (replace(BOOTING, boot_overdue=True), Do.NOTHING, Step.BOOT),
+    "a boot that failed needs a person": (replace(SILENT, console="(initramfs) "), Do.NOTHING, Step.BOOT),
+    "a guest that answers late is not held up by what its console said": (
+        replace(SILENT, console="(initramfs) ", clone=AGENT, probe=BOOTED),
+        Do.RESET_IDENTITY,
+        Step.IDENTITY,
+    ),
     "a booted guest gets its identity": (replace(BOOTING, probe=BOOTED), Do.RESET_IDENTITY, Step.IDENTITY),
     "another incarnation's reset counts for nothing": (
         replace(BOOTING, probe=OTHERS_RESET),
@@ -142,7 +149,18 @@ def test_the_next_step_follows_from_what_is_there(situation: Situation, do: Do, 
 STALLED = {
     "no consent": (replace(FROZEN, blocker=BLOCKED), BLOCKED.reason, BLOCKED.message),
     "paused with work pending": (replace(FROZEN, paused=True), "Paused", "spec.paused"),
-    "a boot that takes too long": (replace(BOOTING, boot_overdue=True), "GuestAgentMissing", "guest agent"),
+    "a boot that takes too long, nothing known": (SILENT, "GuestAgentMissing", "virsh console dev-4f1d00"),
+    "a boot that takes too long, at a login": (
+        replace(SILENT, console="dev login: "),
+        "GuestAgentMissing",
+        "install and enable qemu-guest-agent",
+    ),
+    "a boot that the guest gave up": (
+        replace(SILENT, console="Loading\n(initramfs) "),
+        "BootFailed",
+        "ends with: Loading | (initramfs)",
+    ),
+    "a boot whose start jobs do not end": (replace(BOOTING, boot_overdue=True), "BootFailed", "systemd says starting"),
     "an identity that is not unique": (
         replace(BOOTING, probe=RESET, problems=("the host key is the source's",), problem_reason="DuplicateHostKey"),
         "DuplicateHostKey",

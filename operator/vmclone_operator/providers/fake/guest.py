@@ -105,6 +105,8 @@ class Guest:
     file_system: str = "ext4"
     masked: set[str] = field(default_factory=set)
     """Units that a scrub masked."""
+    boot_error: str = ""
+    """What its console says instead of a login: this disk does not boot."""
     declares_reboot: bool = False
     """It says of itself that it must be rebooted after a reset."""
     waits_for_network: bool = False

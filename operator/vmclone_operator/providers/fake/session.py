@@ -182,6 +182,12 @@ class FakeSession:
             return calls.read("guest exec probe", machine.name, lambda: self._execute(machine, command))
         return calls.write(f"guest exec {command.name}", machine.name, lambda: self._execute(machine, command))
 
+    async def console_tail(self, stamp: Stamp) -> str:
+        """Return what the clone's serial console said last in this boot; empty where there is none."""
+        calls = await self._begin("console_tail")
+        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        return calls.read("read console", machine.name, lambda: machine.console(self._world.now()))
+
     async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
         """Return the guest's own addresses; empty while it has none."""
         calls = await self._begin("guest_addresses")

@@ -110,6 +110,8 @@ class Machine:
     power: Power = Power.OFF
     connected: bool = False
     has_agent: bool = True
+    has_console: bool = True
+    """Whether it has a serial port that somebody may listen to."""
     boot_seconds: float = 0
     powered_at: float = 0
     off_at: float = 0
@@ -143,7 +145,22 @@ class Machine:
 
     def agent(self, now: float) -> bool:
         """Return whether the guest agent answers."""
-        return self.power is Power.ON and self.has_agent and now >= self.powered_at + self.boot_seconds
+        return self.has_agent and self.up(now)
+
+    def up(self, now: float) -> bool:
+        """Return whether its boot has come to a login."""
+        return self.power is Power.ON and not self.guest.boot_error and now >= self.powered_at + self.boot_seconds
+
+    def console(self, now: float) -> str:
+        """Return what its serial console showed since it was switched on."""
+        if self.power is not Power.ON or not self.has_console:
+            return ""
+        told = [f"\x1b[2J\x1b[1;1HBooting {self.name} from disk", "[    0.000000] Linux version 6.1.0-fake"]
+        if self.guest.boot_error:
+            told.append(self.guest.boot_error)
+        elif self.up(now):
+            told.append(f"\x1b[0;32m{self.guest.hostname} login: ")
+        return "\r\n".join(told)
 
     def frozen(self, now: float) -> bool:
         """Return whether the file systems are frozen; the watchdog thaws them in time, operator or not."""

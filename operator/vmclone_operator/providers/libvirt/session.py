@@ -47,6 +47,7 @@ from vmclone_operator.providers.libvirt import (
 from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.access import PrivateFiles, knock, uri
 from vmclone_operator.providers.libvirt.connection import Connection
+from vmclone_operator.providers.libvirt.consoles import Consoles
 from vmclone_operator.providers.libvirt.events import Watch
 from vmclone_operator.providers.libvirt.room import Room
 
@@ -83,6 +84,8 @@ class LibvirtSession:
         self._quick = Connection(address, workers=QUICK_WORKERS, knock=door, watch=watch)
         self._guests = Connection(address, workers=GUEST_WORKERS, knock=door)
         self._bulk = Connection(address, workers=BULK_WORKERS, knock=door)
+        self._console = Connection(address, workers=1, knock=door)
+        self._consoles = Consoles(self._console)
         self._clones = clones.Clones(
             pool=settings.pool, network=settings.network, bulk=self._bulk, watch=watch, fence=fence
         )
@@ -160,7 +163,11 @@ class LibvirtSession:
 
     async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
         """List the VMs stamped for this owner."""
-        return await self._quick.run(partial(self._clones.find, owner=owner))
+        found = await self._quick.run(partial(self._clones.find, owner=owner))
+        for clone in found:
+            if clone.agent or clone.power is Power.OFF:
+                self._consoles.forget(clone.stamp.incarnation)
+        return found
 
     async def start_clone(self, intent: CloneIntent) -> Operation:
         """Make the clone, powered off and (mode Disk) with its links down."""
@@ -174,8 +181,10 @@ class LibvirtSession:
         return await self._quick.run(partial(verbs[operation.kind], operation=operation))
 
     async def set_power(self, stamp: Stamp, power: Power) -> None:
-        """Switch the clone on or off."""
+        """Switch the clone on or off; one that boots is listened to."""
         await self._quick.run(partial(self._switches.set_power, stamp=stamp, power=power))
+        if power is Power.ON:
+            self._consoles.listen(stamp)
 
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         """Switch a source on, or shut it down."""
@@ -189,12 +198,17 @@ class LibvirtSession:
         """Run a short command in the clone's guest."""
         return await self._guests.run(lambda connection: guest.run(clones.owned(connection, stamp), command))
 
+    async def console_tail(self, stamp: Stamp) -> str:
+        """Return what the clone's serial console said last."""
+        return await self._consoles.tail(stamp)
+
     async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
         """Return the guest's own addresses."""
         return await self._guests.run(lambda connection: guest.addresses(clones.owned(connection, stamp)))
 
     async def delete_clone(self, stamp: Stamp) -> bool:
         """Remove the VM and its volumes."""
+        self._consoles.forget(stamp.incarnation)
         return await self._quick.run(partial(self._clones.delete, stamp=stamp))
 
     async def disown(self, stamp: Stamp) -> bool:
@@ -203,7 +217,8 @@ class LibvirtSession:
 
     async def close(self) -> None:
         """End the connections; what libvirtd has begun goes on."""
-        closing = [connection.close() for connection in (self._quick, self._guests, self._bulk)]
+        self._consoles.close()
+        closing = [connection.close() for connection in (self._quick, self._guests, self._bulk, self._console)]
         deadline = time.monotonic() + CLOSE_SECONDS
         while any(thread.is_alive() for thread in closing) and time.monotonic() < deadline:  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.01)
