@@ -114,11 +114,26 @@ class Login:
         return ["ssh", *words, "-i", self.key_file, f"{self.user}@{self.address}", command]
 
     def run(self, command: str) -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            argv = self.argv(Path(folder) / "known_hosts", command)
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+        done = self._ran(command)
         assert done.returncode == 0, f"ssh {self.address}: {done.stderr}"
         return done.stdout.strip()
+
+    def boot_id(self) -> str:
+        """Return which boot the VM is in; empty while it lets nobody in."""
+        try:
+            done = self._ran("cat /proc/sys/kernel/random/boot_id")
+        except subprocess.TimeoutExpired:  # it went down while it was asked
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    def reboot(self) -> None:
+        """Reboot it from inside; the connection may break before it is answered."""
+        self._ran("sudo systemctl --no-block reboot")
+
+    def _ran(self, command: str) -> subprocess.CompletedProcess[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            argv = self.argv(Path(folder) / "known_hosts", command)
+            return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
 
 
 def login_to_source(facts: Mapping[str, Any]) -> Login:

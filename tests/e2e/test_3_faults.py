@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.booting_again import after, differences, power_cycle, reboot, stays_ready
 from tests.e2e.cluster import (
     VMCLONES,
     Document,
@@ -26,6 +27,7 @@ from tests.e2e.killing import kill_at_every_step
 from tests.e2e.load import Gaps, WriteLoad
 from tests.e2e.machines import (
     Identity,
+    Login,
     Starts,
     bases_of,
     disks_of,
@@ -96,6 +98,20 @@ def test_killed_at_every_step_no_volume_is_left_over(struck: Life) -> None:
     bases = volumes(bases_of(struck.vmclone))
     assert len(points) == len(bases) == 1
     assert points[0] in bases.pop()
+
+
+@pytest.mark.parametrize("how", [reboot, power_cycle], ids=["rebooted from inside", "switched off and on"])
+def test_after_another_boot_a_clone_is_who_its_status_says_and_nothing_of_the_source_is_back(
+    struck: Life, source: dict[str, Any], starts: Starts, how: Callable[[str, Login], None]
+) -> None:
+    """What only a boot reads (firmware, kernel, seeds, snapshots of disks) would undo identity and scrub now."""
+    login, booted = login_to_clone(struck.replica, source), starts.of(struck.clone.domain)
+    before = identity(struck.clone.domain, login)
+    now = after(how, before, login)
+    assert now.boot_id != before.boot_id
+    assert now.unique_parts() == before.unique_parts() == struck.clone.unique_parts()
+    assert differences(stays_ready(struck.replica), now, login) == []
+    assert starts.of(struck.clone.domain) > booted
 
 
 def test_a_clone_deleted_by_hand_comes_back_as_another_machine(struck: Life, source: dict[str, Any]) -> None:
