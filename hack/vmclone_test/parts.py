@@ -42,12 +42,12 @@ class Part:
 
 UNIT = Part("unit", ("tests/unit",), deadline_seconds=10 * 60, workers=2)
 BEHAVIOUR = Part("behaviour", ("tests/behaviour",), deadline_seconds=10 * 60, workers=2)
-CRASH = Part("crash", ("tests/crash",), deadline_seconds=15 * 60, workers=2)
-CONTRACT = Part("contract", ("tests/contract",), 15 * 60, lab=("--only", "libvirt"))
+CRASH = Part("crash", ("tests/crash",), deadline_seconds=25 * 60, workers=2)
+CONTRACT = Part("contract", ("tests/contract",), 25 * 60, lab=("--only", "libvirt"))
 INTEGRATION = Part(
     "integration",
     ("tests/integration",),
-    30 * 60,
+    45 * 60,
     lab=(),
     packages=("git", "lua5.1", "openssh-client", "openssh-server", "parted", "rsync"),
     prepare=(("hack/lab", "build", "helm", "kstatus"), ("hack/images/build",)),
