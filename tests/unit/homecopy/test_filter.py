@@ -240,6 +240,14 @@ def test_every_group_of_places_names_its_source() -> None:
     assert all(family["source"] for family in floor().rules["families"].values())
 
 
+def test_few_names_need_more_than_one_look() -> None:
+    judge = judge_with()
+    names = [f"work/project/module{number}/file_{number}.{end}" for number in range(2000) for end in ("go", "txt", "")]
+    started = time.process_time()
+    assert [name for name in names if judge.by_name(name.encode()) or not judge.is_ordinary(name.encode())] == []
+    assert time.process_time() - started < 1
+
+
 def test_digest_names_the_rules_whatever_their_layout() -> None:
     canonical = json.dumps(floor().rules, sort_keys=True, separators=(",", ":")).encode()
     assert floor().digest == f"sha256:{hashlib.sha256(canonical).hexdigest()}"

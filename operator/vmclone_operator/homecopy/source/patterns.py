@@ -13,6 +13,8 @@ from typing import Callable, Dict, FrozenSet, Iterable, List, Set, Tuple
 _FLAGS = re.DOTALL | re.IGNORECASE
 _MOST_STARS = 1
 """Two stars and more make an expression try every way to part a name among them: such patterns are walked instead."""
+_MOST_STARS_OF_A_NAME = 2
+"""A name has 255 letters at most, and two stars make that many ways. An expression for any name has all files tried."""
 _ANY = frozenset(range(256))
 _SLASH = 47
 _ANY_BUT_SLASH = _ANY - {_SLASH}
@@ -69,7 +71,8 @@ def _last(pattern: bytes) -> bytes:
     """Return an expression for the last name of what a pattern means, looser where the pattern has several stars."""
     body = _body(pattern)
     final = body.rsplit(b"/", 1)[-1]
-    loose = pattern.rstrip(b"/").endswith(b"/***") or b"**" in body or _has_stars(final)
+    several = len(re.findall(rb"\*+", final)) > _MOST_STARS_OF_A_NAME
+    loose = pattern.rstrip(b"/").endswith(b"/***") or b"**" in final or several
     return b".*" if loose else _translate(final)
 
 
