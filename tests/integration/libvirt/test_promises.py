@@ -114,6 +114,8 @@ GUESTS = {
     + "test_quarantine_real.py::test_a_clone_that_never_answers_stays_disconnected_and_says_what_is_missing",
     "who a clone is, after a reboot and a power cycle": E2E + "test_3_faults.py::"
     "test_after_another_boot_a_clone_is_who_its_status_says_and_nothing_of_the_source_is_back",
+    "BootFailed": HERE
+    + "test_consoles_real.py::test_a_clone_that_boots_nothing_is_told_with_the_last_words_of_its_firmware",
     "ScrubUnverified": HERE + "test_delivery_real.py::test_a_disk_that_keeps_what_was_overwritten_holds_the_clone_back",
     "identity.verify: Warn": HERE
     + "test_delivery_real.py::test_who_goes_on_without_proof_gets_the_clone_and_is_told_what_is_not_proven",

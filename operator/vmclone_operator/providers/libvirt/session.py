@@ -185,6 +185,8 @@ class LibvirtSession:
         await self._quick.run(partial(self._switches.set_power, stamp=stamp, power=power))
         if power is Power.ON:
             self._consoles.listen(stamp)
+        else:
+            self._consoles.forget(stamp.incarnation)
 
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         """Switch a source on, or shut it down."""
