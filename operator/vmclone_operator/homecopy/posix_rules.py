@@ -23,28 +23,58 @@ NOTHING = "nothing"
 def posix_rules(rules: dict[str, Any], names: Iterable[str], within: Iterable[str]) -> Iterator[str]:
     """Yield `key=expression` lines for all that the filter's data say; a line's expression is for a whole path."""
     families = list(rules["families"].values())
+    copies = Copies(rules["copies"])
     never = [*names, *(pattern for family in families for pattern in family.get("never", ()))]
-    yield from _names("never", "folder", never)
-    yield f"except={_any(pattern for family in families for pattern in family.get('except', ()))}"
-    yield f"doubtful={_any(pattern for family in families for pattern in family.get('byContent', ()))}"
+    yield f"never={copies.expression(pattern for pattern in never if not pattern.endswith('/'))}"
+    yield f"folder={copies.expression(pattern for pattern in never if pattern.endswith('/'))}"
+    yield f"except={copies.expression(pattern for family in families for pattern in family.get('except', ()))}"
+    yield f"doubtful={copies.expression(pattern for family in families for pattern in family.get('byContent', ()))}"
     yield f"git={_any(rules['gitStore'])}"
     yield f"package={_any(rules['packageTrees']['inside'])}"
     yield f"code={_any(rules['packageTrees']['code'])}"
-    yield f"describing={_any(rules['describing'])}"
-    yield f"armoured={_any(rules['armoured'])}"
+    yield f"describing={copies.expression(rules['describing'])}"
+    yield f"armoured={copies.expression(rules['armoured'])}"
     yield f"public={'|'.join(rules['publicBlocks'])}"
-    yield from _names("within", "within_folder", within)
+    within = list(within)
+    yield f"within={_any(pattern for pattern in within if not pattern.endswith('/'))}"
+    yield f"within_folder={_any(pattern for pattern in within if pattern.endswith('/'))}"
     for signature in rules["signatures"]:
         shape = extended(signature["pattern"])
         yield "shape=" + shape.text.decode(errors="surrogateescape")
         yield from ("harmless=" + text.decode(errors="surrogateescape") for text in shape.unless)
 
 
-def _names(key: str, folder_key: str, patterns: Iterable[str]) -> Iterator[str]:
-    """Yield the patterns for everything, and those that end in a slash, for folders."""
-    every = list(patterns)
-    yield f"{key}={_any(pattern for pattern in every if not pattern.endswith('/'))}"
-    yield f"{folder_key}={_any(pattern for pattern in every if pattern.endswith('/'))}"
+class Copies:
+    """Names of copies of what patterns mean, as `source/copies.py` reads them."""
+
+    def __init__(self, marks: dict[str, str]) -> None:
+        written = {key: "(" + mark.replace("(?:", "(") + ")" for key, mark in marks.items()}
+        self._managed = written["managed"] + "*"
+        self._before, self._within, self._after = written["before"] + "?", written["within"], written["after"]
+
+    def expression(self, patterns: Iterable[str]) -> str:
+        """Return an expression for paths that are meant by one of these patterns, or are copies' of such."""
+        found = [pattern.rstrip("/").split("/") for pattern in patterns]
+        alone = "|".join(self._last(parts[0]) for parts in found if len(parts) == 1) or NOTHING
+        below = "|".join(self._path(parts) for parts in found if len(parts) > 1) or NOTHING
+        return (
+            f"{_ANYWHERE}{self._managed}({self._before}({alone})|{below})({self._after}){{0,2}}" if found else NOTHING
+        )
+
+    def _path(self, parts: list[str]) -> str:
+        folders = [_with_dot(_expression(part)) for part in parts[:-1]]
+        return f"/{self._managed}".join([*folders, self._before + self._last(parts[-1])])
+
+    def _last(self, name: str) -> str:
+        stem, dot, suffix = name.rpartition(".")
+        if not stem or stem.endswith("*") or not (suffix == "*" or re.fullmatch("[A-Za-z]{2,5}", suffix)):
+            return _with_dot(_expression(name))
+        end = "[A-Za-z]{2,5}" if suffix == "*" else suffix
+        return _with_dot(f"{_expression(stem)}({_expression(dot + suffix)}|{self._within}[.]{end})")
+
+
+def _with_dot(expression: str) -> str:
+    return "([.]|dot[_-])" + expression[3:] if expression.startswith("[.]") else expression
 
 
 def _any(patterns: Iterable[str]) -> str:

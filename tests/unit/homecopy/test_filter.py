@@ -20,6 +20,7 @@ from vmclone_operator.homecopy.bundle import source_program
 from vmclone_operator.homecopy.filters import PatternRefused, checked_allow, checked_patterns, floor
 from vmclone_operator.homecopy.source import (
     armour,
+    copies,
     git_index,
     git_store,
     judge,
@@ -240,6 +241,72 @@ def test_every_group_of_places_names_its_source() -> None:
     assert all(family["source"] for family in floor().rules["families"].values())
 
 
+COPIES = [
+    ".netrc~",
+    ".netrc.bak",
+    ".netrc.bak.1",
+    ".netrc.old",
+    ".netrc.orig",
+    ".netrc.swp",
+    ".netrc.2024-05-01",
+    ".netrc.dpkg-old",
+    "#.netrc#",
+    ".#.netrc",
+    "dot_netrc",
+    "private_dot_netrc",
+    "dot-netrc",
+    "old_.netrc",
+    "sub/.netrc-prod",
+    ".clouds.yaml.swp",
+    "clouds-prod.yaml",
+    "clouds.staging.yaml",
+    "clouds.yaml.rpmsave",
+    "a.pem.bak",
+    "a.pem~",
+    "id_rsa.bak",
+    ".env~",
+    ".env.old",
+    "wp-config.php~",
+    "wp-config-live.php",
+    "secrets-prod.yaml",
+    "server.key.old",
+    ".docker/config.json.bak",
+    "dot_docker/private_config.json",
+    ".docker/config-work.json",
+    "copy of .netrc",
+    "clouds.yaml (2)",
+    "a.pem copy",
+]
+NO_COPIES = [
+    "README.md~",
+    "notes.bak",
+    ".bashrc.old",
+    "main.py~",
+    "secrets.py~",
+    "id_rsa.pub~",
+    "dot_bashrc",
+    "old-notes.txt",
+    "prod.yaml",
+    "#draft#",
+]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_what_backups_and_editors_leave_of_a_secret_stays_behind(name: str) -> None:
+    assert judge_with().file(name.encode(), lambda: b"x").family
+
+
+@pytest.mark.parametrize("name", NO_COPIES)
+def test_what_they_leave_of_any_other_file_passes(name: str) -> None:
+    assert judge_with().file(name.encode(), lambda: b"x").family is None
+
+
+@pytest.mark.parametrize("name", [".ssh.bak", ".ssh-old", "private_dot_ssh", "dot_aws", ".kube~"])
+def test_a_copy_of_a_secret_folder_stays_behind(name: str) -> None:
+    assert judge_with().by_name(name.encode(), is_directory=True)
+    assert not judge_with().by_name(name.encode())
+
+
 def test_few_names_need_more_than_one_look() -> None:
     judge = judge_with()
     names = [f"work/project/module{number}/file_{number}.{end}" for number in range(2000) for end in ("go", "txt", "")]
@@ -254,7 +321,7 @@ def test_digest_names_the_rules_whatever_their_layout() -> None:
 
 
 def test_what_runs_on_the_source_is_python_3_6() -> None:
-    for module in (armour, git_index, git_store, judge, patterns, program, scan, screen, send, signatures):
+    for module in (armour, copies, git_index, git_store, judge, patterns, program, scan, screen, send, signatures):
         text = Path(str(module.__file__)).read_text(encoding="utf-8")
         ast.parse(text, feature_version=(3, 6))
         assert "from __future__" not in text

@@ -89,6 +89,31 @@ STAYS: dict[str, bytes] = {
 }
 
 
+MARKS = ("{}~", "{}.bak", "{}.old.2", "#{}#", ".{}.swp", "copy of {}", "{}-prod", "{} (1)", "private_{}", "{}.1.1.new")
+ORIGINALS = (".netrc", "clouds.yaml", "server.pem", "id_rsa.pub", "secrets.yaml", "notes.txt", "wp-config.php", "a.py")
+FOLDERS = (
+    ".ssh.bak",
+    "private_dot_aws",
+    "dot_docker",
+    ".docker~",
+    "old-.kube",
+    "ssh.bak",
+    "dot_config/gh",
+    ".config/gh.old",
+)
+
+
+def plant_copies(home: Path) -> None:
+    """Write what backups, editors and managers of configuration leave of files, secret or not."""
+    names = [mark.format(name) for mark in MARKS for name in ORIGINALS]
+    names += [f"{stem}-prod.{end}" for stem, _, end in (name.rpartition(".") for name in ORIGINALS)]
+    names += [name.replace(".", "dot_", 1) for name in ORIGINALS]
+    names += [f"{folder}/{name}" for folder in FOLDERS for name in ("config", "config.json", "private_config.json~")]
+    for name in names:
+        (home / "copies" / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / "copies" / name).write_text("x")
+
+
 def plant(root: Path) -> Path:
     """Write a home with all of these and what the other tests know; return it."""
     source_disk.fill(root, every=40)
@@ -98,6 +123,7 @@ def plant(root: Path) -> Path:
         (home / name).write_bytes(data)
     for number, text in enumerate(CONTENTS.values()):
         (home / f"notes/nul {number}").write_bytes(b"-\n" * 5000 + b"\0" + text.encode() + b"\0")
+    plant_copies(home)
     (home / "hard.txt").hardlink_to(home / ".netrc")
     (home / "soft.txt").symlink_to(".netrc")
     return home
@@ -137,6 +163,14 @@ def test_f11_what_holds_a_secret_goes(erased: dict[str, set[str]], engine: str, 
 @pytest.mark.parametrize("name", [*STAYS, *PASSES])
 def test_what_only_looks_like_one_stays(erased: dict[str, set[str]], engine: str, name: str) -> None:
     assert f"home/dev/{name}" not in erased[engine]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_copies_of_secrets_go_and_others_stay(erased: dict[str, set[str]], engine: str) -> None:
+    gone = {path.removeprefix("home/dev/copies/") for path in erased[engine] if "/copies/" in path}
+    wanted = {mark.format(name) for mark in MARKS[:-1] for name in (".netrc", "clouds.yaml", "server.pem")}
+    assert wanted | {".ssh.bak/config", "private_dot_aws/config", "dot_docker/private_config.json~"} <= gone
+    assert {path for path in gone if "notes.txt" in path or "a.py" in path or path.startswith("ssh.bak")} == set()
 
 
 @pytest.mark.parametrize("engine", ENGINES)

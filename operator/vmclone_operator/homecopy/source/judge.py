@@ -10,6 +10,7 @@ and hold test keys, and files as a repository's commit has them, whose content g
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from vmclone_operator.homecopy.source.armour import is_only_public
+from vmclone_operator.homecopy.source.copies import Copies
 from vmclone_operator.homecopy.source.patterns import Patterns
 from vmclone_operator.homecopy.source.signatures import Signatures
 
@@ -51,6 +52,7 @@ class Judge:
         self._any_doubtful = Patterns(
             pattern for family in families.values() for pattern in family.get("byContent", ())
         )
+        self._copies = Copies(rules["copies"])
         self._extra = Patterns(excludes)
         self._allow = Patterns(allow)
         self._git_store = Patterns(rules["gitStore"])
@@ -70,12 +72,16 @@ class Judge:
         """Return the family whose names alone keep this path back."""
         if self._extra.match(path, is_directory=is_directory):
             return "extra"
-        if not self._any_never.may_match(path):
+        names = [name for name in self._copies.originals(path) if self._any_never.may_match(name)]
+        if not names or self._git_store.match(path, is_directory=is_directory):
             return None
         for family in self._families:
-            if family.never.match(path, is_directory=is_directory) and not family.spared.match(path):
-                return None if self._git_store.match(path, is_directory=is_directory) else family.name
+            if family.never.match_any(names, is_directory=is_directory) and not self._is_spared(family, path):
+                return family.name
         return None
+
+    def _is_spared(self, family: Family, path: bytes) -> bool:
+        return family.spared.match_any(self._copies.originals(path))
 
     def file(self, path: bytes, read: Read) -> Verdict:
         """Return the verdict on a regular file; it is read only when its name does not settle it."""
@@ -106,10 +112,12 @@ class Judge:
 
     def _doubtful(self, path: bytes) -> Optional[str]:
         """Return the family whose names may be secrets and may be none."""
-        if not self._any_doubtful.may_match(path) or self._describing.match(path):
+        every = self._copies.originals(path)
+        names = [name for name in every if self._any_doubtful.may_match(name)]
+        if not names or self._describing.match_any(every):
             return None
         for family in self._families:
-            if family.by_content.match(path) and not family.spared.match(path):
+            if family.by_content.match_any(names) and not self._is_spared(family, path):
                 return family.name
         return None
 
@@ -118,7 +126,7 @@ class Judge:
 
     def _is_public(self, path: bytes, data: bytes) -> bool:
         """Return whether the file holds certificates or public keys, and nothing besides that may be a secret."""
-        armoured = self._armoured.match(path)
+        armoured = self._armoured.match_any(self._copies.originals(path))
         return is_only_public(data, self._public, armoured=armoured) and not self.secret_in(data)
 
     def secret_in(self, data: bytes) -> Optional[str]:

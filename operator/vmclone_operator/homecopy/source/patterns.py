@@ -55,6 +55,10 @@ class Patterns:
         subject = b"/" + path + (b"/" if is_directory else b"")
         return any(self._matches(number, subject) for number in numbers)
 
+    def match_any(self, paths: Iterable[bytes], *, is_directory: bool = False) -> bool:
+        """Return whether one of these, which are names of one entry, is meant."""
+        return any(self.match(path, is_directory=is_directory) for path in paths)
+
     def _matches(self, number: int, subject: bytes) -> bool:
         if number not in self._full:
             text = self._texts[number]
