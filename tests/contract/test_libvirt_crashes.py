@@ -21,6 +21,7 @@ from tests.crash.libvirt_site import Site, open_site
 from tests.support import unbooted_story
 
 from vmclone_operator.domain.backend import Progress
+from vmclone_operator.engine.freezing import Freezer
 from vmclone_operator.providers.fake import FaultKind, FaultSchedule
 from vmclone_operator.providers.libvirt.clones import Clones
 from vmclone_operator.providers.libvirt.frozen import FrozenPoints
@@ -174,7 +175,11 @@ def _takes_every_copy_for_whole(patch: pytest.MonkeyPatch) -> None:
     def finished(points: FrozenPoints, pool: Any, domain: Any, held: Any) -> Progress:
         return points._finished(pool, held, domain.UUIDString(), "")
 
+    async def still_copied(*_: object) -> None:
+        """A copy that takes longer than the pass that began it: its frozen time is written, then comes the kill."""
+
     patch.setattr(FrozenPoints, "_poll_backup", finished)
+    patch.setattr(Freezer, "_completed", still_copied)
 
 
 def _forgets_copies(patch: pytest.MonkeyPatch) -> None:
