@@ -12,6 +12,7 @@ from tests.integration.homecopy.copying import Copying
 from tests.integration.homecopy.homes import age, ordinary_home, picture, wait_for_bytes, write
 from tests.support.canaries import PASSES, WORD, secret_files
 
+from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.homecopy.job import OnSecret, Transfer
 
 pytestmark = pytest.mark.integration
@@ -42,7 +43,10 @@ def test_no_secret_arrives_and_look_alikes_do(copying: Copying) -> None:
     arrived = {str(path.relative_to(copying.clone.home)) for path in copying.clone.home.rglob("*") if path.is_file()}
     assert len(secrets) >= 200
     assert arrived == set(PASSES)
-    assert result.receipt["excluded"].keys() == {family for family, _ in secrets.values()}
+    excluded = result.receipt["excluded"]
+    assert excluded.keys() <= {*floor().rules["families"], "content"}
+    assert {"content", "cloud", "ssh-keys"} <= excluded.keys()
+    assert sum(excluded.values()) == len(secrets) + 1, "each is counted under one family, and so is the hard link"
     assert WORD not in str(result.progress) + str(result.receipt)
 
 
