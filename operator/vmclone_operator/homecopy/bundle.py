@@ -51,12 +51,6 @@ def clone_program_digest() -> str:
     return hashlib.sha256(_packed("clone.arrived")).hexdigest()
 
 
-@cache
-def shell_program() -> str:
-    """Return what rsync calls in place of ssh."""
-    return _text("source.shell")
-
-
 def _with_length(program: bytes) -> bytes:
     return b"%d\n%b" % (len(program), program)
 

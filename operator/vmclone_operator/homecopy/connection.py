@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from vmclone_operator.homecopy.bundle import REMOTE_COMMAND, shell_program
+from vmclone_operator.homecopy.bundle import REMOTE_COMMAND
 from vmclone_operator.homecopy.job import CopyJob, Transfer
 from vmclone_operator.homecopy.source.send import SSH_CONFIG, cheapest_ciphers
 
@@ -179,4 +179,4 @@ class SourceConnection:
 
 def clone_at(job: CopyJob, address: str, port: int) -> dict[str, Any]:
     """Return the clone's document as it is reached from one place, with its own pinned keys."""
-    return job.clone.document() | {"address": address, "port": port, "shell": shell_program()}
+    return job.clone.document() | {"address": address, "port": port}

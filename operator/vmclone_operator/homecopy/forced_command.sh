@@ -46,5 +46,4 @@ case $version in
   "rsync  version 3."[2-9]*|"rsync  version 3.1"[0-9]*|"rsync  version "[4-9]*) ;;
   *) no "the clone needs rsync 3.2 or newer";;
 esac;
-echo @vmclone-ready;
 exec $clean rsync --server $log "$@"

@@ -18,7 +18,6 @@ from vmclone_operator.homecopy.job import CopyJob
 from vmclone_operator.homecopy.source.environment import PATH
 from vmclone_operator.homecopy.source.program import PREFIX
 from vmclone_operator.homecopy.source.send import CLONE, rsync_command, run_rsync, write_clone_config
-from vmclone_operator.homecopy.source.shell import READY
 
 _FOLDER = re.compile(rf"/[A-Za-z0-9_./-]*/{PREFIX}[A-Za-z0-9_]+")
 
@@ -51,7 +50,7 @@ def pull_and_push(
     tree.mkdir(mode=0o700, exist_ok=True)
     write_clone_config(str(folder), clone_at(job, job.clone.address, job.clone.port))
     pulling = rsync_command(str(folder), options | {"refresh": ""}, config="source_config")
-    pulling.append(f"--rsync-path=echo {READY}; exec env -i PATH={PATH} HOME=/nonexistent LC_ALL=C rsync")
+    pulling.append(f"--rsync-path=env -i PATH={PATH} HOME=/nonexistent LC_ALL=C rsync")
     pull_environment = {**os.environ, "HOME": str(folder)}
     pushing = rsync_command(str(folder), options)
     listed = ["--files-from", str(folder / "list"), "--from0"]

@@ -12,8 +12,6 @@ import pytest
 from tests.integration.homecopy.copying import Copying
 from tests.integration.homecopy.homes import picture, wait_for_bytes, write
 
-from vmclone_operator.homecopy.job import Transfer
-
 pytestmark = pytest.mark.integration
 
 LIES = [
@@ -57,22 +55,6 @@ def test_a_bashrc_changes_nothing_of_a_copy(copying: Copying, bashrc: str) -> No
     result = copying.run()
     assert result.reason == "Copied", result.receipt
     assert picture(copying.clone.home) == picture(home)
-
-
-@pytest.mark.parametrize("transfer", list(Transfer))
-def test_a_bashrc_that_came_with_an_earlier_copy_changes_nothing_of_the_next(
-    copying: Copying, transfer: Transfer
-) -> None:
-    bashrc = "; ".join([*SETTINGS.values(), "export HOME=/nowhere"])
-    for host in (copying.source, copying.clone):
-        write(host.home / ".bashrc", f"{bashrc}\n")
-    write(copying.source.home / "work/a", "a")
-    for host in (copying.source, copying.clone):
-        host.own()
-    copying.job = replace(copying.job, transfer=transfer)
-    result = copying.run()
-    assert result.reason == "Copied", result.receipt["message"]
-    assert (copying.clone.home / "work/a").read_text() == "a"
 
 
 def test_a_folder_that_is_written_to_all_the_while_arrives_whole(copying: Copying) -> None:

@@ -5,13 +5,12 @@ removed. Answers carry a mark with the secret of this run: a login shell may pri
 """
 
 # Runs on the source, on Python 3.6: no newer typing, and plain os functions.
-# ruff: noqa: UP006, UP035, PTH112, PTH114, PTH118, PTH123, PTH208, PTH211
+# ruff: noqa: UP006, UP035, PTH111, PTH112, PTH114, PTH118, PTH123, PTH208, PTH211
 
 import base64
 import fcntl
 import json
 import os
-import pwd
 import queue
 import shutil
 import signal
@@ -159,7 +158,7 @@ def _converse(conversation: Conversation, guard: Guard, folder: str) -> None:
     if version is None or version[:2] < _LEAST_RSYNC:
         conversation.say("refused", {"message": "the source needs rsync 3.2 or newer"})
         return
-    home = parameters["home"] or pwd.getpwuid(os.getuid()).pw_dir
+    home = os.path.expanduser(parameters["home"] or "~")
     if not os.path.isdir(home):
         conversation.say("refused", {"message": "the home directory is not there on the source"})
         return

@@ -10,7 +10,6 @@ names of those files.
 import os
 import re
 import subprocess
-import sys
 import threading
 from io import BufferedReader
 from typing import Any, Callable, Dict, List, Match, Optional, Tuple, cast
@@ -76,7 +75,6 @@ def write_clone_config(folder: str, clone: Dict[str, Any]) -> None:
     values = {key: str(clone[key]) for key in ("address", "port", "user")}
     config = SSH_CONFIG.format(alias=CLONE, folder=folder, ciphers=cheapest_ciphers(), **values)
     _write(os.path.join(folder, "ssh_config"), config)
-    _write(os.path.join(folder, "shell.py"), clone["shell"])
     _write(os.path.join(folder, "known_hosts"), "".join("%s %s\n" % (CLONE, key) for key in clone["hostKeys"]))
 
 
@@ -86,11 +84,7 @@ def rsync_command(folder: str, options: Dict[str, Any], config: str = "ssh_confi
     letters = "-lptHS" if options.get("sparse") else "-lptH"
     command = ["rsync", letters, "--chmod=Fu-s,Fg-s", "--no-devices", "--no-specials", "--no-human-readable"]
     command += ["--partial-dir=" + PARTIAL_FOLDER, "--timeout=%d" % int(options["timeoutSeconds"]), "--outbuf=L"]
-    command += [
-        "--info=progress2,stats2",
-        "-e",
-        '"%s" -I "%s/shell.py" "%s/%s"' % (sys.executable, folder, folder, config),
-    ]
+    command += ["--info=progress2,stats2", "-e", 'ssh -F "%s/%s"' % (folder, config)]
     if options.get("tree", "home") != "home":
         # The folders above are there, as they were judged. rsync takes two times within one second for the same.
         command += ["--no-implied-dirs", "--ignore-times"]
