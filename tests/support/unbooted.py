@@ -230,6 +230,8 @@ class UnbootedSession:
     async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
         if not self._host.simulates_guests:
             return await self._call("guest_addresses", lambda: self._real.guest_addresses(stamp))
+        if not await self.find_clones(Owner(instance=stamp.instance, incarnation=stamp.incarnation)):
+            return await self._call("guest_addresses", lambda: self._real.guest_addresses(stamp))  # says whose it is
         return (f"10.0.0.{stamp.ordinal}",) if (await self._only(stamp)).connected else ()
 
     async def _only(self, stamp: Stamp) -> ObservedClone:

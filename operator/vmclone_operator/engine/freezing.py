@@ -139,10 +139,13 @@ class Freezer:
         }
         frozen_point = point.model_copy(update=update)
         step = FreezeStep(points=_replaced(points, point, update), again_seconds=0.2)
-        done = await self._completed(frozen_point)  # what is copied by now is written with the same write
-        return (
-            step if done is None else FreezeStep(points=_replaced(points, point, {**update, **done}), again_seconds=0)
-        )
+        try:
+            done = await self._completed(frozen_point)  # what is copied by now is written with the same write
+        except ActionNeeded as error:  # a backend tells once how a copy failed, so it counts now
+            return await self._drop(points, point, error)
+        if done is None:
+            return step
+        return FreezeStep(points=_replaced(points, point, {**update, **done}), again_seconds=0)
 
     async def _follow(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
         operation = Operation(kind="freeze", token=point.id, target=point.source_id)
@@ -159,12 +162,15 @@ class Freezer:
         return FreezeStep(points=_replaced(points, point, update), again_seconds=0)
 
     async def _completed(self, point: FrozenPointStatus) -> Mapping[str, object] | None:
-        """Return what the status says of a copy that is complete; None while it runs, or if nobody knows."""
+        """Return what the status says of a copy that is complete; None while it runs, or if nobody knows.
+
+        Raises ActionNeeded with what the copy failed with.
+        """
         try:
             progress = await self.session.poll(Operation(kind="freeze", token=point.id, target=point.source_id))
-        except CloneError as error:
-            if isinstance(error, LeadershipLost):
-                raise
+        except LeadershipLost:
+            raise
+        except RetryLater:
             return None  # that it is frozen is written first; the next pass asks again
         if progress.state is not OperationState.DONE or progress.frozen is None:
             return None

@@ -94,7 +94,7 @@ DISKS = {
     "a frozen point given up in mid-copy": HERE + "test_source_moments_real.py::"
     "test_a_wish_that_is_deleted_while_its_source_is_copied_waits_for_the_copy_and_leaves_nothing",
     "a backup given up in mid-copy": HERE + "test_source_moments_real.py::"
-    "test_a_wish_that_is_deleted_while_its_source_is_backed_up_ends_the_backup",
+    "test_a_wish_that_is_deleted_while_its_source_is_backed_up_leaves_no_backup_and_no_volume",
     "copies given up before their turn": HERE + "test_source_moments_real.py::"
     "test_a_wish_that_is_deleted_before_its_copies_had_their_turn_goes_at_once_and_leaves_nothing",
     "attempt tokens": HERE + "test_session_real.py::test_leftovers_of_a_lost_attempt_go_before_the_new_one_starts",
