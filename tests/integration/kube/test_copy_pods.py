@@ -30,7 +30,7 @@ def namespace() -> Iterator[str]:
     """Return a namespace with a quota on `limits.cpu`, as platform teams have it."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG is not set: run this as `hack/lab exec -- pytest tests/integration/kube`")
-    name = f"copy-pods-{os.getpid()}-{int(time.time())}"
+    name = f"copy-pods-{os.getpid()}-{time.time_ns()}"
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",

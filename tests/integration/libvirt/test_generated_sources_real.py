@@ -83,7 +83,6 @@ class Marked:
         file = f"{self.facts.pool_path}/data-{self.number % 4}"
         known = {
             ("mac", "address"): f"52:54:00:5a:00:{n:02x}",
-            ("alias", "name"): f"ua-mark-{n}",
             ("target", "dev"): f"{('vd', 'sd', 'hd')[self.number % 3]}{chr(ord('b') + self.number % 20)}",
             ("source", "file"): f"{file}.{('raw', 'qcow2')[self.number % 2]}",
             ("source", "dev"): "/dev/mark0",

@@ -195,7 +195,9 @@ def large_running_site(site: Site) -> Iterator[Site]:
     site.source.destroy()
 
 
-def test_a_wish_that_is_deleted_while_its_source_is_backed_up_leaves_no_backup_and_no_volume(large_running_site: Site) -> None:
+def test_a_wish_that_is_deleted_while_its_source_is_backed_up_leaves_no_backup_and_no_volume(
+    large_running_site: Site,
+) -> None:
     run = large_running_site.source.ID()
     with Story(large_running_site) as story:
         story.wish(replicas=2, **CRASH)
