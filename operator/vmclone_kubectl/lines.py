@@ -77,6 +77,11 @@ def table(lines: Sequence[ReplicaLine]) -> Iterator[str]:
     """Return the lines as columns of plain text, for pipes and logs."""
     head = ("SESSION", "STATE", "PROGRESS", "ADDRESS", "NOTE")
     rows = [(line.session, line.state, f"{line.percent} %", line.address or "-", line.note) for line in lines]
+    return columns(head, rows)
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Return a head and rows of as many cells as lines of plain text, each column as wide as its longest cell."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -227,9 +227,8 @@ def sources(context: typer.Context) -> None:
         session = session_of(context)
         rows = [_source_row(document) for document in session.kubectl.every(documents.SOURCES)]
         head = ("SOURCE", "MODES", "POWER", "CLONES", "COPIES", "READY")
-        widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-        for row in (head, *rows):
-            typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for line in lines.columns(head, rows):
+            typer.echo(line)
 
 
 def _source_row(document: dict[str, Any]) -> tuple[str, ...]:
