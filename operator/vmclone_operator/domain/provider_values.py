@@ -59,6 +59,27 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloneRef:
+    """How a clone is named to its backend. Only the stamp decides; the rest says where to look first."""
+
+    stamp: Stamp
+    vm_name: str = ""
+    """The VM's name, computed anew from the replica (Azure finds by it); empty where nobody knows it any more."""
+    handle: str = ""
+    """The newest handle that `start_clone` gave and the ledger kept (Proxmox VE: the VMID); may be out of date."""
+
+
+class GuestChannel(StrEnum):
+    """How commands reach a clone's guest."""
+
+    EXEC = "Exec"
+    """Answered within seconds, any number of them (`guest_exec`)."""
+    TASK = "Task"
+    """Started, and asked about later; one at a time, 20 seconds each at the least (`guest_start`, `guest_result`)."""
+    NONE = "None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a backend can do; the plan refuses what is missing before the first call."""
 
@@ -91,6 +112,8 @@ class FreezeIntent:
     """The least that is acceptable; the backend reports what it achieved."""
     image: str = ""
     """Mode Clean: the golden image that is copied; the source is not touched."""
+    handle: str = ""
+    """The newest handle of this attempt that the ledger has; see `Progress.handle`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +126,10 @@ class FrozenPoint:
     fingerprint: str
     consistency: Consistency
     allocated_bytes: int
+    frozen_time: str = ""
+    """When the point in time was taken (RFC 3339, UTC); empty: about when the engine learned of it."""
+    borrowed: bool = False
+    """An administrator's image or template, used as it is: nothing was copied, and nothing is to be removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +175,10 @@ class CloneIntent:
     """Full: the disks that the ledger knows to be complete for this token; they are not copied again."""
     made_from: str = ""
     """What it is a clone of, in words that stand beside the stamp for whoever finds the VM later."""
+    handle: str = ""
+    """The newest handle of this attempt that the ledger has; see `Progress.handle`."""
+    frozen_handle: str = ""
+    """The handle of the frozen point that it is made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,14 +230,28 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The answer of `poll`."""
+    """One step on in something long, and how it stands.
+
+    A call that must remember something before it writes answers RUNNING with a handle and writes nothing: on Proxmox
+    VE the first `freeze` says `9101`, the VMID that it has chosen; the engine keeps that in status, and the second
+    call, which gets it back, makes the VM of that id. What a call has written under one handle is adopted by a repeat
+    with the same handle, for a reply can be lost.
+    """
 
     state: OperationState
     percent: int = 0
     frozen: FrozenPoint | None = None
-    """Set when a freeze is done."""
+    """A freeze: set once the point in time is taken, while bytes may still be copied; always set when it is done."""
     finished: tuple[str, ...] = ()
     """Full: the disks that are complete, to be put into the ledger."""
+    handle: str = ""
+    """What the next call must know, at most 512 characters; kept in the ledger before it. Empty: as it was."""
+    again_seconds: float = 0
+    """It is not worth asking earlier."""
+    message: str = ""
+    """What it waits for, for people."""
+    external_id: str = ""
+    """A clone: the VM's id at the backend, once there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +279,35 @@ class GuestResult:
     exit_code: int
     stdout: str
     stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestTask:
+    """A script of ours that a guest runs by itself while we ask now and then how it stands."""
+
+    run: str
+    """The name of this run: a digest of script, input and attempt. The same run is never started twice."""
+    script: str
+    stdin: str = ""
+    limit_seconds: int = 900
+
+
+class GuestRunState(StrEnum):
+    """How a guest task stands."""
+
+    ABSENT = "Absent"
+    """Never started, or forgotten: it may be started."""
+    RUNNING = "Running"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestRun:
+    """The answer of `guest_result`."""
+
+    state: GuestRunState
+    result: GuestResult | None = None
+    """Set when it ended. Of each output there may be only the last 4 KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
