@@ -24,6 +24,8 @@ else that is raised is a bug and stays loud.
     + QuiesceFailed         the guest's file systems could not be frozen safely
     + GuestAgentMissing     the guest has no agent, or it refuses commands
     + CredentialsInvalid    the backend refuses our credentials
+    + NotAuthorized         the backend knows us, and does not allow us to do it
+    + LockLeftBehind        a lock at the backend that no task holds any more; we break none
     + PreflightFailed       the source or the backend is not fit for it; all findings at once
     + UserUnknown           keys are to be installed, and nobody says for whom
     + CloneFailed           the backend refused the operation
@@ -185,6 +187,18 @@ class CredentialsInvalid(ActionNeeded):
     """The backend refuses our credentials, or they are missing."""
 
     reason = "CredentialsInvalid"
+
+
+class NotAuthorized(ActionNeeded):
+    """The backend knows our credentials and does not allow what we ask; the message names right and object."""
+
+    reason = "NotAuthorized"
+
+
+class LockLeftBehind(ActionNeeded):
+    """A task at the backend died and left its lock; only an administrator of the backend can take it off."""
+
+    reason = "LockLeftBehind"
 
 
 class PreflightFailed(ActionNeeded):

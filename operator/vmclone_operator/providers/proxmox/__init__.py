@@ -1,0 +1,1 @@
+"""Proxmox VE: clones over its HTTPS API with an API token."""
