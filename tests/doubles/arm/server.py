@@ -1,0 +1,108 @@
+"""The double on a port: HTTPS, the login service and ARM behind one address, faults.
+
+    async with Server(Double(world), sleep=sleep) as server:
+        ...  # https://127.0.0.1:{server.port}, certificate {server.certificate}
+
+`sleep` decides what waiting is: on the simulation's clock it moves the clock and nobody waits.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+from tests.doubles.arm import tokens
+from tests.doubles.arm.call import Answer, Request
+from tests.doubles.arm.double import Double
+from tests.doubles.arm.faults import Faults
+from tests.doubles.arm.refusals import Dropped, Refusal
+from tests.doubles.pve.certificate import make_certificate
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Server:
+    """Serves a double until it is closed."""
+
+    def __init__(self, double: Double, *, sleep: Sleep, faults: Faults | None = None) -> None:
+        self.double = double
+        self.faults = faults or Faults()
+        self.port = 0
+        self.calls: list[str] = []
+        """Every request to ARM as "METHOD path", in order of arrival."""
+        self._sleep = sleep
+        self._folder = TemporaryDirectory(prefix="arm-double-")
+        self.certificate = Path(self._folder.name) / "certificate.pem"
+
+    @property
+    def base(self) -> str:
+        """Return the address of both services."""
+        return f"https://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        key = self.certificate.with_name("key.pem")
+        make_certificate(self.certificate, key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, key)
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+        self._folder.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.content.read()
+        if tokens.is_login(request.path):
+            return _response(tokens.issue(self.double.world, self.base, request.path, body))
+        try:
+            return _response(await self._answered(self._understood(request, body)))
+        except Refusal as refusal:
+            wait = {"Retry-After": str(round(refusal.retry_after))} if refusal.retry_after else {}
+            return _response(Answer(status=refusal.status, body={"error": refusal.error()}, headers=wait))
+        except Dropped:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+
+    def _understood(self, request: web.BaseRequest, body: bytes) -> Request:
+        return Request(
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=_json(body) if body else None,
+            base=self.base,
+        )
+
+    async def _answered(self, request: Request) -> Answer:
+        self.calls.append(f"{request.method} {request.path}")
+        fault = await self.faults.before(request, self._sleep)
+        answer = self.double.answer(request)
+        await self.faults.after(fault, self._sleep)
+        return answer
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise Refusal(400, "InvalidRequestContent", "The request content was invalid: it is no JSON.") from None
+
+
+def _response(answer: Answer) -> web.Response:
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=answer.headers)
+    return web.json_response(answer.body, status=answer.status, headers=answer.headers)
