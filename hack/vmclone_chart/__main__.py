@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from vmclone_chart import expected
 from vmclone_chart.rendered import CHART, RefusedError, helm, render
 from vmclone_chart.rules import broken
+from vmclone_generate.values import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,13 +62,30 @@ REFUSED = {
     "an amount for copies that is none": "homeCopy.resources.limits.memory=plenty",
     "resources of copies outside of requests and limits": "homeCopy.resources.memory=1Gi",
     "an affinity of copies that Kubernetes does not know": "homeCopy.affinity.nodes.x=y",
+    "a label by which the pods are found": r"podLabels.app\.kubernetes\.io/name=x",
+    "such a label for all objects": r"commonLabels.app\.kubernetes\.io/instance=x",
+    "such a label for copies": r"homeCopy.podLabels.app\.kubernetes\.io/component=x",
+    "pods that run as root": "podSecurityContext.runAsUser=0",
+    "pods that may run as root": "podSecurityContext.runAsNonRoot=false",
+    "copies that run as root": "homeCopy.podSecurityContext.runAsUser=0",
+    "pods without seccomp": "podSecurityContext.seccompProfile.type=Unconfined",
+    "a privileged container": "securityContext.privileged=true",
+    "a root that can be written": "securityContext.readOnlyRootFilesystem=false",
+    "a capability": "securityContext.capabilities.add={NET_ADMIN}",
+    "receipts that are gone at once": "homeCopy.ttlSecondsAfterFinished=0",
+    "no ServiceAccount and none named": "serviceAccount.create=false",
+    "a leader that goes on after its Lease": "leaderElection.renewDeadlineSeconds=30",
+    "a Lease that one lost answer ends": "leaderElection.retryPeriodSeconds=15",
+    "a variable without a name": "operator.extraEnv[0].value=x",
+    "both monitors": "podMonitor.enabled=true,serviceMonitor.enabled=true",
+    "a PodMonitor whose kind is missing": "podMonitor.enabled=true,podMonitor.renderMode=failIfMissing",
     "a ServiceMonitor without the Service": "serviceMonitor.enabled=true,metrics.service.enabled=false",
 }
 
 
 def main() -> int:
     """Run every check and return 1 when one fails."""
-    found = [*_lint(), *_rendered(), *_refused(), *_undescribed()]
+    found = [*_lint(), *_rendered(), *_refused(), *_undescribed(), *expected.problems(), *_unexpected()]
     for problem in found:
         print(problem)
     return int(bool(found))
@@ -90,10 +109,17 @@ def _rendered() -> Iterator[str]:
 def _refused() -> Iterator[str]:
     for name, setting in REFUSED.items():
         try:
-            render([setting])
+            render([setting, "crds.enabled=false"])
         except RefusedError:
             continue
         yield f"{name} is accepted: {setting}"
+
+
+def _unexpected() -> Iterator[str]:
+    """Name the values that no row of `expected` sets."""
+    text, schema = (CHART / "values.yaml").read_text(), json.loads((CHART / "values.schema.json").read_text())
+    paths = [value.path for value in read(text, schema)]
+    yield from (f"no row of hack/vmclone_chart/expected.py says what {path} does" for path in expected.unset(paths))
 
 
 def _undescribed() -> Iterator[str]:

@@ -38,10 +38,12 @@ def broken(documents: Sequence[dict[str, Any]]) -> list[str]:
 def _restricted_pods(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
     for pod in pods(documents):
         context = pod["spec"].get("securityContext", {})
-        if not context.get("runAsNonRoot") or context.get("seccompProfile") != {"type": "RuntimeDefault"}:
-            yield "every pod runs as non-root under the default seccomp profile"
+        seccomp = context.get("seccompProfile", {}).get("type")
+        if not context.get("runAsNonRoot") or seccomp not in {"RuntimeDefault", "Localhost"}:
+            yield "every pod runs as non-root under a seccomp profile"
         for container in pod["spec"]["containers"]:
-            if container.get("securityContext") != _RESTRICTED:
+            given = container.get("securityContext", {})
+            if {name: given.get(name) for name in _RESTRICTED} != _RESTRICTED or given.get("privileged"):
                 yield f"container {container['name']} has a read-only root and no rights to gain"
             if not container.get("resources", {}).get("requests"):
                 yield f"container {container['name']} requests resources"

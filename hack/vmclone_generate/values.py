@@ -106,6 +106,6 @@ def _type(schema: Mapping[str, Any]) -> str:
         return f"list of {_type(schema['items'])}"
     if isinstance(schema["type"], list):
         return " or ".join(schema["type"])
-    if "additionalProperties" in schema:
+    if schema.get("additionalProperties"):
         return f"map of {_type(schema['additionalProperties'])}"
     return str(schema["type"])

@@ -1,4 +1,9 @@
-"""Structured logs: one JSON object a line, ids and reasons only; specs and Secrets are never logged."""
+"""Structured logs: one line a record, ids and reasons only; specs and Secrets are never logged.
+
+A line is a JSON object, or with the format `text` words for a person:
+
+    2026-11-30T10:00:00.123+00:00 WARNING vmclone_operator.main: stopped lease=lost
+"""
 
 from __future__ import annotations
 
@@ -16,21 +21,39 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": printable(record.getMessage()),
-        }
-        line |= {
-            k: printable(str(v)) for k, v in record.__dict__.items() if k not in _STANDARD and not k.startswith("_")
-        }
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, Exception) and is_api_answer(error):
-            line["error"] = printable(str(error))  # where in kopf it was met helps nobody
-        elif record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return json.dumps(fields_of(record, self))
+
+
+class TextFormatter(logging.Formatter):
+    """Formats a record as one line of text: extra fields follow the message; nothing in it can begin another line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        fields = fields_of(record, self)
+        head = f"{fields.pop('time')} {fields.pop('level')} {fields.pop('logger')}: {fields.pop('message')}"
+        return " ".join([head, *(f"{name}={_quoted(value)}" for name, value in fields.items())])
+
+
+def _quoted(value: str) -> str:
+    plain = value and value.isprintable() and not set(value) & set(' ="')
+    return value if plain else json.dumps(value)
+
+
+def fields_of(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, str]:
+    """Return what a line says, in its order: when, how bad, who, what, and the record's own fields."""
+    line = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname,
+        "logger": record.name,
+        "message": printable(record.getMessage()),
+    }
+    line |= {k: printable(str(v)) for k, v in record.__dict__.items() if k not in _STANDARD and not k.startswith("_")}
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, Exception) and is_api_answer(error):
+        line["error"] = printable(str(error))  # where in kopf it was met helps nobody
+    elif record.exc_info:
+        line["exception"] = formatter.formatException(record.exc_info)
+    return line
 
 
 def is_api_answer(error: Exception) -> bool:
@@ -38,10 +61,10 @@ def is_api_answer(error: Exception) -> bool:
     return type(error).__module__.startswith("kopf._cogs.clients.")
 
 
-def configure_logs(level: str) -> None:
-    """Send all logs to standard error, as JSON lines."""
+def configure_logs(level: str, form: str = "json") -> None:
+    """Send all logs to standard error, in lines of the format `json` or `text`."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(TextFormatter() if form == "text" else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

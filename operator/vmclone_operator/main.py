@@ -49,7 +49,7 @@ _LIST_AGAIN_SECONDS = 1.0
 def main() -> None:
     """Run the operator until it is told to stop or loses the Lease."""
     settings = read_settings(sys.argv[1:], os.environ)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     sys.exit(asyncio.run(run(settings)))
 
 
@@ -84,6 +84,7 @@ async def _stand_by(
             own,
             namespace=settings.namespace,
             identity=settings.identity,
+            times=settings.lease,
             works=watching.health.lag.turns,
             watches=watches,
         )

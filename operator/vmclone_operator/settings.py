@@ -7,9 +7,10 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmclone_operator.homecopy.pod_place import PodPlace, read_place
+from vmclone_operator.kube.lease import LeaseTimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +39,15 @@ class Settings:
     log_level: str
     watch_namespaces: tuple[str, ...] = ()
     """Where users' objects are watched; empty: in all namespaces."""
+    log_format: str = "json"
+    """json, or text for a person who reads along."""
+    lease: LeaseTimes = field(default_factory=LeaseTimes)
+    """How long the Lease counts, when its holder gives up, how often it is renewed."""
 
 
 _HIGHEST_PORT = 65535
+_LONGEST_LEASE_SECONDS = 60
+_LEAST_RETRIES = 3
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -53,6 +60,11 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         parser.add_argument(f"--{flag}", type=kind, default=value, help=f"{meaning} [{variable}]")
     parser.add_argument("--allow-fake", action="store_true", help="allow CloneBackends of kind fake (tests only)")
     given = parser.parse_args(arguments)
+    lease = LeaseTimes(
+        duration=given.lease_seconds, deadline=given.lease_deadline_seconds, retry=given.lease_retry_seconds
+    )
+    if problem := _wrong_times(lease):
+        parser.error(problem)
     return Settings(
         namespace=given.namespace,
         identity=given.identity,
@@ -67,6 +79,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         allow_fake=given.allow_fake,
         log_level=given.log_level,
         watch_namespaces=given.watch_namespaces,
+        log_format=given.log_format,
+        lease=lease,
     )
 
 
@@ -102,6 +116,26 @@ def namespace_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _wrong_times(lease: LeaseTimes) -> str:
+    """Return what is wrong with the times of the Lease, or an empty string.
+
+    A holder that gives up after the Lease counts would work beside its successor; a minute is what the probes grant.
+    """
+    if not _LEAST_RETRIES * lease.retry <= lease.deadline < lease.duration <= _LONGEST_LEASE_SECONDS:
+        return (
+            f"a Lease of {lease.duration:.0f} s that is renewed every {lease.retry:.0f} s and given up after "
+            f"{lease.deadline:.0f} s does not hold: write --lease-seconds of at most {_LONGEST_LEASE_SECONDS}, less "
+            f"for --lease-deadline-seconds, and a third of that or less for --lease-retry-seconds, like 30, 20 and 4"
+        )
+    return ""
+
+
+def _format(text: str) -> str:
+    if text not in {"json", "text"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is no format of logs; write json or text")
+    return text
+
+
 def _level(text: str) -> str:
     if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise argparse.ArgumentTypeError(f"{text!r} is no level; write DEBUG, INFO, WARNING or ERROR")
@@ -121,4 +155,8 @@ _FLAGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("home-copy-pods", _pods, "{}", "resources, imagePullSecrets, nodeSelector, ... of home-copy Jobs, as JSON"),
     ("watch-namespaces", namespace_names, "", "namespaces of VMClones, with commas between; empty: all"),
     ("log-level", _level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
+    ("log-format", _format, "json", "json, or text to be read by a person"),
+    ("lease-seconds", _seconds, "30", "seconds for which the Lease counts after a renewal"),
+    ("lease-deadline-seconds", _seconds, "20", "seconds after which a leader that can not renew it stops"),
+    ("lease-retry-seconds", _seconds, "4", "seconds between two renewals"),
 )

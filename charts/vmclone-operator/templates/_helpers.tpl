@@ -18,6 +18,9 @@
 {{- end -}}
 
 {{- define "vmclone.serviceAccount" -}}
+{{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.create=false needs serviceAccount.name: the ServiceAccount that is to be used" -}}
+{{- end -}}
 {{- default (include "vmclone.fullname" .) .Values.serviceAccount.name -}}
 {{- end -}}
 
@@ -27,7 +30,24 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{- /* Labels of every object; those that the release's owner wants beat ours but for the selector's, which are refused. */ -}}
 {{- define "vmclone.labels" -}}
+{{- include "vmclone.labelsWith" (dict "root" . "more" dict) -}}
+{{- end -}}
+
+{{- /* The same, and `more` for this object. */ -}}
+{{- define "vmclone.labelsWith" -}}
+{{- merge (deepCopy .more) (deepCopy .root.Values.commonLabels) (include "vmclone.ownLabels" .root | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{- /* The annotations of an object: takes a dictionary of `root` and `own`; yields the key, too, when there are any. */ -}}
+{{- define "vmclone.annotations" -}}
+{{- with merge (deepCopy (default dict .own)) .root.Values.commonAnnotations -}}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "vmclone.ownLabels" -}}
 app.kubernetes.io/name: {{ include "vmclone.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -51,25 +71,99 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- include "vmclone.imageName" (dict "root" . "image" .Values.image) -}}
 {{- end -}}
 
+{{- /* Who pods run as is a choice; that they are restricted is none. */ -}}
 {{- define "vmclone.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
+{{- $floor := dict "runAsNonRoot" true -}}
+{{- $seccomp := dict "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- merge $floor (deepCopy .Values.podSecurityContext) $seccomp | toYaml -}}
 {{- end -}}
 
 {{- define "vmclone.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- $floor := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) -}}
+{{- merge $floor (deepCopy .Values.securityContext) | toYaml -}}
+{{- end -}}
+
+{{- /* Where the pods of the release run, and how they find names: the Deployment's and those of the hooks. */ -}}
+{{- define "vmclone.podPlace" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* The environment that the owner of the release adds: a map of texts, or a list as a container has it. */ -}}
+{{- define "vmclone.extraEnv" -}}
+{{- with .Values.operator.extraEnv -}}
+{{- if kindIs "slice" . -}}
+{{- toYaml . -}}
+{{- else -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Refuses values that Helm's schema cannot: what would part a Service from its pods, or a leader from its Lease. */ -}}
+{{- define "vmclone.refusals" -}}
+{{- $ours := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
+{{- range $value, $labels := dict "podLabels" .Values.podLabels "commonLabels" .Values.commonLabels "homeCopy.podLabels" .Values.homeCopy.podLabels -}}
+{{- range $name := keys $labels -}}
+{{- if has $name $ours -}}
+{{- fail (printf "%s has %s, by which Services and policies find the pods: use another label, or nameOverride" $value $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.leaderElection -}}
+{{- if not (and (le (mul 3 (int .retryPeriodSeconds)) (int .renewDeadlineSeconds)) (lt (int .renewDeadlineSeconds) (int .leaseDurationSeconds))) -}}
+{{- fail "leaderElection: renewDeadlineSeconds must be less than leaseDurationSeconds, and three times retryPeriodSeconds or more" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Whether an object of the Prometheus operator is rendered: takes `root`, `mode`, `kind` and `value`. */ -}}
+{{- define "vmclone.rendered" -}}
+{{- $known := .root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
+{{- if and (eq .mode "failIfMissing") (not $known) -}}
+{{- fail (printf "%s.enabled needs the %s of the Prometheus operator (monitoring.coreos.com/v1), which this cluster does not serve; install it, or set %s.renderMode to skipIfMissing" .value .kind .value) -}}
+{{- end -}}
+{{- if or $known (ne .mode "skipIfMissing") -}}true{{- end -}}
 {{- end -}}
 
 {{- /* Where the pods that copy homes run, and with how much, as the operator reads it. */ -}}
 {{- define "vmclone.homeCopyPods" -}}
-{{- $pods := pick .Values.homeCopy "resources" "nodeSelector" "tolerations" "affinity" "priorityClassName" -}}
-{{- merge (dict "imagePullSecrets" .Values.imagePullSecrets) $pods | toJson -}}
+{{- $pods := pick .Values.homeCopy "resources" "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" "podLabels" "podAnnotations" "ttlSecondsAfterFinished" -}}
+{{- /* An id that was taken away is null: the cluster chooses it. */ -}}
+{{- $users := dict -}}
+{{- range list "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- $_ := set $users . (index $.Values.homeCopy.podSecurityContext .) -}}
+{{- end -}}
+{{- $shared := pick .Values "imagePullSecrets" "hostAliases" "dnsPolicy" "dnsConfig" -}}
+{{- merge (dict "podSecurityContext" $users) $shared $pods | toJson -}}
 {{- end -}}
 
 {{- /* What the operator may do with users' objects, in all namespaces or in those that it watches. */ -}}
@@ -94,4 +188,22 @@ capabilities:
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end -}}
+
+{{- /* How the metrics are read, for a ServiceMonitor and for a PodMonitor alike: takes its values. */ -}}
+{{- define "vmclone.scrape" -}}
+port: metrics
+path: /metrics
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .relabelings }}
+relabelings: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}

@@ -21,7 +21,6 @@ SOURCE_LABEL = "vmclone.dev/source"
 TERMINATION_LOG = "/dev/termination-log"
 _GRACE_SECONDS = 30
 _MODULE = "vmclone_operator.homecopy.relay"
-_USER = 65532
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,6 @@ class PodSettings:
     place: PodPlace = field(default_factory=PodPlace)
     staging_size: str = "50Gi"
     """The most that a staged copy may hold on its volume, which dies with the pod: the next attempt begins anew."""
-    keep_seconds: int = 3600
-    """How long a finished Job stays to be read."""
 
 
 def copy_name(owner: CopyOwner) -> str:
@@ -96,13 +93,7 @@ def job_manifest(owner: CopyOwner, settings: PodSettings, job: CopyJob) -> dict[
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": settings.place.security_context(),
         "containers": [_container(settings, job)],
         "volumes": _volumes(owner, settings, job),
     }
@@ -111,10 +102,15 @@ def job_manifest(owner: CopyOwner, settings: PodSettings, job: CopyJob) -> dict[
         "completions": 1,
         "parallelism": 1,
         "activeDeadlineSeconds": job.timeout_seconds + 2 * _GRACE_SECONDS,
-        "ttlSecondsAfterFinished": settings.keep_seconds,
-        "template": {"metadata": {"labels": labels(owner)}, "spec": pod},
+        "ttlSecondsAfterFinished": settings.place.keep_seconds,
+        "template": {"metadata": _pod_metadata(owner, settings.place), "spec": pod},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": _metadata(owner, settings), "spec": spec}
+
+
+def _pod_metadata(owner: CopyOwner, place: PodPlace) -> dict[str, Any]:
+    more = {"annotations": dict(place.annotations)} if place.annotations else {}
+    return {"labels": {**place.labels, **labels(owner)}, **more}
 
 
 def _metadata(owner: CopyOwner, settings: PodSettings) -> dict[str, Any]:

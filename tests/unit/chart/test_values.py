@@ -65,6 +65,12 @@ def test_the_operator_knows_every_flag_that_the_chart_gives_it() -> None:
     template = (values.CHART / "templates" / "deployment.yaml").read_text(encoding="utf-8")
     flags = re.findall(r'^ +- (?:\{\{ printf ")?(--[a-z-]+)=', template, re.MULTILINE)
     assert "--home-copy-pods" in flags
-    numbers = {"--workers", "--resync-seconds", "--relist-seconds", "--metrics-port"}
-    words = {"--log-level": "INFO", "--home-copy-staging-size": "50Gi", "--home-copy-pods": "{}"}
-    read_settings([f"{flag}={8080 if flag in numbers else words.get(flag, 'x')}" for flag in flags], {})
+    words = {
+        "--log-level": "INFO",
+        "--log-format": "text",
+        "--home-copy-staging-size": "50Gi",
+        "--home-copy-pods": "{}",
+    }
+    words |= {"--lease-seconds": "30", "--lease-deadline-seconds": "20", "--lease-retry-seconds": "4"}
+    words |= dict.fromkeys(("--workers", "--resync-seconds", "--relist-seconds", "--metrics-port"), "8080")
+    read_settings([f"{flag}={words.get(flag, 'x')}" for flag in flags], {})

@@ -12,18 +12,18 @@ from kopf._cogs.clients import errors
 from pydantic import ValidationError
 
 from vmclone_operator.api.vmclone import VMCloneSpec
-from vmclone_operator.logs import JsonFormatter
+from vmclone_operator.logs import JsonFormatter, TextFormatter
 
 CANARY = "canary-4711"
 FORGED = 'a\r\n{"level":"FORGED"}\x1b[31m\x9b31m\u202e\u2028'
 
 
-def line(message: str, *arguments: object, failed: bool = False, **extra: object) -> str:
+def line(message: str, *arguments: object, failed: bool = False, text: bool = False, **extra: object) -> str:
     record = logging.LogRecord(
         "engine", logging.WARNING, __file__, 1, message, arguments, sys.exc_info() if failed else None
     )
     record.__dict__.update(extra)
-    return JsonFormatter().format(record)
+    return (TextFormatter() if text else JsonFormatter()).format(record)
 
 
 def test_a_line_says_when_how_bad_who_and_what() -> None:
@@ -95,3 +95,21 @@ def test_what_the_api_server_answered_kopf_is_one_sentence_and_no_traceback() ->
         answer = json.loads(line("a watch has failed", failed=True))
     assert "could not find the requested resource" in answer["error"]
     assert "exception" not in answer
+
+
+def test_a_line_of_text_says_the_same_to_a_person() -> None:
+    written = line("pass of %s failed", "dev", text=True, object="VMClone/team-a/dev", reason="no space left")
+    assert written.partition(" ")[2] == (
+        'WARNING engine: pass of dev failed object=VMClone/team-a/dev reason="no space left"'
+    )
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_a_line_of_text_is_one_line_whatever_is_in_it(place: dict[str, str]) -> None:
+    arguments = (place["argument"],) if "argument" in place else ()
+    try:
+        fail()
+    except RuntimeError:
+        written = line(place["message"], *arguments, text=True, failed=True, field=place.get("field", ""))
+    assert written.isprintable()
+    assert "RuntimeError" in written

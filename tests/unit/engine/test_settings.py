@@ -40,3 +40,25 @@ def test_the_fake_backend_is_allowed_by_its_flag_alone() -> None:
 def test_an_unknown_flag_ends_the_start() -> None:
     with pytest.raises(SystemExit):
         read_settings(["--wrokers", "2"], {})
+
+
+LEASES = {
+    "a deadline after the Lease has run out": ["--lease-deadline-seconds", "30"],
+    "one lost answer would end it": ["--lease-retry-seconds", "10"],
+    "longer than the probes wait": ["--lease-seconds", "90"],
+}
+
+
+@pytest.mark.parametrize("arguments", LEASES.values(), ids=LEASES.keys())
+def test_times_of_the_lease_that_do_not_hold_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(arguments, {})
+    assert "does not hold: write --lease-seconds of at most 60" in capsys.readouterr().err
+
+
+def test_the_times_of_the_lease_can_be_those_of_a_slow_api_server() -> None:
+    given = ["--lease-seconds", "60", "--lease-deadline-seconds", "40", "--lease-retry-seconds", "10"]
+    lease = read_settings(given, {}).lease
+    assert (lease.duration, lease.deadline, lease.retry) == (60, 40, 10)

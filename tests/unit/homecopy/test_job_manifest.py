@@ -68,6 +68,10 @@ PLACE: dict[str, Any] = {
     "tolerations": [{"key": "copies", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
     "priorityClassName": "low",
+    "runtimeClassName": "kata",
+    "hostAliases": [{"ip": "192.0.2.7", "hostnames": ["golden.example"]}],
+    "dnsPolicy": "None",
+    "dnsConfig": {"nameservers": ["192.0.2.53"]},
 }
 
 
@@ -81,7 +85,7 @@ def test_the_pod_runs_where_the_administrator_says_and_can_do_no_more_there() ->
     spec, usual = placed(PLACE), pod(JOB)
     assert spec["containers"][0].pop("resources") == PLACE["resources"]
     del usual["containers"][0]["resources"]
-    names = ("nodeSelector", "tolerations", "affinity", "priorityClassName")
+    names = PLACE.keys() - {"resources", "imagePullSecrets"}
     assert {name: spec.pop(name) for name in names} == {name: PLACE[name] for name in names}
     assert spec.pop("imagePullSecrets") == [{"name": "registry"}]
     assert spec == usual
@@ -92,7 +96,37 @@ def test_what_the_administrator_leaves_empty_stays_as_it_is() -> None:
     assert pod(JOB)["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "512Mi"}
 
 
+def job_of(document: dict[str, Any]) -> dict[str, Any]:
+    settings = replace(SETTINGS, place=read_place(json.dumps(document)))
+    job: dict[str, Any] = job_manifest(OWNER, settings, JOB)
+    return job
+
+
+def test_the_pods_have_labels_and_annotations_of_the_administrator_beside_ours() -> None:
+    job, usual = job_of({"podLabels": {"cost": "copies"}, "podAnnotations": {"mesh": "off"}}), job_of({})
+    meta = job["spec"]["template"]["metadata"]
+    assert meta["labels"] == {**usual["spec"]["template"]["metadata"]["labels"], "cost": "copies"}
+    assert meta["annotations"] == {"mesh": "off"}
+    assert job["metadata"] == usual["metadata"], "what the operator finds its Jobs by stays as it is"
+
+
+def test_a_finished_job_stays_as_long_as_the_administrator_says() -> None:
+    assert job_of({"ttlSecondsAfterFinished": 600})["spec"]["ttlSecondsAfterFinished"] == 600
+    assert job_of({})["spec"]["ttlSecondsAfterFinished"] == 3600
+
+
+def test_ids_are_left_to_a_cluster_that_chooses_them_and_never_root() -> None:
+    left = placed({"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": 7}})["securityContext"]
+    assert left == {"fsGroup": 7, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
 BAD_PLACES = {
+    "a copy that runs as root": ('{"podSecurityContext": {"runAsUser": 0}}', "runAsUser: 0; write an id from 1"),
+    "a user that is yes": ('{"podSecurityContext": {"runAsUser": true}}', "write an id from 1"),
+    "more rights": ('{"podSecurityContext": {"runAsNonRoot": false}}', "has runAsNonRoot; write only runAsUser"),
+    "a label that the operator sets": ('{"podLabels": {"vmclone.dev/ordinal": "1"}}', "which the operator sets"),
+    "a label that is a number": ('{"podLabels": {"cost": 1}}', "put quotes around numbers"),
+    "a receipt that is gone at once": ('{"ttlSecondsAfterFinished": 0}', "write 300 or more"),
     "no JSON": ("{", "this is none"),
     "no object": ("[]", "one JSON object"),
     "a field that would loosen it": ('{"hostNetwork": true}', "hostNetwork is no field"),
