@@ -142,10 +142,21 @@ class Freezer:
         try:
             done = await self._completed(frozen_point)  # what is copied by now is written with the same write
         except ActionNeeded as error:  # a backend tells once how a copy failed, so it counts now
-            return await self._drop(points, point, error)
+            return await self._failed_at_once(points, point, error, otherwise=step)
         if done is None:
             return step
         return FreezeStep(points=_replaced(points, point, {**update, **done}), again_seconds=0)
+
+    async def _failed_at_once(
+        self, points: Points, point: FrozenPointStatus, problem: ActionNeeded, *, otherwise: FreezeStep
+    ) -> FreezeStep:
+        """Forget a copy that failed at once; while it can not be removed, `otherwise`, which says that it was begun."""
+        try:
+            return await self._drop(points, point, problem)
+        except LeadershipLost:
+            raise
+        except CloneError:
+            return otherwise
 
     async def _follow(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
         operation = Operation(kind="freeze", token=point.id, target=point.source_id)
