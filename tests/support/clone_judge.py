@@ -35,6 +35,10 @@ MARKS = re.compile(
 """What a source's values are known by: MACs, aliases, serial numbers, addresses, UUIDs, ports and vsock addresses."""
 
 
+MAKE = frozenset({"manufacturer", "product", "version", "sku", "family", "vendor", "date", "release", "location"})
+"""What SMBIOS says of a make or model (DMTF DSP0134, types 0 to 3): every machine of the model says the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """What became of a source."""
@@ -128,8 +132,14 @@ def _looked_at(facts: LibvirtFacts, clone: libvirt.virDomain, before: str, *, st
 
 
 def _marks(text: str) -> set[str]:
-    """Return a definition's marks; a disk's serial number is the guest's own name for the disk and stays."""
+    """Return a definition's marks.
+
+    A disk's serial number is the guest's own name for the disk and stays, and so does what SMBIOS says of the model.
+    """
     domain = ET.fromstring(text)  # noqa: S314 - libvirt's
+    for part in domain.findall("sysinfo/*"):
+        for entry in [entry for entry in part.findall("entry") if entry.get("name") in MAKE]:
+            part.remove(entry)
     for disk in domain.findall("devices/disk"):
         for serial in disk.findall("serial"):
             disk.remove(serial)
