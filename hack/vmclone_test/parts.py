@@ -41,7 +41,7 @@ class Part:
 
 
 UNIT = Part("unit", ("tests/unit",), deadline_seconds=10 * 60, workers=2)
-BEHAVIOUR = Part("behaviour", ("tests/behaviour",), deadline_seconds=10 * 60, workers=2)
+BEHAVIOUR = Part("behaviour", ("tests/behaviour", "tests/scrub"), deadline_seconds=10 * 60, workers=2)
 CRASH = Part("crash", ("tests/crash",), deadline_seconds=25 * 60, workers=2)
 CONTRACT = Part("contract", ("tests/contract",), 25 * 60, lab=("--only", "libvirt"))
 INTEGRATION = Part(
