@@ -30,11 +30,11 @@ from vmclone_operator.handlers import build_registry
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.claims import Claims
 from vmclone_operator.kube.client import KubeClient, connect
-from vmclone_operator.kube.cluster import ClusterError, Key, Kind, key_of
+from vmclone_operator.kube.cluster import Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
 from vmclone_operator.kube.lease import LeaseKeeper
 from vmclone_operator.kube.own_loop import OwnLoop
-from vmclone_operator.kube.served import REMEDY, stale_kinds
+from vmclone_operator.kube.served import REMEDY, KindsUnfit, demand_kinds, stale_kinds
 from vmclone_operator.logs import configure_logs, is_api_answer
 from vmclone_operator.observe.observer import Observer, observer
 from vmclone_operator.observe.server import serving
@@ -147,11 +147,14 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     engine = _engine(settings, cluster, keeper, instance, queue, watching)
     watching.follow(engine, relist_seconds=settings.relist_seconds)
     engine.keeps_shared = lambda: claiming.claims.keeps_shared(keeper.order)
-    await _informed(engine, stop)
+    if unfit := await _informed(engine, stop):
+        log.error("stopped", extra={"problem": unfit})
+        await _leave(holding, lambda: beside.run(keeper.release()))
+        return 1
     work = [asyncio.create_task(queue.work(lambda key: reconcile(engine, key))) for _ in range(settings.workers)]
     work.append(asyncio.create_task(_every(settings.resync_seconds, lambda: resync(engine))))
     work.append(asyncio.create_task(_every(LEAST_SECONDS, lambda: compare_due(engine))))
-    work.append(asyncio.create_task(_every(settings.relist_seconds, lambda: relist(engine))))
+    work.append(asyncio.create_task(_every(settings.relist_seconds, lambda: _relist(engine))))
     work.append(asyncio.create_task(_every(LOOK_SECONDS, lambda: claiming.look(engine, stop))))
     for task in work:
         task.add_done_callback(lambda ended: _stop_on_failure(ended, stop))
@@ -176,6 +179,7 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
         if not failed:
             raise
     finally:
+        failed = failed or _why_work_ended(work)
         signals.cancel()
         stop.set()
         lost = await leaving
@@ -190,20 +194,46 @@ async def _why_watches_ended(cluster: KubeClient, error: Exception) -> str:
     """Return why kopf ended, in a sentence; empty for what is no answer of the API server, and so a bug."""
     if not is_api_answer(error):
         return ""
-    with suppress(ClusterError):
-        problems = await stale_kinds(cluster)
-        if problems:
-            return "; ".join([*problems, REMEDY])
+    try:
+        await demand_kinds(cluster)
+    except KindsUnfit as unfit:
+        return str(unfit)
     return f"the API server ended a watch for good: {error}"
 
 
-async def _informed(engine: Engine, stop: asyncio.Event) -> None:
-    """Know all objects before the first pass: what is counted in half a cache would be written, and be wrong."""
-    while not await relist(engine):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LIST_AGAIN_SECONDS):
-                await stop.wait()
-                return
+async def _informed(engine: Engine, stop: asyncio.Event) -> str:
+    """Know all objects before the first pass: what is counted in half a cache would be written, and be wrong.
+
+    Return what is wrong with the definitions of our kinds, for without them it would wait for ever; else nothing.
+    """
+    try:
+        while not await _relist(engine):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LIST_AGAIN_SECONDS):
+                    await stop.wait()
+                    break
+    except KindsUnfit as unfit:
+        return str(unfit)
+    return ""
+
+
+async def _relist(engine: Engine) -> bool:
+    """List everything; raise KindsUnfit when that fails because a kind is gone.
+
+    A watch does not always tell: kopf only stops watching a kind whose definition goes.
+    """
+    listed = await relist(engine)
+    if not listed:
+        await demand_kinds(engine.cluster)
+    return listed
+
+
+def _why_work_ended(work: Sequence[asyncio.Task[None]]) -> str:
+    """Return what ended a part of the operator by itself, in a sentence; empty while all of them work."""
+    for task in work:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            return str(error) if isinstance(error, KindsUnfit) else f"a part of the operator ended: {error!r}"
+    return ""
 
 
 async def _step_down(
@@ -236,9 +266,11 @@ async def _take_signals(ready: asyncio.Event, stop: asyncio.Event) -> None:
 
 def _stop_on_failure(ended: asyncio.Task[None], stop: asyncio.Event) -> None:
     """Stop the operator when a part of it ended: a process that only looks alive helps nobody."""
-    if not ended.cancelled() and ended.exception() is not None:
-        log.error("a part of the operator ended", exc_info=ended.exception())
-        stop.set()
+    if ended.cancelled() or (error := ended.exception()) is None:
+        return
+    if not isinstance(error, KindsUnfit):  # which is no bug, and is told once, when the operator ends
+        log.error("a part of the operator ended", exc_info=error)
+    stop.set()
 
 
 def _engine(  # noqa: PLR0917  - everything is made by the caller

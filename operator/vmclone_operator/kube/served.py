@@ -6,10 +6,11 @@ operator that meets one does not start and says what to run. A newer one has all
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from vmclone_operator.api.crds import HASH_ANNOTATION, KINDS, crd
-from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind
+from vmclone_operator.kube.cluster import Cluster, ClusterError, Document, Key, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +20,19 @@ REMEDY = (
     " (installed by Helm: helm upgrade with --set crds.enabled=true)"
 )
 _NAMED = 3
+
+
+class KindsUnfit(Exception):  # noqa: N818  - named for what is wrong
+    """The API server no longer serves our kinds as we know them; the text says which and what to run."""
+
+
+async def demand_kinds(cluster: Cluster) -> None:
+    """Raise KindsUnfit when a kind is missing or older than this operator, and nothing when nobody can say."""
+    problems: list[str] = []
+    with suppress(ClusterError):
+        problems = await stale_kinds(cluster)
+    if problems:
+        raise KindsUnfit("; ".join([*problems, REMEDY]))
 
 
 async def stale_kinds(cluster: Cluster) -> list[str]:

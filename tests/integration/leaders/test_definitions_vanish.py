@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.integration.leaders.conftest import Start
 from tests.integration.leaders.operators import ROOT
 from tests.support.cluster_cli import kubectl, wait_until
@@ -9,9 +10,10 @@ from tests.support.cluster_cli import kubectl, wait_until
 ENDED_SECONDS = 90
 
 
-def test_an_operator_whose_kinds_vanish_ends_and_says_what_to_run(start: Start) -> None:
+@pytest.mark.parametrize("so_far", ['"leading"', "waiting for the lease"])
+def test_an_operator_whose_kinds_vanish_ends_and_says_what_to_run(start: Start, so_far: str) -> None:
     first = start("first")
-    first.wait_for('"leading"')
+    first.wait_for(so_far)
     try:
         kubectl("delete", "crd", "vmclonereplicas.vmclone.dev", "--timeout=30s")
         wait_until("it has ended", first.ended, ENDED_SECONDS)

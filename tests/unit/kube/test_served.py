@@ -11,8 +11,8 @@ import pytest
 from tests.support.memory_cluster import MemoryCluster
 
 from vmclone_operator.api.crds import HASH_ANNOTATION, KINDS, crd
-from vmclone_operator.kube.cluster import Kind
-from vmclone_operator.kube.served import problem_of, stale_kinds
+from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable
+from vmclone_operator.kube.served import KindsUnfit, demand_kinds, problem_of, stale_kinds
 
 OURS = crd(KINDS[0])
 ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
@@ -75,3 +75,20 @@ def test_every_kind_is_asked_for() -> None:
     for document in asyncio.run(cluster.list(Kind.CRD)):
         asyncio.run(cluster.write_status(Kind.CRD, document, ESTABLISHED))
     assert asyncio.run(stale_kinds(cluster)) == []
+
+
+def test_a_kind_that_is_gone_ends_the_operator_with_what_to_run() -> None:
+    cluster = MemoryCluster(now=lambda: "2026-01-01T00:00:00Z")
+    with pytest.raises(KindsUnfit, match="run: kubectl apply --server-side"):
+        asyncio.run(demand_kinds(cluster))
+
+
+class Away(MemoryCluster):
+    """An API server that answers nobody."""
+
+    async def get(self, key: Key) -> Document | None:
+        raise Unavailable(f"{key} can not be asked for")
+
+
+def test_an_api_server_that_is_away_says_nothing_of_the_kinds() -> None:
+    asyncio.run(demand_kinds(Away(now=lambda: "2026-01-01T00:00:00Z")))
