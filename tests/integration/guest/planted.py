@@ -22,7 +22,7 @@ from vmclone_lab.progress import wait_for
 from vmclone_operator.domain.backend import GuestCommand, GuestResult, Seed
 from vmclone_operator.providers.libvirt import domain_xml
 from vmclone_operator.providers.libvirt.own_disks import own_disks
-from vmclone_operator.providers.libvirt.seed import seed_image
+from vmclone_operator.providers.seed import seed_image
 
 SOURCE_MACHINE_ID = "5eed" * 8
 SOURCE_INSTANCE = "/var/lib/cloud/instances/the-source"

@@ -16,7 +16,7 @@ from tests.integration.libvirt.steps import play
 
 from vmclone_operator.domain.backend import BackendSession, Seed
 from vmclone_operator.providers.libvirt import definition_check, domain_xml
-from vmclone_operator.providers.libvirt.seed import seed_image
+from vmclone_operator.providers.seed import seed_image
 
 pytestmark = pytest.mark.libvirt
 Q35, I440FX = (f"<os><type arch='x86_64' machine='{name}'>hvm</type><boot dev='hd'/></os>" for name in ("q35", "pc"))

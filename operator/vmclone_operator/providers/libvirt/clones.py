@@ -34,9 +34,9 @@ from vmclone_operator.providers.libvirt.firmware_xml import Variables, has_uefi
 from vmclone_operator.providers.libvirt.full_copies import FullCopies, Work, volume_name
 from vmclone_operator.providers.libvirt.nvram import VariableFiles
 from vmclone_operator.providers.libvirt.own_disks import own_disks
-from vmclone_operator.providers.libvirt.seed import seed_image
 from vmclone_operator.providers.libvirt.shape_xml import shape_of
 from vmclone_operator.providers.libvirt.stamp import read_made_from, read_stamp
+from vmclone_operator.providers.seed import seed_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ import libvirt
 
 from vmclone_operator.domain.errors import SourceUnhealthy
 from vmclone_operator.providers.libvirt import chain, domain_xml, host_files, qcow2, translate
-from vmclone_operator.providers.libvirt.seed import SEED_BYTES, is_seed
+from vmclone_operator.providers.seed import SEED_BYTES, is_seed
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET

@@ -201,6 +201,17 @@ def froze(line: str) -> bool:
     return "'guest-fsfreeze-freeze' command" in line
 
 
+def mirrored(line: str) -> bool:
+    """Return whether a line of a clone task's log says that a running VM's disk was copied."""
+    return line.startswith("drive mirror is starting for ")
+
+
+def not_removed(line: str) -> str:
+    """Return the volume that a line of a destroy task's log says is still there; empty for other lines."""
+    found = re.search(r"Could not remove disk '([^']+)'", line)
+    return found[1] if found else ""
+
+
 def clone_named(line: str) -> tuple[int, int] | None:
     """Return source and new id from the first line of a clone task's log."""
     found = re.fullmatch(r"creating a clone of VM (\d+) with ID (\d+)", line.strip())

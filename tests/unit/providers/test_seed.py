@@ -9,7 +9,7 @@ import pycdlib
 import pytest
 
 from vmclone_operator.domain.backend import Seed
-from vmclone_operator.providers.libvirt import seed
+from vmclone_operator.providers import seed
 
 SEED = Seed(instance_id="3f3c2b5e-8f4e-5d43-9a53-7d6d3a1f7c11", hostname="dev-2-5b1d5f")
 ISO_LABEL, FAT16_LABEL, FAT32_LABEL = 32808, 43, 71

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pycdlib
 
 from vmclone_operator.domain.backend import Mode
-from vmclone_operator.providers.libvirt.cloud_config import clean_user_data
+from vmclone_operator.providers.cloud_config import clean_user_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pytest
 
 from vmclone_operator.domain.backend import Mode, Seed
 from vmclone_operator.domain.errors import CloneFailed
-from vmclone_operator.providers.libvirt import cloud_config, seed
+from vmclone_operator.providers import cloud_config, seed
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 dev@example"
 HOST_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\n"

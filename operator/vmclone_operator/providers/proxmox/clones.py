@@ -1,0 +1,270 @@
+"""Clones: copied from a template, set safe, tagged. The tags come last, and only a tagged VM is shown to anybody.
+
+    copy (copying.py)  ->  seed uploaded  ->  config set safe (safe.py), as often as it takes  ->  tags
+
+A copy of the template is not switched on by anything before that: `onboot` is honoured at a node's boot only, and it is
+among the first things that go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vmclone_operator.domain import naming
+from vmclone_operator.domain.backend import (
+    CloneIntent,
+    CloneRef,
+    DiskCopy,
+    ObservedClone,
+    OperationState,
+    Owner,
+    Power,
+    Progress,
+    Stamp,
+)
+from vmclone_operator.domain.errors import CloneFailed, OwnershipMismatch, RetryLater, SourceExposed
+from vmclone_operator.domain.ownership import mismatch
+from vmclone_operator.providers.proxmox import config as configs
+from vmclone_operator.providers.proxmox import handles, marks, safe, translate
+from vmclone_operator.providers.proxmox.copying import Copying, Job, There, running
+from vmclone_operator.providers.proxmox.handles import Handle
+from vmclone_operator.providers.proxmox.marks import CloneMark, Mark
+from vmclone_operator.providers.proxmox.pve import Row
+from vmclone_operator.providers.proxmox.removing import DONE, Removing
+from vmclone_operator.providers.proxmox.seeds import Seeds
+from vmclone_operator.providers.proxmox.site import Seen, Site
+from vmclone_operator.providers.proxmox.source import shape
+
+_MOST_CHANGES = 4
+"""Protection, the cloud-init drive, and the rest are a request each; one more for whoever came between."""
+
+
+class Clones:
+    """The clones of one session."""
+
+    def __init__(self, site: Site, copying: Copying, removing: Removing, seeds: Seeds) -> None:
+        self._site, self._copying, self._removing, self._seeds = site, copying, removing, seeds
+
+    async def start(self, intent: CloneIntent) -> Progress:
+        """Take a clone one step on; DONE when it may be switched on."""
+        known = handles.read(intent.handle)
+        if known is None and (found := await self._find(intent.stamp, intent.vm_name)):
+            if not self._whole(found) and _token(found.mark) != intent.token:
+                return await self._removing.remove(found, keep_protected=False)
+            return running(Handle(node=found.node, vmid=found.vmid), "the clone was begun before")
+        if known is not None:
+            seen = await self._site.look(known.vmid, known.node)
+            if seen is not None and _is(seen.mark, intent.stamp) and self._whole(seen):
+                return _done(known, seen)
+        template = await self._template(intent)
+        step = await self._copying.step(self._job(intent, template), known)
+        return await self._configure(intent, template, step) if isinstance(step, There) else step
+
+    def _whole(self, seen: Seen) -> bool:
+        """Tell whether a clone is finished: its tags were written last."""
+        return isinstance(seen.mark, CloneMark) and marks.clone_tags(seen.mark.stamp) <= configs.tags(seen.config)
+
+    async def _template(self, intent: CloneIntent) -> Seen:
+        """Return the template that the clone is made from."""
+        known = handles.read(intent.frozen_handle)
+        seen = await self._site.look(known.vmid, known.node) if known is not None else None
+        if seen is None or known is None or not seen.template:
+            raise CloneFailed(
+                f"the frozen point ({intent.frozen_handle or 'without a handle'}) is not there (any more)"
+            )
+        if not known.borrowed and not (
+            isinstance(seen.mark, marks.FrozenMark) and seen.mark.token == intent.frozen_token
+        ):
+            raise CloneFailed(
+                f"VM {seen.vmid} is not the frozen point {intent.frozen_token} any more: it is left alone"
+            )
+        return seen
+
+    def _job(self, intent: CloneIntent, template: Seen) -> Job:
+        mark = CloneMark(stamp=intent.stamp, token=intent.token, made_from=intent.made_from)
+        place = self._site.place
+        full = intent.copy is DiskCopy.FULL
+        asked: dict[str, object] = {"name": intent.vm_name, "full": int(full), "description": marks.description(mark)}
+        asked |= {"pool": place.pool} if place.pool else {}
+        storage = intent.pool or (place.storage if full else "")
+        asked |= {"storage": storage} if full and storage else {}
+        return Job(
+            source=Handle(node=template.node, vmid=template.vmid),
+            seed=intent.stamp.incarnation,
+            ours=lambda found: _is(found, intent.stamp),
+            parameters=asked,
+        )
+
+    async def _configure(self, intent: CloneIntent, template: Seen, there: There) -> Progress:
+        """Set a copy safe, and say that it is."""
+        seen, handle = there.seen, there.handle
+        if gone := safe.missing_disks(template.config, seen.config):
+            named = ", ".join(one for one in gone if not configs.is_drive(one) or _copied(template, one))
+            if named:
+                raise CloneFailed(f"VM {seen.vmid} ({seen.name}) lacks {named} of its template: remove it to try again")
+        seed = await self._seeds.put(intent, seen)
+        if not seed.there:
+            return running(handle, "its cloud-init seed is uploaded", seconds=1)
+        seen = await self._set_safe(intent, seen, seed.volume)
+        if problem := safe.exposed(seen.config, seen.vmid):
+            raise SourceExposed(problem)
+        if (await self._site.pve.current(seen.node, seen.vmid)).get("ha", {}).get("managed"):
+            raise CloneFailed(
+                f"HA looks after the id {seen.vmid} from a VM that had it before, and would switch the clone on and"
+                f" move it: ha-manager remove vm:{seen.vmid}"
+            )
+        tags = ";".join(sorted(marks.clone_tags(intent.stamp)))
+        await self._site.pve.set_config(seen.node, seen.vmid, {"tags": tags, "digest": seen.digest})
+        return _done(handle, seen)
+
+    async def _set_safe(self, intent: CloneIntent, seen: Seen, seed: str) -> Seen:
+        for _ in range(_MOST_CHANGES):
+            change = safe.change_for(seen.config, intent, seed=seed)
+            if not change:
+                return seen
+            await self._site.pve.set_config(seen.node, seen.vmid, change.parameters(seen.digest))
+            fresh = await self._site.look(seen.vmid, seen.node)
+            if fresh is None or not _is(fresh.mark, intent.stamp):
+                raise RetryLater(f"VM {seen.vmid} became another one while it was configured")
+            seen = fresh
+        left = safe.change_for(seen.config, intent, seed=seed)
+        named = ", ".join([*left.set, *left.delete])
+        raise CloneFailed(f"VM {seen.vmid} ({seen.name}) does not take these settings: {named}")
+
+    async def owned(self, ref: CloneRef) -> Seen:
+        """Return the VM of a clone, whole; raises OwnershipMismatch for another's, RetryLater where it is not made."""
+        seen = await self._locate(ref)
+        if seen is None:
+            raise OwnershipMismatch(f"no VM carries the mark of {ref.vm_name or ref.stamp.incarnation}")
+        return seen
+
+    async def find_one(self, ref: CloneRef) -> ObservedClone | None:
+        """Return one clone as it is now."""
+        seen = await self._locate(ref)
+        if seen is None or not self._whole(seen):
+            return None
+        return await self._observed(seen)
+
+    async def find(self, owner: Owner) -> Sequence[ObservedClone]:
+        """Return the finished clones of an owner."""
+        found = []
+        for row in await self._site.tagged(marks.instance_tag(owner.instance)):
+            seen = await self._site.look(int(row["vmid"]), str(row["node"]))
+            if seen is None or not isinstance(seen.mark, CloneMark) or not self._whole(seen):
+                continue
+            if seen.mark.stamp.belongs_to(owner):
+                found.append(await self._observed(seen, row))
+        return found
+
+    async def _observed(self, seen: Seen, row: Row | None = None) -> ObservedClone:
+        """Return a clone as the contract shows it; power from a list that knows it, else asked for."""
+        mark = seen.mark
+        assert isinstance(mark, CloneMark)  # noqa: S101 - the callers looked
+        said = str(row.get("status", "unknown")) if row is not None else "unknown"
+        on = await self._site.is_running(seen) if said == "unknown" else said == "running"
+        cards = configs.cards(seen.config)
+        return ObservedClone(
+            stamp=mark.stamp,
+            token=mark.token,
+            external_id=str(seen.vmid),
+            vm_name=seen.name,
+            complete=True,
+            power=Power.ON if on else Power.OFF,
+            connected=all(one.up for one in cards),
+            agent=on and configs.agent_configured(seen.config),
+            shape=shape(seen),
+            made_from=mark.made_from,
+        )
+
+    async def unstamped(self, ref: CloneRef) -> str:
+        """Return the VM at a clone's id that is the clone by its UUID and does not carry its mark; else nothing."""
+        known = handles.read(ref.handle)
+        seen = await self._site.look(known.vmid, known.node) if known is not None else None
+        if seen is None or self._site.uuid_of(seen) != naming.clone_uuid(ref.stamp.incarnation):
+            return ""
+        return "" if _is(seen.mark, ref.stamp) else seen.name
+
+    async def delete(self, ref: CloneRef) -> Progress:
+        """Remove a clone one step on, at whatever stage it is; DONE when its VM, disks and seed are gone."""
+        known = handles.read(ref.handle)
+        at = await self._site.look(known.vmid, known.node) if known is not None else None
+        if known is not None and (at is None or at.unnamed):
+            told = await self._removing.stop_copy(known)
+            if told is not None:
+                return replace(told, handle=ref.handle)
+        seen = await self._locate(ref)
+        if seen is None:
+            return await self._after(ref, known, at)
+        if seen.lock == "clone":
+            handle = known if known is not None and known.vmid == seen.vmid else None
+            told = await self._removing.stop_copy(handle or Handle(node=seen.node, vmid=seen.vmid))
+            if told is None:
+                raise translate.lock_left_behind(seen.vmid, seen.name)
+            return told
+        return await self._removing.remove(seen, keep_protected=self._whole(seen))
+
+    async def _after(self, ref: CloneRef, known: Handle | None, at: Seen | None) -> Progress:
+        """Look for what a VM that is gone left; nothing at an id where a stranger is by now."""
+        if known is not None and at is None:
+            told = await self._removing.after(known.vmid, known.node)
+            if told.state is not OperationState.DONE:
+                return replace(told, handle=ref.handle)
+        gone = await self._seeds.remove(ref.stamp, known.node if known is not None else "")
+        return DONE if gone else running(known or _NOWHERE, "its seed is removed", seconds=1)
+
+    async def disown(self, ref: CloneRef) -> bool:
+        """Take our mark and tags off a clone; return whether a VM stands there without it."""
+        seen = await self._locate(ref)
+        if seen is None:
+            return bool(await self.unstamped(ref))
+        text = marks.without(str(seen.config.get("description", "")))
+        kept = sorted(configs.tags(seen.config) - marks.clone_tags(ref.stamp))
+        asked: dict[str, object] = {"description": text, "digest": seen.digest}
+        asked |= {"tags": ";".join(kept)} if kept else {"delete": "tags"}
+        await self._site.pve.set_config(seen.node, seen.vmid, asked)
+        return True
+
+    async def _locate(self, ref: CloneRef) -> Seen | None:
+        """Return the VM that carries exactly this stamp: where the ledger says, else by its tag or name.
+
+        Raises OwnershipMismatch for the very clone under another stamp, or without one.
+        """
+        known = handles.read(ref.handle)
+        seen = await self._site.look(known.vmid, known.node) if known is not None else None
+        if seen is not None and _is(seen.mark, ref.stamp):
+            return seen
+        if seen is not None and self._site.uuid_of(seen) == naming.clone_uuid(ref.stamp.incarnation):
+            raise mismatch(seen.name, seen.mark.stamp if isinstance(seen.mark, CloneMark) else None, ref.stamp)
+        return await self._find(ref.stamp, ref.vm_name)
+
+    async def _find(self, stamp: Stamp, vm_name: str) -> Seen | None:
+        tag = marks.incarnation_tag(stamp.incarnation)
+        for row in await self._site.tagged(tag, lambda row: bool(vm_name) and row.get("name") == vm_name):
+            seen = await self._site.look(int(row["vmid"]), str(row["node"]))
+            if seen is not None and _is(seen.mark, stamp):
+                return seen
+            if seen is not None and self._site.uuid_of(seen) == naming.clone_uuid(stamp.incarnation):
+                raise mismatch(seen.name, seen.mark.stamp if isinstance(seen.mark, CloneMark) else None, stamp)
+        return None
+
+
+_NOWHERE = Handle(node="", vmid=0)
+
+
+def _is(mark: Mark | None, stamp: Stamp) -> bool:
+    return isinstance(mark, CloneMark) and mark.stamp == stamp
+
+
+def _token(mark: Mark | None) -> str:
+    return mark.token if isinstance(mark, CloneMark) else ""
+
+
+def _copied(template: Seen, key: str) -> bool:
+    """Tell whether a drive of the template is one that a clone has too."""
+    return configs.drive(key, str(template.config.get(key, "none"))).disk
+
+
+def _done(handle: Handle, seen: Seen) -> Progress:
+    now = replace(handle, vmid=seen.vmid)
+    return Progress(state=OperationState.DONE, percent=100, handle=str(now), external_id=str(seen.vmid))

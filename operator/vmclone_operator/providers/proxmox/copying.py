@@ -1,0 +1,172 @@
+"""One copy of a VM to an id of ours, a step a call: chosen, begun, followed, there. Frozen points and clones alike.
+
+    no handle           choose an id, answer it, write nothing
+    id, no VM there     POST clone; answer id and task
+    a bare lock         our task runs: wait. Nobody's: LockLeftBehind. A stranger's: choose another id
+    our mark, locked    wait for the task, with percent from its log
+    our mark, no lock   there
+    another VM          a stranger was faster: choose another id
+
+A finished task proves nothing by itself, nor does a vanished lock: a copy that failed takes its config away. So the
+config decides, and the task explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from vmclone_operator.domain.backend import OperationState, Progress
+from vmclone_operator.domain.errors import RetryLater
+from vmclone_operator.providers.proxmox import translate
+from vmclone_operator.providers.proxmox.handles import Handle
+from vmclone_operator.providers.proxmox.marks import Mark
+from vmclone_operator.providers.proxmox.pve import TaskState
+from vmclone_operator.providers.proxmox.site import Seen, Site
+from vmclone_operator.providers.proxmox.translate import Kind, Refused
+
+LOOK_SECONDS = 2.0
+TRANSIENT = frozenset({Kind.LOCKED, Kind.LOCK_TIMEOUT, Kind.NO_QUORUM, Kind.STATE_CHANGED, Kind.DOWN, Kind.RUNNING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be copied."""
+
+    source: Handle
+    seed: str
+    """What the choice of an id begins with."""
+    ours: Callable[[Mark | None], bool]
+    """Whether a mark is the one that this copy writes."""
+    parameters: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class There:
+    """The copy is made; what follows is configuration."""
+
+    seen: Seen
+    handle: Handle
+
+
+class Copying:
+    """Takes copies one step on."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._told: set[str] = set()
+        """Failed tasks that were reported; the next call begins anew."""
+
+    async def step(self, job: Job, handle: Handle | None) -> Progress | There:
+        """Return how the copy stands after one step, or what it made."""
+        if handle is None:
+            return await self._choose(job)
+        seen = await self._site.look(handle.vmid, handle.node)
+        if seen is None:
+            return await self._absent(job, handle)
+        if seen.unnamed:
+            return await self._unnamed(job, handle, seen)
+        if not job.ours(seen.mark):
+            return await self._choose(job, beside=handle.vmid)
+        if seen.lock == "clone":
+            return await self._locked(job, handle, seen)
+        if seen.lock:
+            raise RetryLater(f"VM {seen.vmid} ({seen.name}) is locked ({translate.plain(seen.lock)})")
+        return There(seen=seen, handle=handle)
+
+    async def _choose(self, job: Job, *, beside: int = 0) -> Progress:
+        vmid = await self._site.choose(job.seed, beside=(beside,))
+        why = f"VMID {beside} is somebody else's; " if beside else ""
+        chosen = Handle(node=job.source.node, vmid=vmid)
+        return Progress(state=OperationState.RUNNING, handle=str(chosen), message=f"{why}VMID {vmid} is chosen")
+
+    async def _absent(self, job: Job, handle: Handle) -> Progress:
+        """Begin the copy; or tell what became of the task that was to make it."""
+        if handle.upid:
+            state = await self._site.pve.task(handle.upid)
+            if state is not None and state.running:
+                return running(handle, "the copy begins")
+            if state is not None and not state.good:
+                return await self._failed(job, handle, state)
+        try:
+            upid = await self._site.pve.clone(
+                job.source.node, job.source.vmid, {"newid": handle.vmid, **job.parameters}
+            )
+        except Refused as refused:
+            if refused.kind is not Kind.TAKEN:
+                raise
+            return await self._taken(job, handle)
+        return running(replace(handle, node=job.source.node, upid=upid), "the copy begins")
+
+    async def _taken(self, job: Job, handle: Handle) -> Progress:
+        """Decide about an id that somebody has: us, when a reply was lost, or somebody else."""
+        if await self._site.look(handle.vmid, handle.node) is not None:
+            return running(replace(handle, upid=""), "somebody was faster; looked at again")
+        row = await self._site.own_task(job.source, handle.vmid)
+        if row is None:  # a container, or a VM that we may not see
+            return await self._choose(job, beside=handle.vmid)
+        if row.get("endtime") and not str(row.get("status", "")).startswith(("OK", "WARNINGS")):
+            raise translate.lock_left_behind(handle.vmid)
+        return running(replace(handle, upid=str(row["upid"])), "the copy was begun before")
+
+    async def _failed(self, job: Job, handle: Handle, state: TaskState) -> Progress:
+        """Choose another id, wait, or tell the error once: the call after it begins anew."""
+        kind = translate.kind(200, state.exit_status)
+        if kind is Kind.TAKEN:
+            return await self._choose(job, beside=handle.vmid)
+        again = replace(handle, upid="")
+        words = translate.plain(state.exit_status)
+        if kind in TRANSIENT:
+            return running(again, f"waits: {words}", seconds=10)
+        if handle.upid in self._told:
+            return running(again, "tried again")
+        self._told.add(handle.upid)
+        raise translate.task_error(f"the copy of VM {job.source.vmid} to VM {handle.vmid}", state.exit_status)
+
+    async def _unnamed(self, job: Job, handle: Handle, seen: Seen) -> Progress:
+        """Decide about a config that says nothing yet but that it is being made."""
+        if not handle.upid:
+            row = await self._site.own_task(job.source, handle.vmid)
+            if row is None:
+                return await self._choose(job, beside=handle.vmid)
+            return running(replace(handle, upid=str(row["upid"])), "the copy runs")
+        state = await self._site.pve.task(handle.upid)
+        if state is not None and state.running:
+            return await self._percent(handle)
+        if state is not None and translate.kind(200, state.exit_status) is Kind.TAKEN:
+            return await self._choose(job, beside=handle.vmid)
+        raise translate.lock_left_behind(seen.vmid)
+
+    async def _locked(self, job: Job, handle: Handle, seen: Seen) -> Progress:
+        """Follow the task that copies; a lock that no task holds is for a person."""
+        state = await self._site.pve.task(handle.upid) if handle.upid else None
+        if state is None or not state.running:
+            row = await self._site.own_task(job.source, handle.vmid)
+            if row is None or row.get("endtime"):
+                fresh = await self._site.look(seen.vmid, seen.node)
+                if fresh is not None and fresh.lock == "clone":
+                    raise translate.lock_left_behind(seen.vmid, seen.name)
+                return running(handle, "the copy ends")
+            handle = replace(handle, upid=str(row["upid"]))
+        return await self._percent(handle)
+
+    async def _percent(self, handle: Handle) -> Progress:
+        log = await self._site.pve.task_log(handle.upid)
+        last = log[-1] if log else ""
+        return replace(running(handle, translate.plain(last)), percent=percent_of(log))
+
+
+def percent_of(log: list[str] | tuple[str, ...] | object) -> int:
+    """Return how much of the disk that is copied now is there, by its task's log."""
+    lines = [str(line) for line in log] if isinstance(log, list | tuple) else []
+    for line in reversed(lines):
+        if (found := translate.percent(line)) is not None:
+            return min(99, found)
+        if translate.created_disk(line):
+            return 0
+    return 0
+
+
+def running(handle: Handle, message: str, *, seconds: float = LOOK_SECONDS) -> Progress:
+    """Return that it goes on."""
+    return Progress(state=OperationState.RUNNING, handle=str(handle), message=message, again_seconds=seconds)
