@@ -21,6 +21,8 @@ TESTS_FAILED = 1
 """pytest's exit status when tests failed; its events name them."""
 WARM_MINUTES, COLD_MINUTES = 45, 75
 """What a whole run may take on two cores: with the lab's builds in its cache, and without."""
+SLOW_FILES, SLOW_SECONDS = 8, 20
+"""How many files of a part are named as slow, and from when on."""
 _SEVERITY = {"passed": 0, "skipped": 1, "failed": 2}
 
 
@@ -36,6 +38,8 @@ class PartResult:
     """Accepted skips: how many per reason."""
     boots: int = 0
     seconds: float = 0.0
+    slow: Mapping[str, float] = field(default_factory=dict)
+    """The test files that took longest, slowest first, and their seconds: where a run that gets too long is cut."""
     note: str = ""
 
 
@@ -58,7 +62,16 @@ def summarize(name: str, events: Sequence[Mapping[str, Any]], *, exit_status: in
         skipped=Counter(reason for reason in skips.values() if reason.startswith(ACCEPTED_SKIP)),
         boots=sum(event.get("boots", 0) for event in events),
         seconds=seconds,
+        slow=_slow_files(events),
     )
+
+
+def _slow_files(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    seconds: Counter[str] = Counter()
+    for event in events:
+        if "test" in event:
+            seconds[event["test"].partition("::")[0]] += event.get("seconds", 0)
+    return {file: taken for file, taken in seconds.most_common(SLOW_FILES) if taken >= SLOW_SECONDS}
 
 
 def _worst_outcomes(events: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
@@ -98,6 +111,9 @@ def table(results: Sequence[PartResult]) -> str:
         f"in all {minutes:.1f} minutes; a whole run is to take at most {WARM_MINUTES} warm, {COLD_MINUTES} cold"
     )
     for result in results:
+        if result.slow:
+            slow = ", ".join(f"{file.rpartition('/')[2]} {seconds:.0f} s" for file, seconds in result.slow.items())
+            lines.append(f"slow in {result.name}: {slow}")
         lines += [f"skipped in {result.name}: {count} x {reason}" for reason, count in result.skipped.items()]
         lines += [f"FAILED in {result.name}: {sentence}" for sentence in result.failed]
     return "\n".join(lines)

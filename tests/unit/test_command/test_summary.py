@@ -98,3 +98,13 @@ def test_the_table_shows_boots_minutes_and_every_reason() -> None:
         "skipped in unit: 1 x not applicable: x",
         "FAILED in unit: b in its call: not within 60 s: it is gone",
     ]
+
+
+def test_the_files_that_took_longest_are_named_slowest_first() -> None:
+    events = [
+        {"test": f"tests/unit/test_{n % 3}.py::test_{n}", "phase": "call", "seconds": 15.0 * (n % 3)} for n in range(6)
+    ]
+    for event in events:
+        event.update(outcome="passed", reason="")
+    assert result(events).slow == {"tests/unit/test_2.py": 60.0, "tests/unit/test_1.py": 30.0}
+    assert "slow in unit: test_2.py 60 s, test_1.py 30 s" in table([result(events)])
