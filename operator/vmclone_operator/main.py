@@ -96,7 +96,12 @@ async def _stand_by(
         holding = asyncio.create_task(beside.run(keeper.hold()), name="lease")
         holding.add_done_callback(lambda _: stop.set())
         claiming = Claiming(
-            claims=Claims(cluster=cluster, namespace=settings.namespace, watches=frozenset(watches)),
+            claims=Claims(
+                cluster=cluster,
+                namespace=settings.namespace,
+                watches=frozenset(watches),
+                server_now=cluster.time.now,
+            ),
             keeper=keeper,
             write=lambda claim: beside.run(keeper.write_claim(claim)),
             health=watching.health,

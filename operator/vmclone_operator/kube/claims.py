@@ -9,7 +9,8 @@ it works there (`active`) or waits for somebody else to leave (`waiting`):
 An operator that holds its Lease looks at all others before its first write. It waits for those that are active and
 overlap, and for those that wait as it does and were there before. Then it writes `active`, and looks once more: of two
 that did so at once at least one sees the other, and steps back. Whether another one lives is judged by this machine's
-monotonic clock alone: its Lease has changed within a minute, which is longer than any rollout takes.
+monotonic clock alone: its Lease has changed within a minute, which is longer than any rollout takes. Only a Lease that
+was given back is judged by its own time: nobody is to wait a minute at each start for what was uninstalled last year.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from vmclone_operator.kube.cluster import Cluster, Document, Kind
 
@@ -73,6 +75,8 @@ class Claims:
     """The operator's own."""
     watches: frozenset[str]
     clock: Callable[[], float] = time.monotonic
+    server_now: Callable[[], datetime | None] = lambda: None
+    """The API server's time; None while it is not known."""
     others: tuple[Installation, ...] = ()
     """Those that lived at the last look."""
     _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -84,14 +88,26 @@ class Claims:
         self.others = tuple(_installation(lease) for lease in others if self._lives(lease))
 
     def _lives(self, lease: Document) -> bool:
-        """Return whether a Lease that somebody has held changed within a minute; one seen first counts as changed."""
-        if not (lease.get("spec") or {}).get("renewTime"):
+        """Return whether a Lease that somebody has held changed within a minute; one seen first counts as changed.
+
+        One that was given back more than a minute ago does not. Its pod's clock may have been behind, which costs
+        nothing: whoever returns meanwhile is seen at the next look.
+        """
+        spec = lease.get("spec") or {}
+        if not spec.get("renewTime"):
+            return False
+        if not spec.get("holderIdentity") and self._age_seconds(spec["renewTime"]) > LIVES_SECONDS:
             return False
         uid, version = lease["metadata"]["uid"], lease["metadata"]["resourceVersion"]
         known = self._seen.get(uid)
         if known is None or known[0] != version:
             self._seen[uid] = (version, self.clock())
         return self.clock() - self._seen[uid][1] < LIVES_SECONDS
+
+    def _age_seconds(self, renewed: str) -> float:
+        """Return how long ago a Lease was renewed, by the API server's clock; 0 while that is not known."""
+        now = self.server_now()
+        return (now - datetime.fromisoformat(renewed)).total_seconds() if now else 0.0
 
     @property
     def rivals(self) -> Sequence[Installation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -128,6 +129,26 @@ def test_a_claim_ends_a_minute_after_its_operator() -> None:
     assert not second.begins()
     clock.seconds += 1
     assert second.begins()
+
+
+def test_nobody_waits_for_an_installation_that_gave_its_lease_back_more_than_a_minute_ago() -> None:
+    cluster, clock = MemoryCluster(now=lambda: "2026-01-01T00:00:00Z"), Clock()
+    first, second = Installed(cluster, "one", clock=clock), Installed(cluster, "two", clock=clock)
+    assert first.begins()
+    asyncio.run(first.keeper.release())
+    given_back = datetime.now(UTC)
+    second.claims.server_now = lambda: given_back + timedelta(seconds=50)
+    assert not second.begins()
+    second.claims.server_now = lambda: given_back + timedelta(seconds=70)
+    assert second.begins()
+
+
+def test_a_lease_that_somebody_holds_is_not_judged_by_its_own_time() -> None:
+    cluster, clock = MemoryCluster(now=lambda: "2026-01-01T00:00:00Z"), Clock()
+    first, second = Installed(cluster, "one", clock=clock), Installed(cluster, "two", clock=clock)
+    assert first.begins()
+    second.claims.server_now = lambda: datetime.now(UTC) + timedelta(days=1)
+    assert not second.begins()
 
 
 def test_the_next_pod_of_an_installation_takes_over_its_claim_however_old_the_one_that_waits() -> None:
