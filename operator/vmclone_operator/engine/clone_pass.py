@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.admission import refusal
@@ -37,6 +38,16 @@ _BLOCKED_SECONDS = 30.0
 _FIGURES_SECONDS = 300.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What speaks against the source, the plan and the number of replicas; see `summarised`."""
+
+    mode: str = ""
+    blocker: Blocker | None = None
+    verdict: Blocker | None = None
+    over: Blocker | None = None
+
+
 class ClonePass:
     """One look at one VMClone, and the next step of everything that is not a replica's own."""
 
@@ -51,6 +62,10 @@ class ClonePass:
         """Why the API server lets a replica not be made."""
         self._matches: Mapping[int, Match] = {}
         """Existing VMs to adopt, by the ordinal of the replica that will own them."""
+        self._words = Words()
+        """What there is to say beside the replicas' own states."""
+        self._said = False
+        """Whether the summary was written with something that had to be durable."""
         self._places = 0
         """How many more replicas the limits of the CloneSource leave to this VMClone."""
 
@@ -69,7 +84,7 @@ class ClonePass:
         blocker = found.blocker or conflict_with(self._engine.cache, self._document, recorded, borne)
         recorded = borne | recorded
         if blocker is None and unlisted is None and self._spec.plan.mode != "DryRun":
-            status = await self._record_sessions(status, recorded)
+            status = await self._with_sessions(status, recorded)
         status, planned, problem = await self._plan(found, status, blocker, recorded, unlisted)
         makes = blocker is None and problem is None and planned.verdict is None and planned.carry_out
         self._engine.cache.admission.stand_back(key_of(Kind.VMCLONE, self._document), back=not makes)
@@ -79,6 +94,7 @@ class ClonePass:
         wake_asked(self._engine, self._document, self._spec, self._replicas())
         look_closer(self._engine, self._document, status.last_handled_reconcile_at, self._replicas())
         again: float | None = None
+        self._words = Words(mode=found.mode, blocker=blocker, verdict=planned.verdict, over=over)
         if self._spec.plan.mode != "DryRun" or status.frozen_points or status.source_power:
             status, again, problem = await self._freeze(found, status, blocker, planned.verdict, problem=problem)
         verdict = planned.verdict
@@ -86,7 +102,8 @@ class ClonePass:
             told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
             blocker, verdict = (blocker, told) if problem.reason in PLAN_REASONS else (told, verdict)
         verdict = await self._refusal(verdict)
-        later = await self._report(status, found, blocker, verdict, over=over, urgent=problem is not None)
+        self._words = Words(mode=found.mode, blocker=blocker, verdict=verdict, over=over)
+        later = await self._report(status, urgent=problem is not None)
         if self._refused is not None or (verdict is not None and not verdict.retrying):
             longest = _BLOCKED_SECONDS if self._refused is None else refusals.WAIT_SECONDS
             again = min(again or longest, longest)
@@ -185,7 +202,7 @@ class ClonePass:
         """
         blocker = blocker or self._dry_run()
         against = None if verdict is None or verdict.retrying else verdict
-        known = {"plan": status.plan, "copy_": status.copy_}
+        known = {"plan": status.plan, "copy_": status.copy_, "sessions": status.sessions}
         again: float | None = None
         try:
             if problem is None:
@@ -262,20 +279,22 @@ class ClonePass:
         return status
 
     async def _commit_points(self, status: VMCloneStatus) -> VMCloneStatus:
+        """Write what must be durable, and with the same write all else that there is to say."""
         self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
-        written = await self._commit(status)
+        await self._commit(self._summarised(status))
+        self._said = True
         wake_waiting(self._engine, self._replicas())
-        return written
+        return status
 
-    async def _record_sessions(self, status: VMCloneStatus, recorded: dict[int, str]) -> VMCloneStatus:
-        """Record the sessions before the first replica that bears one."""
+    async def _with_sessions(self, status: VMCloneStatus, recorded: dict[int, str]) -> VMCloneStatus:
+        """Return the status with the sessions; a replica bears its own, so they are written with what follows."""
         rows = tuple(
             SessionStatus(ordinal=n, session=s) for n, s in sorted(wanted_sessions(self._document, recorded).items())
         )
         if rows == status.sessions:
             return status
         self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
-        return await self._commit(status.model_copy(update={"sessions": rows}))
+        return status.model_copy(update={"sessions": rows})
 
     async def _change_replicas(self, status: VMCloneStatus, found: consent.Consent, *, may_make: bool) -> VMCloneStatus:
         """Make and remove VMCloneReplica objects; their own passes do the work."""
@@ -315,46 +334,47 @@ class ClonePass:
     def _views(self) -> list[ReplicaView]:
         return self._objects.views()
 
-    async def _report(
-        self,
-        status: VMCloneStatus,
-        found: consent.Consent,
-        blocker: Blocker | None,
-        verdict: Blocker | None,
-        *,
-        over: Blocker | None,
-        urgent: bool,
-    ) -> float | None:
-        """Write the summary, at most once a second; return when to try again if it was too early."""
-        generation = self._document["metadata"].get("generation", 1)
-        final = summarised(
+    def _summarised(self, status: VMCloneStatus) -> VMCloneStatus:
+        """Return the status with all that this pass knows to say."""
+        return summarised(
             self._document,
             self._replicas(),
             status,
-            mode=found.mode,
-            blocker=blocker,
-            verdict=verdict,
-            over=over,
+            mode=self._words.mode,
+            blocker=self._words.blocker,
+            verdict=self._words.verdict,
+            over=self._words.over,
             writer=self._engine.writer_for(self._document),
             clocks=self._engine.clocks(),
         )
+
+    async def _report(self, status: VMCloneStatus, *, urgent: bool) -> float | None:
+        """Write the summary, at most once a second; return when to try again if it was too early."""
+        final = self._summarised(status)
         document, due = dumped(final), lambda: self._engine.figures_due(self._uid, _FIGURES_SECONDS)
         if document == self._document.get("status") or is_no_news(self._document, final, figures_due=due):
             self._engine.settled(self._uid)
+            if self._said:
+                await self._follow_up(final)
             return None
-        whole = final.ready_replicas == self._spec.replicas != status.ready_replicas
-        fresh = whole or generation != status.observed_generation
+        shown = VMCloneStatus.model_validate(self._document.get("status") or {})
+        whole = final.ready_replicas == self._spec.replicas != shown.ready_replicas
+        fresh = whole or final.observed_generation != shown.observed_generation
         wait = self._engine.status_wait(self._uid, _STATUS_PAUSE_SECONDS)
         if only_steps_moved(self._document, final):
             wait = max(wait, self._engine.settling_wait(self._uid, _STEP_SECONDS))
         if wait > 0 and not fresh and not urgent:
             return wait
         self._document = await self._engine.write_status(Kind.VMCLONE, self._document, document)
-        self._engine.status_written(self._uid)
         self._engine.settled(self._uid)
-        await self._tell(final)
-        if final.replicas != status.replicas:
-            copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has
-        if generation != status.observed_generation or blocker is None:
-            wake_blocked(self._engine, self._replicas())
+        await self._follow_up(final)
         return None
+
+    async def _follow_up(self, final: VMCloneStatus) -> None:
+        """Tell whom it concerns what was written in this pass."""
+        self._engine.status_written(self._uid)
+        await self._tell(final)
+        if final.replicas != self._before.replicas:
+            copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has
+        if final.observed_generation != self._before.observed_generation or self._words.blocker is None:
+            wake_blocked(self._engine, self._replicas())

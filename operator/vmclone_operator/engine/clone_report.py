@@ -7,6 +7,7 @@ from datetime import datetime
 
 from vmclone_operator.api.base import Condition
 from vmclone_operator.api.home import FilterStatus
+from vmclone_operator.api.plan import PlanStatus
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus, ProgressStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import summary
@@ -133,13 +134,17 @@ def is_no_news(vmclone: Document, after: VMCloneStatus, *, figures_due: Callable
 
 
 def only_steps_moved(vmclone: Document, after: VMCloneStatus) -> bool:
-    """Return whether a status says nothing new but how far its replicas are: no condition turned, none came or went."""
+    """Return whether a status says nothing new but how far its replicas are: no condition turned, none came or went.
+
+    A plan that was carried out goes by itself, with the write that comes next.
+    """
     before = VMCloneStatus.model_validate(vmclone.get("status") or {})
     if not before.conditions:
         return False
     turned = [(c.type, c.status) for c in before.conditions] != [(c.type, c.status) for c in after.conditions]
-    counts = ("ready_replicas", "failed_replicas", "replicas", "plan", "observed_generation")
+    counts = ("ready_replicas", "failed_replicas", "replicas", "sessions", "observed_generation")
     moved = any(getattr(before, name) != getattr(after, name) for name in (*counts, "last_handled_reconcile_at"))
+    moved = moved or before.plan != after.plan != PlanStatus()
     copying = any("copy" in row.state.lower() for row in after.replica_statuses)
     return not (turned or moved or copying)
 

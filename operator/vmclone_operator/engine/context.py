@@ -93,6 +93,7 @@ class Engine:
     _listing: dict[str, asyncio.Lock] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
     _unsettled: dict[str, float] = field(default_factory=dict)
+    _asked_to_go: set[str] = field(default_factory=set)
     _own_writes: OwnWrites = field(default_factory=OwnWrites)
 
     def clocks(self) -> Clocks:
@@ -153,6 +154,7 @@ class Engine:
         lost(self.cache, self.queue, kind, document)
         uid = document["metadata"]["uid"]
         self._written.pop(uid, None)
+        self._asked_to_go.discard(uid)
         self._unsettled.pop(uid, None)
         self.thorough.discard(key_of(kind, document))
         incarnation = incarnation_of(document) if kind is Kind.REPLICA else ""
@@ -250,6 +252,18 @@ class Engine:
         if FINALIZER in present:
             write = self.cluster.write_finalizers(kind, document, [f for f in present if f != FINALIZER])
             await self._write(kind, document, write)
+
+    async def delete(self, kind: Kind, document: Document) -> None:
+        """Ask for an object's deletion, once: two passes may both find that it is to go before the watch says so."""
+        uid = document["metadata"]["uid"]
+        if uid in self._asked_to_go:
+            return
+        self._asked_to_go.add(uid)
+        try:
+            await self.cluster.delete(kind, document)
+        except BaseException:
+            self._asked_to_go.discard(uid)
+            raise
 
     async def write_labels(self, kind: Kind, document: Document, labels: Mapping[str, str]) -> Document:
         """Replace the labels."""

@@ -27,6 +27,8 @@ class Removal:
     message: str
     blocked: bool = False
     """Somebody has to do something, or to wait for a backend that is away."""
+    plain: bool = False
+    """There is nothing to say but that it takes its time."""
 
 
 def of_replicas(replicas: Sequence[Document]) -> Removal:
@@ -35,7 +37,7 @@ def of_replicas(replicas: Sequence[Document]) -> Removal:
     found = [(reason, text) for reason, text in map(_blocker, replicas) if text]
     blockers = [(reason, text) for reason, text in found if reason != WAITING]
     if not found:
-        return Removal(reason=WAITING, message=count)
+        return Removal(reason=WAITING, message=count, plain=True)
     told = blockers or found
     more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
     message = f"{count}; {'; '.join(text for _, text in told[:_NAMED])}{more}"

@@ -124,7 +124,7 @@ async def _replica(engine: Engine, document: Document) -> float | None:
         if owner is None:
             return None
         if is_deleting(owner):
-            await engine.cluster.delete(Kind.REPLICA, document)  # its VMClone's own pass may be busy with a freeze
+            await engine.delete(Kind.REPLICA, document)  # its VMClone's own pass may be busy with a freeze
             return None
         session = await engine.session(replica.spec.backend)
         return await ReplicaPass(engine, replica, owner, session).run()

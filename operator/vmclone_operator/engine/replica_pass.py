@@ -124,7 +124,8 @@ class ReplicaPass:
     def _only_waits(self, decision: Decision) -> bool:
         """Return whether a replica that has said nothing yet waits in line, and not for long: its VMClone says so."""
         document = self._replica.document
-        if document.get("status") or decision.do is not Do.NOTHING or decision.again_seconds != SAFETY_NET_SECONDS:
+        spoken = (document.get("status") or {}).get("conditions")  # the API server itself fills in observedGeneration
+        if spoken or decision.do is not Do.NOTHING or decision.again_seconds != SAFETY_NET_SECONDS:
             return False
         if decision.progress is not Progress.WORKING:
             return False

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.rollout import session_conflicts
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.lineage import order_of, sessions_of, uid_of
+from vmclone_operator.engine.lineage import order_of, owner_uid, sessions_of, uid_of
 from vmclone_operator.kube.cluster import Document
 
 Claim = tuple[str, bool, tuple[str, str]]
@@ -42,7 +42,7 @@ def conflict_with(
     claims: dict[str, Claim] = {}
     for ordinal, session in mine.items():
         if ordinal not in recorded:
-            _add_claims(claims, cache.claiming(vmclone["metadata"]["namespace"], session), session, vmclone)
+            _add_claims(claims, cache, session, vmclone)
     conflict = session_conflicts(mine, recorded, claims, order_of(vmclone))
     if conflict is None:
         return None
@@ -51,12 +51,15 @@ def conflict_with(
     return Blocker(reason="SessionConflict", message=message)
 
 
-def _add_claims(claims: dict[str, Claim], others: Iterable[Document], session: str, mine: Document) -> None:
+def _add_claims(claims: dict[str, Claim], cache: Cache, session: str, mine: Document) -> None:
     """Add the strongest claim that others have on a session: a recorded one, or else the oldest."""
-    for other in others:
+    namespace = mine["metadata"]["namespace"]
+    bearer = cache.replica_of_session(namespace, session)
+    for other in cache.claiming(namespace, session):
         if uid_of(other) == uid_of(mine):
             continue
-        recorded = (session, True) in sessions_of(other).values()
+        borne = bearer is not None and owner_uid(bearer) == uid_of(other)  # a replica is a record as well
+        recorded = borne or (session, True) in sessions_of(other).values()
         claim = (other["metadata"]["name"], recorded, order_of(other))
         known = claims.get(session)
         if known is None or (not claim[1], claim[2]) < (not known[1], known[2]):

@@ -7,6 +7,7 @@ its stamp live. `paused` never blocks it; an unreachable backend does, with a co
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 from vmclone_operator.api import FINALIZER
 from vmclone_operator.api.replica import VMCloneReplicaStatus
@@ -16,6 +17,7 @@ from vmclone_operator.domain.conditions import Progress, Readiness, find, printa
 from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse, LeadershipLost
 from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.rollout import open_point
+from vmclone_operator.domain.steps import SAFETY_NET_SECONDS
 from vmclone_operator.engine import (
     adopting,
     cascade,
@@ -30,15 +32,17 @@ from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.deletion_blockers import Removal
 from vmclone_operator.engine.left_behind import is_left_behind
 from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, is_deleting, owner_uid, uid_of
+from vmclone_operator.engine.queue import spread
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.homecopy.job_manifest import copy_name_of
 from vmclone_operator.kube.cluster import ClusterError, Document, Key, Kind, key_of
 
 _POLL_SECONDS = 1.0
-_REPLICAS_SECONDS = 10.0
 _FIRST_WORD_SECONDS = 2.0
-"""When a deletion that is still waiting says for what."""
+"""When a deletion looks for what holds up its replicas."""
+_PATIENCE = timedelta(seconds=30)
+"""How long replicas may simply take to go before their VMClone says that it waits for them."""
 _BEING_REMOVED = "the clone is being removed"
 _WAITS_FOR_POD = "waits for the pod of Job "
 _WAY_OUT = "or set the annotation vmclone.dev/orphan-on-delete=true to leave it behind"
@@ -155,11 +159,13 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
     for replica in replicas:
         engine.saw(Kind.REPLICA, replica)
         if not is_deleting(replica):
-            await engine.cluster.delete(Kind.REPLICA, replica)
+            await engine.delete(Kind.REPLICA, replica)
     if replicas:
-        if told:  # those that go at once need no word for it
-            await _say_blocked(engine, vmclone, deletion_blockers.of_replicas(replicas))
-        return _REPLICAS_SECONDS if told else _FIRST_WORD_SECONDS  # each one that goes wakes us before
+        removal = deletion_blockers.of_replicas(replicas)
+        patient = removal.plain and _deleted_for(engine, vmclone) < _PATIENCE
+        if told and not patient:
+            await _say_blocked(engine, vmclone, removal)
+        return spread(SAFETY_NET_SECONDS) if told else _FIRST_WORD_SECONDS  # each one that goes wakes us before
     try:
         if not await _let_go(engine, vmclone):
             return _POLL_SECONDS
@@ -178,6 +184,11 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
     await engine.drop_finalizer(Kind.VMCLONE, engine.newest(Kind.VMCLONE, vmclone))
     copy_queue.tell_source(engine, vmclone)
     return None
+
+
+def _deleted_for(engine: Engine, document: Document) -> timedelta:
+    """Return since when an object is to go, by the clock that wrote it down."""
+    return (engine.server_now() or engine.now()) - datetime.fromisoformat(document["metadata"]["deletionTimestamp"])
 
 
 async def _live_replicas(engine: Engine, vmclone: Document) -> list[Document]:

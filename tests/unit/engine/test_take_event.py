@@ -20,7 +20,7 @@ from vmclone_operator.engine.replica import new_replica
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import take_event
 from vmclone_operator.homecopy.job_manifest import PodSettings
-from vmclone_operator.kube.cluster import Document, Key, Kind
+from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable
 from vmclone_operator.kube.events import EventRecorder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -156,3 +156,38 @@ def test_the_end_of_a_predecessor_leaves_its_successor_known() -> None:
     old["metadata"]["uid"] = "old"
     operator.woken_by("DELETED", DEV_1, old)
     assert operator.engine.cache.get(DEV_1) is not None
+
+
+def test_a_replica_is_asked_to_go_once_by_its_own_pass_and_its_vmclones() -> None:
+    operator = Operator()
+    held = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["vmclone.dev/teardown"]}
+    operator.cluster.overwrite(DEV, lambda d: d["metadata"].update(held))
+    operator.woken_by("MODIFIED", DEV, copy.deepcopy(operator.cluster.documents[DEV]))
+    asked: list[Document] = []
+
+    async def delete(kind: Kind, document: Document) -> None:
+        asked.append({"kind": kind, **document})
+
+    operator.cluster.delete = delete  # type: ignore[method-assign]  # the API server has not said so yet
+    asyncio.run(reconcile(operator.engine, DEV_1))
+    asyncio.run(reconcile(operator.engine, DEV))
+    assert [document["metadata"]["name"] for document in asked] == ["dev-1"]
+
+
+def test_a_replica_whose_deletion_failed_is_asked_to_go_again() -> None:
+    operator = Operator()
+    document = copy.deepcopy(operator.cluster.documents[DEV_1])
+    asked: list[Kind] = []
+
+    async def delete(kind: Kind, document: Document) -> None:
+        assert document["metadata"]["name"] == "dev-1"
+        asked.append(kind)
+        if len(asked) == 1:
+            raise Unavailable("no answer")
+
+    operator.cluster.delete = delete  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        asyncio.run(operator.engine.delete(Kind.REPLICA, document))
+    for _ in range(2):
+        asyncio.run(operator.engine.delete(Kind.REPLICA, document))
+    assert len(asked) == 2

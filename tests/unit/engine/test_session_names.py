@@ -1,0 +1,43 @@
+"""Who holds a session: a status that records it, a replica that bears it, and only then whoever came first."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.session_names import conflict_with
+from vmclone_operator.kube.cluster import Document, Kind
+
+EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"
+
+
+def vmclone(name: str, created: str, *, recorded: bool = False) -> Document:
+    meta = {"name": name, "namespace": "team-a", "uid": name, "resourceVersion": "1", "creationTimestamp": created}
+    status = {"sessions": [{"ordinal": 1, "session": "dev"}]} if recorded else {}
+    spec = {"source": {"name": "golden"}, "sessionPrefix": "dev", "replicas": 1}
+    return {"metadata": meta, "spec": spec, "status": status}
+
+
+def replica_of(owner: str) -> Document:
+    meta = {"name": f"{owner}-1", "namespace": "team-a", "uid": f"{owner}-1", "resourceVersion": "2"}
+    return {"metadata": meta, "spec": {"ordinal": 1, "session": "dev", "vmCloneUID": owner, "backend": "lab"}}
+
+
+HOLDERS = {
+    "of two that wish for it, who came first": (vmclone("other", EARLY), [], True),
+    "not who came later": (vmclone("other", LATE), [], False),
+    "whose status records it, though it came later": (vmclone("other", LATE, recorded=True), [], True),
+    "whose replica bears it, before its status says so": (vmclone("other", LATE), [replica_of("other")], True),
+}
+
+
+@pytest.mark.parametrize(("other", "replicas", "held"), HOLDERS.values(), ids=HOLDERS.keys())
+def test_a_session_is_held_by(other: Document, replicas: list[Document], held: bool) -> None:
+    mine = vmclone("mine", "2026-01-01T00:00:05Z")
+    cache = Cache()
+    for document in (mine, other):
+        cache.put(Kind.VMCLONE, document)
+    for document in replicas:
+        cache.put(Kind.REPLICA, document)
+    found = conflict_with(cache, mine, {}, {})
+    assert (found is not None) is held
