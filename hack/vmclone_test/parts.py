@@ -53,26 +53,30 @@ INTEGRATION = Part(
     prepare=(("hack/lab", "build", "helm", "kstatus"), ("hack/images/build",)),
 )
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=(), prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)))
+FLEET = Part("fleet", ("tests/fleet",), 150 * 60, lab=("--only", "control-plane"))
+"""By hand only: it measures for an hour and more."""
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, BEHAVIOUR, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""
+BY_HAND = (FLEET,)
+"""What a user can ask for beside them: too long for every run."""
 
 
 def choose(arguments: Sequence[str]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     """Split the command line into parts, in their own order, and arguments for pytest."""
-    known = {part.name: part for part in NAMED}
+    known = {part.name: part for part in (*NAMED, *BY_HAND)}
     names = []
     for argument in arguments:
         if argument not in known:
             break
         names.append(argument)
-    parts = tuple(part for part in NAMED if part.name in names) or (*NAMED, LAB_DOWN)
+    parts = tuple(part for part in known.values() if part.name in names) or (*NAMED, LAB_DOWN)
     return parts, tuple(arguments[len(names) :])
 
 
 def homeless_folders(root: Path) -> list[str]:
     """Return the test folders that no part runs: their tests would pass for ever, unseen."""
-    covered = {folder for part in NAMED for folder in part.folders}
+    covered = {folder for part in (*NAMED, *BY_HAND) for folder in part.folders}
     tests = {path.relative_to(root).parts[:2] for path in (root / "tests").rglob("test_*.py")}
     return sorted({"/".join(parts) for parts in tests} - covered)
 
