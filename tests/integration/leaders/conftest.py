@@ -42,8 +42,8 @@ def start(place: Place) -> Iterator[Start]:
     """Return a function that starts an operator; all of them end with the test."""
     started: list[Operator] = []
 
-    def begin(identity: str, **more: int) -> Operator:
-        started.append(Operator(place, identity, **more))
+    def begin(identity: str, *more: str, **clock: int) -> Operator:
+        started.append(Operator(place, identity, *more, **clock))
         return started[-1]
 
     yield begin
