@@ -190,7 +190,7 @@ class Clones:
         known = handles.read(ref.handle)
         at = await self._site.look(known.vmid, known.node) if known is not None else None
         if known is not None and (at is None or at.unnamed):
-            told = await self._removing.stop_copy(known)
+            told = await self._removing.stop_copy(known, at)
             if told is not None:
                 return replace(told, handle=ref.handle)
         seen = await self._locate(ref)
@@ -198,7 +198,7 @@ class Clones:
             return await self._after(ref, known, at)
         if seen.lock == "clone":
             handle = known if known is not None and known.vmid == seen.vmid else None
-            told = await self._removing.stop_copy(handle or Handle(node=seen.node, vmid=seen.vmid))
+            told = await self._removing.stop_copy(handle or Handle(node=seen.node, vmid=seen.vmid), seen)
             if told is None:
                 raise translate.lock_left_behind(seen.vmid, seen.name)
             return told

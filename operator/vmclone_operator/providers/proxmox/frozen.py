@@ -175,7 +175,7 @@ class FrozenPoints:
             return DONE
         seen = await self._site.look(known.vmid, known.node) if known is not None else None
         if known is not None and (seen is None or seen.unnamed):
-            told = await self._removing.stop_copy(known)
+            told = await self._removing.stop_copy(known, seen)
             if told is not None:
                 return told
         if seen is None or not _belongs(seen.mark, owner, token):
@@ -183,7 +183,7 @@ class FrozenPoints:
         if seen is None:
             return DONE if known is None else await self._removing.after(known.vmid, known.node)
         if seen.lock == "clone":
-            told = await self._removing.stop_copy(known or Handle(node=seen.node, vmid=seen.vmid))
+            told = await self._removing.stop_copy(known or Handle(node=seen.node, vmid=seen.vmid), seen)
             if told is None:
                 raise translate.lock_left_behind(seen.vmid, seen.name)
             return told

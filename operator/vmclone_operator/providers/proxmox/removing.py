@@ -14,6 +14,7 @@ from vmclone_operator.providers.proxmox import translate
 from vmclone_operator.providers.proxmox.copying import LOOK_SECONDS
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.site import Seen, Site
+from vmclone_operator.providers.proxmox.translate import Kind
 
 DONE = Progress(state=OperationState.DONE, percent=100)
 
@@ -26,12 +27,18 @@ class Removing:
         self._tasks: dict[int, str] = {}
         self._volumes: dict[int, frozenset[str]] = {}
 
-    async def stop_copy(self, handle: Handle) -> Progress | None:
-        """Stop our task that copies to an id, if there is one; None when none runs."""
+    async def stop_copy(self, handle: Handle, at: Seen | None) -> Progress | None:
+        """Stop our task that copies to an id, if there is one; None when none runs.
+
+        Raises LockLeftBehind for a copy of ours that has no name yet, and whose worker is dead.
+        """
         state = await self._site.pve.task(handle.upid) if handle.upid else None
         upid = handle.upid if state is not None and state.running else ""
         upid = upid or await self._site.active_task(handle.node, handle.vmid)
         if not upid:
+            ended = state is not None and translate.kind(200, state.exit_status) is not Kind.TAKEN
+            if ended and at is not None and at.unnamed:
+                raise translate.lock_left_behind(handle.vmid)
             return None
         await self._site.pve.stop_task(upid)
         return _going("the copy is stopped")
