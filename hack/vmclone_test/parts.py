@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-NEED_PREPARATION = ("chart", "copies", "truth_table", "e2e")
+NEED_PREPARATION = ("arm", "chart", "copies", "truth_table", "e2e")
 """Test folders that use what a part prepares; a selection of others does without."""
 LAB_DOWN_MARKER = "lab_down"
 PREPARE_SECONDS = 15 * 60
@@ -50,7 +50,7 @@ INTEGRATION = Part(
     45 * 60,
     lab=(),
     packages=("git", "lua5.1", "openssh-client", "openssh-server", "parted", "rsync"),
-    prepare=(("hack/lab", "build", "helm", "kstatus"), ("hack/images/build",)),
+    prepare=(("hack/lab", "build", "helm", "kstatus", "armjudge"), ("hack/images/build",)),
 )
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=(), prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)))
 FLEET = Part("fleet", ("tests/fleet",), 150 * 60, lab=("--only", "control-plane"))
