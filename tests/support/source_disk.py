@@ -102,6 +102,7 @@ def with_shape(wanted: ScrubRequest, pattern: str, *, seconds: float) -> ScrubRe
     """Return a scrub with one more key shape, for an expression that ours must not have, and an earlier alarm."""
     rules = json.loads(wanted.program.rules)
     rules["filter"]["signatures"].append({"name": "a test's", "anchors": ["ends-never"], "pattern": pattern})
+    rules["filter"]["screens"].append({"expression": "ends-never", "finds": "ends-never"})
     rules["alarmSeconds"] = seconds
     return replace(wanted, program=replace(wanted.program, rules=json.dumps(rules)))
 

@@ -1,4 +1,4 @@
-"""Looking through many texts at once never changes a verdict: it is that of every key shape tried on every text."""
+"""Looking through many texts at once never changes a verdict: it is that of each text read and judged by itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +19,22 @@ from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.homecopy.source import screen
 from vmclone_operator.homecopy.source.scan import Scan
 from vmclone_operator.homecopy.source.screen import Screen
-from vmclone_operator.homecopy.source.signatures import is_binary
+from vmclone_operator.homecopy.source.signatures import Signatures
 
-SIGNATURES = floor().rules["signatures"]
-ANCHORS = sorted({anchor for document in SIGNATURES for anchor in document["anchors"]})
+RULES = floor().rules
+SCREENS = RULES["screens"]
+SIGNATURES = Signatures(RULES)
+ANCHORS = sorted({anchor for document in RULES["signatures"] for anchor in document["anchors"]})
 FILES = 100
-NEAR_SECRETS = [*ANCHORS, "://", "https://host/path@2", "mail@example.com", "://a:pass@b", "BEGIN PRIVATE KEY"]
+NEAR_SECRETS = [
+    *ANCHORS,
+    *(screen["finds"] for screen in SCREENS),
+    "://",
+    "https://host/path@2",
+    "mail@example.com",
+    "://a:pass@b",
+    "BEGIN PRIVATE KEY",
+]
 
 
 def text(letters: random.Random) -> bytes:
@@ -41,14 +53,6 @@ def text(letters: random.Random) -> bytes:
     return whole.encode()[:place] + b"\0" + whole.encode()[place:] if kind < 0.3 else whole.encode()
 
 
-def has_a_key_shape(data: bytes) -> bool:
-    """Return what the filter means, in its plainest words."""
-    if is_binary(data[:8192]):
-        return False
-    plain = data.decode("utf-16").encode() if data[:2] == b"\xff\xfe" else data
-    return any(re.search(document["pattern"].encode(), plain) for document in SIGNATURES)
-
-
 def home_of_texts(home: Path, *, seed: int) -> set[str]:
     """Fill a home and return the names that must stay behind."""
     letters, kept_back = random.Random(seed), set()  # noqa: S311  - the same texts in every run
@@ -56,7 +60,7 @@ def home_of_texts(home: Path, *, seed: int) -> set[str]:
         data, name = text(letters), f"{number % 7} folder/-{number}\n*"
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_bytes(data)
-        kept_back |= {name} if has_a_key_shape(data) else set()
+        kept_back |= {name} if SIGNATURES.found_in(data) else set()
     return kept_back
 
 
@@ -87,17 +91,19 @@ def with_options(cases: str) -> str:
 
 
 COUNTS = f"exec {shutil.which('grep')}"
-NAMES = 'while [ "$1" != -- ]; do shift; done; shift; printf "%s\\0" "$@"'
+NAMES = 'while [ "$1" != -- ]; do shift; done; shift; printf "%s\\0x\\n" "$@"'
 GREPS = {
     "none": None,
     "one that finds nothing": "exit 1",
-    "one that finds everything": f"echo {len(ANCHORS)}",
+    "one that finds everything": f"echo {len(SCREENS) + 2}",
     "one that knows no such option": "exit 2",
     "one that finds nothing in files": in_files("exit 1"),
     "one that finds nothing in files and is content": in_files("exit 0"),
     "one that prints no names of files": in_files("printf 'x\\0'"),
     "one that ends names by newline": with_options("-Z) ;;"),
-    "one that takes -L for -l and -l for -L": with_options('-L) set -- "$@" -l;; -l) set -- "$@" -L;;'),
+    "one that prints no names": with_options('-H) set -- "$@" -h;;'),
+    "one that prints names alone": with_options('-H) set -- "$@" -l;;'),
+    "one that finds the first in each file": with_options('-H) set -- "$@" -H -m1 -v;;'),
     "one that prints all names": in_files(NAMES),
     "one that prints all names and fails": in_files(f"{NAMES}; exit 2"),
     "one that prints what it could read and fails": in_files(f'{shutil.which("grep")} "$@"; exit 2'),
@@ -105,21 +111,19 @@ GREPS = {
 
 
 NO_FILES: dict[str, Callable[[Path], object]] = {
-    "a FIFO": os.mkfifo,
-    "a directory": os.mkdir,
     "nothing, or nothing any more": lambda _: None,
     "a link to itself": lambda path: path.symlink_to(path),
-    "a device": lambda path: path.symlink_to("/dev/null"),
     "a file that opens and cannot be read": lambda path: path.symlink_to("/proc/self/mem"),
 }
-BINARIES: dict[str, tuple[bytes, bool]] = {
-    "without a key shape": (b"\0\xff\n" * 5000, True),
-    "with one behind its zeros": (b"\0\xff\n" * 5000 + CONTENTS["an AWS key id"].encode(), False),
+BINARIES: dict[str, bytes] = {
+    "a binary": b"\0\xff\n" * 5000,
+    "with a key shape behind its zeros": b"\0\xff\n" * 5000 + CONTENTS["an AWS key id"].encode(),
+    "of 16 bits a letter": "plain words".encode("utf-16-le"),
 }
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_verdict_is_that_of_every_shape_on_every_text(seed: int, tmp_path: Path) -> None:
+def test_the_verdict_is_that_of_each_text_by_itself(seed: int, tmp_path: Path) -> None:
     kept_back = home_of_texts(tmp_path, seed=seed)
     assert len(kept_back) > FILES / 10
     assert left_out(tmp_path) == kept_back
@@ -139,11 +143,15 @@ def test_the_verdict_does_not_depend_on_the_sources_grep(
 @pytest.mark.parametrize("what", CONTENTS)
 def test_no_text_with_a_key_shape_is_cleared(what: str, tmp_path: Path) -> None:
     padding = "plain words\n" * 5000
-    for name, content in (("begins", CONTENTS[what] + padding), ("ends", padding + CONTENTS[what])):
+    for name, content in (("begins", CONTENTS[what] + "\n" + padding), ("ends", padding + CONTENTS[what])):
         (tmp_path / name).write_text(content)
     (tmp_path / "plain").write_text(padding)
-    paths = [b"begins", b"ends", b"plain"]
-    assert Screen(os.fsencode(tmp_path), SIGNATURES).clear(paths) == {b"plain"}
+    lines = Screen(os.fsencode(tmp_path), SCREENS).lines([b"begins", b"ends", b"plain"])
+    assert lines.pop(b"plain") == []
+    assert all(
+        SIGNATURES.found_in_lines(found, (tmp_path / os.fsdecode(name)).read_bytes) for name, found in lines.items()
+    )
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize("script", GREPS.values(), ids=GREPS.keys())
@@ -153,7 +161,14 @@ def test_a_grep_that_is_another_program_clears_nothing(
     other = {"PATH": str(tmp_path)} if script is None else other_grep(tmp_path / "bin", script)
     monkeypatch.setattr(screen, "_ENVIRONMENT", other)
     (tmp_path / "plain").write_text("plain words\n")
-    assert Screen(os.fsencode(tmp_path), SIGNATURES).clear([b"plain"]) == frozenset()
+    assert Screen(os.fsencode(tmp_path), SCREENS).lines([b"plain"]) == {}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a FIFO", "a directory"])
+def test_what_took_a_files_place_is_not_waited_for(make: Callable[[Path], object], tmp_path: Path) -> None:
+    make(tmp_path / "it")
+    (tmp_path / "plain").write_text("plain words\n")
+    assert b"plain" in cleared([b"it", b"plain"], tmp_path)
 
 
 @pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES.keys())
@@ -163,16 +178,36 @@ def test_what_cannot_be_read_as_a_file_is_never_cleared(
 ) -> None:
     make(tmp_path / "it")
     (tmp_path / "plain").write_text("plain words\n")
-    assert Screen(os.fsencode(tmp_path), SIGNATURES).clear([b"it", *beside]) <= set(beside)
+    assert cleared([b"it", *beside], tmp_path) <= set(beside)
 
 
-@pytest.mark.parametrize(("content", "cleared"), BINARIES.values(), ids=BINARIES.keys())
-def test_a_binary_is_cleared_only_when_it_was_read_to_its_end(content: bytes, cleared: bool, tmp_path: Path) -> None:
+def cleared(paths: list[bytes], home: Path) -> set[bytes]:
+    """Return the texts in which nothing is to be judged."""
+    return {path for path, lines in Screen(os.fsencode(home), SCREENS).lines(paths).items() if not lines}
+
+
+@pytest.mark.parametrize("content", BINARIES.values(), ids=BINARIES.keys())
+def test_a_file_with_zeros_is_read_to_be_judged(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "it").write_bytes(content)
-    assert Screen(os.fsencode(tmp_path), SIGNATURES).clear([b"it"]) == ({b"it"} if cleared else set())
+    assert cleared([b"it"], tmp_path) == set()
 
 
-def test_an_anchor_of_one_letter_that_is_not_known_leaves_everything_to_be_read(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_text("plain")
-    unknown = [*SIGNATURES, {"name": "x", "anchors": ["%"], "pattern": "%"}]
-    assert Screen(os.fsencode(tmp_path), unknown).clear([b"plain"]) == frozenset()
+@pytest.mark.parametrize("screen_", SCREENS, ids=lambda screen_: screen_["finds"])
+def test_a_screen_says_the_same_to_grep_and_to_python(screen_: dict[str, str]) -> None:
+    letters = random.Random(screen_["finds"])  # noqa: S311  - the same in every run
+    lines = ["".join(letters.choices("aB1=:/@ \"'_-.x", k=letters.randrange(1, 24))) for _ in range(20_000)]
+    lines += [other["finds"] for other in SCREENS]
+    command = ["grep", "-nE", "-e", screen_["expression"]]
+    printed = subprocess.run(
+        command, input="\n".join(lines), env={"LC_ALL": "C"}, capture_output=True, text=True, check=True
+    ).stdout
+    found = {int(line.partition(":")[0]) - 1 for line in printed.splitlines()}
+    assert found == {number for number, line in enumerate(lines) if re.search(screen_["expression"], line)}
+
+
+@pytest.mark.parametrize("piece", [*(screen["finds"] for screen in SCREENS), "0a", "Aa", "=a-", "://a", "a" * 64])
+def test_a_text_made_to_be_slow_is_read_once(piece: str) -> None:
+    text = (piece * (200_000 // len(piece))).encode()
+    started = time.process_time()
+    SIGNATURES.found_in(text)
+    assert time.process_time() - started < 4

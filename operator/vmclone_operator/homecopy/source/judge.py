@@ -61,7 +61,7 @@ class Judge:
         self._describing = Patterns(rules["describing"])
         self._armoured = Patterns(rules["armoured"])
         self._public = frozenset(label.encode() for label in rules["publicBlocks"])
-        self._signatures = Signatures(rules["signatures"])
+        self._signatures = Signatures(rules)
         self._tracked = tracked
 
     def allows(self, path: bytes, *, is_directory: bool = False) -> bool:
@@ -107,8 +107,8 @@ class Judge:
         return self._is_package_code(path) or self._tracked(path)
 
     def is_ordinary(self, path: bytes) -> bool:
-        """Return whether nothing but a key shape inside can keep a file back, whose name does not."""
-        return self._doubtful(path) is None or self._git_store.match(path)
+        """Return whether nothing but a key shape inside can keep a file back."""
+        return self.by_name(path) is None and (self._doubtful(path) is None or self._git_store.match(path))
 
     def _doubtful(self, path: bytes) -> Optional[str]:
         """Return the family whose names may be secrets and may be none."""
@@ -132,3 +132,7 @@ class Judge:
     def secret_in(self, data: bytes) -> Optional[str]:
         """Return the name of the first key shape in a text; binary files have none that could be told apart."""
         return self._signatures.found_in(data)
+
+    def is_clean(self, lines: List[bytes], read: Read) -> bool:
+        """Return whether an ordinary text is clean of which all lines that may hold a secret are known."""
+        return not lines or self._signatures.found_in_lines(lines, lambda: read() or b"") is None

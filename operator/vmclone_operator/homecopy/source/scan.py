@@ -12,7 +12,7 @@ from vmclone_operator.homecopy.source.git_index import TrackedFiles
 from vmclone_operator.homecopy.source.judge import Judge
 from vmclone_operator.homecopy.source.listing import Listing, name_of
 from vmclone_operator.homecopy.source.screen import Screen
-from vmclone_operator.homecopy.source.signatures import is_binary, is_plain_text
+from vmclone_operator.homecopy.source.texts import is_binary, is_plain_text
 
 _SNIFF_BYTES = 8192
 _BLOCK_BYTES = 512
@@ -47,7 +47,7 @@ class Scan:
         tracked = TrackedFiles(repositories or self._home, files=self._home)
         self.judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
         self.text_limit = int(parameters["rules"]["textLimitBytes"])
-        self._screen = Screen(self._home, parameters["rules"]["signatures"])
+        self._screen = Screen(self._home, parameters["rules"]["screens"])
         self.folders = Folders(self._home)
         self._waiting: List[Tuple[bytes, os.stat_result]] = []
         self._waiting_bytes = 0
@@ -153,24 +153,40 @@ class Scan:
         return [(path, own)]
 
     def _regular(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
-        """Judge a file now, or let a large one wait for others that are looked through with it."""
-        large = _SNIFF_BYTES <= info.st_size <= self.text_limit
-        if family is not None or not large or not self.judge.is_ordinary(path):
+        """Judge a file now, or let one that may be a text wait for others that are looked through with it."""
+        if family is not None or not 0 < info.st_size <= self.text_limit or not self.judge.is_ordinary(path):
             self._file(path, info, family)
             return
         self._waiting.append((path, info))
-        self._waiting_bytes += info.st_size
+        self._waiting_bytes += info.st_size + _SCREENED_BYTES // _SCREENED_FILES // 2
         if self._waiting_bytes >= _SCREENED_BYTES or len(self._waiting) >= _SCREENED_FILES:
             self._judge_waiting()
 
     def _judge_waiting(self) -> None:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        heads = {path: self._head(path) for path, _ in waiting}
-        cleared = self._screen.clear([path for path, _ in waiting if is_plain_text(heads[path])])
+        heads = {path: self._head(path) for path, info in waiting if info.st_size > _SNIFF_BYTES}
+        texts = [path for path, _ in waiting if path not in heads or is_plain_text(heads[path])]
+        lines = self._screen.lines(texts)
         for path, info in waiting:
-            head = heads[path]
-            known = b"" if path in cleared else head if is_binary(head) else None
-            self._file(path, info, None, known)
+            head = heads.get(path, b"")
+            if head and is_binary(head):
+                self._arrives(path, info, is_text=False)
+            elif path in lines and self._is_clean(path, info, lines[path]):
+                self._arrives(path, info, is_text=True)
+            else:
+                self._file(path, info, None)
+
+    def _is_clean(self, path: bytes, info: os.stat_result, lines: List[bytes]) -> bool:
+        """Return whether the lines that may hold a secret hold none; what is no plain text, or was changed, may."""
+        if any(b"\0" in line for line in lines):
+            return False
+        self._at(path)
+        try:
+            now = self.folders.look(path)
+            same = (now.st_mode, now.st_ino, now.st_mtime_ns) == (info.st_mode, info.st_ino, info.st_mtime_ns)
+            return same and self.judge.is_clean(lines, lambda: self._read(path, info.st_size))
+        except OSError:
+            return False
 
     def _head(self, path: bytes) -> bytes:
         """Return a file's beginning; nothing of one that cannot be read, which is found out when it is judged."""
@@ -179,14 +195,14 @@ class Scan:
         except OSError:
             return b""
 
-    def _file(self, path: bytes, info: os.stat_result, family: Optional[str], known: Optional[bytes] = None) -> None:
-        """Take or leave a file; what is `known` of its content is not read again."""
+    def _file(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
+        """Take or leave a file."""
         allowed = False
         kept_back = family
         seen: List[Optional[bytes]] = []
 
         def read() -> Optional[bytes]:
-            seen.append(self._read(path, info.st_size) if known is None else known)
+            seen.append(self._read(path, info.st_size))
             return seen[0]
 
         if family is None or (family != "extra" and self.judge.allows(path)):
@@ -203,10 +219,14 @@ class Scan:
             self._listing.leave_out(kept_back)
             self.kept_back[info.st_ino] = kept_back
             return
+        is_text = any(data is not None and not is_binary(data[:_SNIFF_BYTES]) for data in seen)
+        self._arrives(path, info, is_text=is_text, allowed=allowed)
+
+    def _arrives(self, path: bytes, info: os.stat_result, *, is_text: bool, allowed: bool = False) -> None:
+        """Write a file down as sent; one of several names waits until all of them are judged."""
         if allowed:
             self._listing.allowed.append(name_of(path))
         self._sparse = self._sparse or info.st_blocks * _BLOCK_BYTES < info.st_size
-        is_text = any(data is not None and not is_binary(data[:_SNIFF_BYTES]) for data in seen)
         if info.st_nlink > 1:
             self._linked.setdefault(info.st_ino, []).append((path, info, allowed, is_text))
             return

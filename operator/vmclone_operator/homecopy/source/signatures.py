@@ -1,103 +1,221 @@
-"""Finds key shapes in texts in as few readings of a text as can be: scanning is most of what a copy costs.
+"""Finds secrets in texts: a kept scanner's rules and ours, tried only where something stands that may be one.
 
-Every shape has anchors, of which one is in whatever it matches. Anchors with the same first letter are looked for
-in one reading, and hardly any text holds one, so the shapes themselves are seldom tried.
+Hundreds of expressions cannot be tried on every byte of a home. So a few cheap ones, the screens, say which lines may
+hold a secret at all: `x = "a1B2c3"`, a run of letters and digits that no word has, `://user:...@`, `BEGIN ... KEY`.
+Only in these lines a shape is tried, and only when one of its anchors stands there. What it finds is a secret unless
+it repeats itself too much (`entropy`, bits a letter), has letters alone where a password would not (`mixed`), or is
+known to be none (`harmless`). Most shapes are one line; the whole text is looked through for those that are not.
 """
 
-# Runs on the source, on Python 3.6: no newer typing.
-# ruff: noqa: UP006, UP035, UP045
+# Runs on the source, on Python 3.6: no newer typing, and no newer zip.
+# ruff: noqa: B905, UP006, UP035, UP045
 
+import math
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Match, NamedTuple, Optional, Pattern, Tuple
 
-_SNIFF_BYTES = 8192
-_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_LETTERS = bytes(range(32, 127)) + b"\t\n\f\r\x1b"
-_LEAST_ZEROS = 8
+from vmclone_operator.homecopy.source.texts import text_of
+
+_LONGEST_LINE = 1024
+_AROUND = 512
+"""Of a longer line, as programs write them, this much is looked at on both sides of what the screens find."""
+_BEFORE_MATCH = 50
+_BLOCK_BYTES = 4096
+_INDEXED = 3
+_LETTER = re.compile(rb"[A-Za-z]")
+_NO_WORD = re.compile(rb"[^A-Za-z_./-]")
 
 
-class Signature(NamedTuple):
+Begin = Tuple[int, int, int]
+"""The first three letters of an anchor: all that stand in a line are looked up at once."""
+
+
+class Lazy:
+    """An expression that is read when it is first needed: most never are."""
+
+    def __init__(self, text: str, flags: int = 0) -> None:
+        self._text, self._flags = text.encode(), flags
+        self._read = None  # type: Optional[Pattern[bytes]]
+
+    def read(self) -> Pattern[bytes]:
+        """Return the expression."""
+        if self._read is None:
+            self._read = re.compile(self._text, self._flags)
+        return self._read
+
+
+class Harmless(NamedTuple):
+    """What is known to be no secret."""
+
+    place: str
+    """What is looked at: the `secret`, the whole `match`, or its `line`."""
+    expression: Optional[Lazy]
+    words: Tuple[bytes, ...]
+
+
+class Shape(NamedTuple):
     """One key shape."""
 
     name: str
-    anchors: List[bytes]
-    pattern: Pattern[bytes]
-
-
-class Reading(NamedTuple):
-    """One reading of a text, and the shapes that are only possible when it finds something."""
-
-    finds: Callable[[bytes], Any]
-    signatures: List[Signature]
+    pattern: Lazy
+    group: Optional[int]
+    entropy: float
+    harmless: Tuple[Harmless, ...]
+    mixed: bool
+    """Whether only a value of letters and of digits or signs is meant."""
+    whole: bool
+    """Whether it has several lines."""
 
 
 class Signatures:
-    """All key shapes, asked about one file's bytes at a time."""
+    """All key shapes, asked about one file at a time."""
 
-    def __init__(self, documents: List[Dict[str, Any]]) -> None:
-        signatures = [_signature(document) for document in documents]
-        anchors = sorted({anchor for signature in signatures for anchor in signature.anchors})
-        firsts = sorted({anchor[:1] for anchor in anchors})
-        self._readings = [_reading([a for a in anchors if a[:1] == first], signatures) for first in firsts]
+    def __init__(self, rules: Dict[str, Any]) -> None:
+        self._screens = [re.compile(screen["expression"].encode()) for screen in rules["screens"]]
+        everywhere = _harmless(dict(rules.get("harmless", {}), **{"in": "secret"}))
+        alone = [_shape(document, ()) for document in rules["signatures"]]
+        self._shapes = alone + [_shape(document, (everywhere,)) for document in rules.get("shapes", ())]
+        self._short = {}  # type: Dict[bytes, List[int]]
+        self._indexed = {}  # type: Dict[Begin, Dict[bytes, List[int]]]
+        for number, document in enumerate([*rules["signatures"], *rules.get("shapes", ())]):
+            for anchor in document["anchors"]:
+                self._index(anchor.lower().encode(), number)
+        self._begins = frozenset(self._indexed)
+
+    def _index(self, anchor: bytes, number: int) -> None:
+        short = len(anchor) < _INDEXED
+        place = self._short if short else self._indexed.setdefault((anchor[0], anchor[1], anchor[2]), {})
+        place.setdefault(anchor, []).append(number)
 
     def found_in(self, data: bytes) -> Optional[str]:
         """Return the name of a key shape in a text; binary files have none that could be told apart."""
-        text = _text(data)
-        if not text:
-            return None
-        for finds, signatures in self._readings:
-            if not finds(text):
-                continue
-            for name, anchors, pattern in signatures:
-                if any(anchor in text for anchor in anchors) and pattern.search(text):
-                    return name
+        text = text_of(data)
+        return self._first(self._windows(text), lambda: text) if text else None
+
+    def found_in_lines(self, lines: List[bytes], read: Callable[[], bytes]) -> Optional[str]:
+        """Return the same of a text of which all lines that the screens find are known already."""
+        if any(b"\0" in line for line in lines):
+            return self.found_in(read())
+        return self._first(self._parted(lines), lambda: text_of(read()))
+
+    def _first(self, windows: Iterable[bytes], whole: Callable[[], bytes]) -> Optional[str]:
+        searched = set()  # type: set[int]
+        for block in _blocks(windows):
+            for number in self._possible(block):
+                shape = self._shapes[number]
+                if shape.whole and number in searched:
+                    continue
+                searched.add(number)
+                if _is_in(shape, whole() if shape.whole else block):
+                    return shape.name
         return None
 
+    def _possible(self, block: bytes) -> List[int]:
+        """Return the shapes of which an anchor is in these lines, in their order."""
+        lower = block.lower()
+        found = set()  # type: set[int]
+        for anchor, numbers in self._short.items():
+            if anchor in lower:
+                found.update(numbers)
+        for begin in self._begins.intersection(zip(lower, lower[1:], lower[2:])):
+            for anchor, numbers in self._indexed[begin].items():
+                if anchor in lower:
+                    found.update(numbers)
+        return sorted(found)
 
-def is_binary(head: bytes) -> bool:
-    """Return whether a file that begins so is no text; zeros alone do not make it none, nor do 16 bits a letter."""
-    if b"\0" not in head or _wide(head):
+    def _parted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            if len(line) <= _LONGEST_LINE:
+                yield line
+            else:
+                yield from self._windows(line)
+
+    def _windows(self, text: bytes) -> Iterator[bytes]:
+        """Yield what is to be looked at: the lines that a screen finds something in, of long ones a part."""
+        spans = {span for screen in self._screens for span in _spans(screen, text)}
+        for start, end in sorted(spans):
+            yield text[start:end]
+
+
+def _blocks(windows: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield some of these at once, as lines: most texts have few, and what is done for each block costs most."""
+    held, room = [], _BLOCK_BYTES  # type: List[bytes], int
+    for window in windows:
+        if len(window) > room and held:
+            yield b"\n".join(held)
+            held, room = [], _BLOCK_BYTES
+        held.append(window)
+        room -= len(window)
+    if held:
+        yield b"\n".join(held)
+
+
+def _spans(screen: Pattern[bytes], text: bytes) -> Iterator[Tuple[int, int]]:
+    found = screen.search(text)
+    while found:
+        start, end = text.rfind(b"\n", 0, found.start()) + 1, text.find(b"\n", found.end())
+        end = len(text) if end < 0 else end
+        if end - start > _LONGEST_LINE:
+            start, end = max(start, found.start() - _AROUND), min(end, found.end() + _AROUND)
+        yield start, end
+        found = screen.search(text, end)
+
+
+def _shape(document: Dict[str, Any], everywhere: Tuple[Harmless, ...]) -> Shape:
+    return Shape(
+        document["name"],
+        Lazy(document["pattern"], re.MULTILINE if document.get("lines") else 0),
+        document.get("group"),
+        float(document.get("entropy", 0)),
+        tuple(_harmless(entry) for entry in document.get("harmless", ())) + everywhere,
+        bool(document.get("mixed")),
+        bool(document.get("whole")),
+    )
+
+
+def _harmless(entry: Dict[str, Any]) -> Harmless:
+    expressions = entry.get("expressions")
+    joined = "|".join("(?:" + expression + ")" for expression in expressions) if expressions else None
+    words = tuple(word.lower().encode() for word in entry.get("words", ()))
+    return Harmless(entry["in"], Lazy(joined) if joined else None, words)
+
+
+def _is_in(shape: Shape, text: bytes) -> bool:
+    return any(_is_secret(shape, text, found) for found in shape.pattern.read().finditer(text))
+
+
+def _is_secret(shape: Shape, text: bytes, found: Match[bytes]) -> bool:
+    if shape.group is not None:
+        secret = found.group(shape.group) or found.group()
+    else:
+        secret = next(filter(None, found.groups()), b"") or found.group()
+    if shape.entropy and entropy_of(secret) <= shape.entropy:
         return False
-    letters = head[:_SNIFF_BYTES].replace(b"\0", b"")
-    return not letters or 10 * len(letters.translate(None, _LETTERS)) > 3 * len(letters)
+    if shape.mixed and not is_mixed(secret):
+        return False
+    return not any(_is_harmless(entry, text, found, secret) for entry in shape.harmless)
 
 
-def is_plain_text(head: bytes) -> bool:
-    """Return whether a file that begins so is a text whose bytes are its letters."""
-    return bool(head) and not _wide(head) and not is_binary(head)
+def _is_harmless(entry: Harmless, text: bytes, found: Match[bytes], secret: bytes) -> bool:
+    looked_at = secret
+    if entry.place != "secret":
+        start, end = max(found.start() - _BEFORE_MATCH, text.rfind(b"\n", 0, found.start()) + 1, 0), found.end()
+        if entry.place == "line":
+            end = min(end + _AROUND, (text.find(b"\n", end) + 1 or len(text) + 1) - 1)
+        looked_at = text[start:end]
+    if entry.expression and entry.expression.read().search(looked_at):
+        return True
+    lower = looked_at.lower()
+    return any(word in lower for word in entry.words)
 
 
-def _wide(head: bytes) -> Optional[str]:
-    """Return the encoding of a text of 16 bits a letter, which has a mark, or zeros in every other place."""
-    if head[:2] in _MARKS:
-        return "utf-16"
-    head = head[:_SNIFF_BYTES]
-    for encoding, zeros, letters in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
-        most = 10 * zeros.count(b"\0") > 7 * len(zeros) and len(zeros) >= _LEAST_ZEROS
-        if most and 10 * len(letters.translate(None, _LETTERS)) < 2 * len(letters):
-            return encoding
-    return None
+def is_mixed(secret: bytes) -> bool:
+    """Return whether a text has letters, and digits or signs besides."""
+    return bool(_LETTER.search(secret) and _NO_WORD.search(secret))
 
 
-def _signature(document: Dict[str, Any]) -> Signature:
-    anchors = [anchor.encode() for anchor in document["anchors"]]
-    return Signature(document["name"], anchors, re.compile(document["pattern"].encode()))
-
-
-def _reading(anchors: List[bytes], signatures: List[Signature]) -> Reading:
-    """Return what looks for all of these: an expression that begins with one letter skips to the next of it."""
-    meant = [signature for signature in signatures if set(signature.anchors) & set(anchors)]
-    first, rests = anchors[0][:1], b"|".join(re.escape(anchor[1:]) for anchor in anchors)
-    if anchors == [first]:
-        return Reading(lambda text: first in text, meant)
-    return Reading(re.compile(re.escape(first) + b"(?:" + rests + b")").search, meant)
-
-
-def _text(data: bytes) -> bytes:
-    """Return the text of a file, nothing when it is binary; zeros part words, as they do for grep."""
-    if b"\0" not in data:
-        return data
-    encoding = _wide(data[:_SNIFF_BYTES])
-    if encoding:
-        return data.decode(encoding, "replace").encode("utf-8", "replace")
-    return b"" if is_binary(data[:_SNIFF_BYTES]) else data.replace(b"\0", b"\n")
+def entropy_of(secret: bytes) -> float:
+    """Return the bits a letter of a text that is drawn like this one."""
+    length = len(secret)
+    counts = [secret.count(byte) for byte in set(secret)]
+    return -sum(count / length * math.log2(count / length) for count in counts)
