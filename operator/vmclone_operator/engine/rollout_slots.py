@@ -66,6 +66,10 @@ class RolloutSlots:
         self._release(key)
         self._leave_line(key)
 
+    def is_waiting(self, key: Key) -> bool:
+        """Return whether a replica is in line, and so is woken when its turn comes."""
+        return key in self._waiting
+
     def take(self, key: Key, place: Place) -> bool:
         """Return whether a replica has a slot; if not, it is woken when its turn comes."""
         if key in self._holding:

@@ -46,8 +46,11 @@ def look_closer(engine: Engine, vmclone: Document, seen: str, replicas: Iterable
 
 
 def wake_blocked(engine: Engine, replicas: Iterable[Document]) -> None:
-    """Wake replicas that waited for something only this object says: a grant, a pause that ended, more slots."""
+    """Wake replicas that waited for something only this object says: a grant, a pause that ended, more slots.
+
+    Not those in line for a slot: their turn wakes them, and a hundred would look for it at each news of another.
+    """
     for document in replicas:
-        state = (document.get("status") or {}).get("state", "")
-        if state in ("", "Failed", "Paused"):
-            engine.queue.add(key_of(Kind.REPLICA, document))
+        key, state = key_of(Kind.REPLICA, document), (document.get("status") or {}).get("state", "")
+        if state in ("", "Failed", "Paused") and not engine.cache.slots.is_waiting(key):
+            engine.queue.add(key)

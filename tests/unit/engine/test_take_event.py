@@ -18,6 +18,7 @@ from vmclone_operator.engine.queue import Priority
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.replica import new_replica
 from vmclone_operator.engine.sessions import Sessions
+from vmclone_operator.engine.wake_replicas import wake_blocked
 from vmclone_operator.handlers import take_event
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable
@@ -191,3 +192,15 @@ def test_a_replica_whose_deletion_failed_is_asked_to_go_again() -> None:
     for _ in range(2):
         asyncio.run(operator.engine.delete(Kind.REPLICA, document))
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("in_line", [False, True], ids=["waits for its VMClone", "is in line for a slot"])
+def test_a_replica_that_has_said_nothing_is_woken_by_its_vmclones_news_unless_its_turn_wakes_it(in_line: bool) -> None:
+    operator = Operator()
+    document, slots = copy.deepcopy(operator.cluster.documents[DEV_1]), operator.engine.cache.slots
+    if in_line:
+        slots.set_limit(document["spec"]["backend"], 0)
+        assert not slots.take(DEV_1, operator.engine.cache.place_of(document))
+    operator.woken.keys.clear()
+    wake_blocked(operator.engine, [document])
+    assert set(operator.woken.keys) == (set() if in_line else {DEV_1})
