@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vmclone_operator.api.vmclone import SessionStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.api.vmclone import SessionStatus, VMCloneStatus
 from vmclone_operator.domain.admission import refusal
 from vmclone_operator.domain.adoption import Match
+from vmclone_operator.domain.conditions import find
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.expiry import Expiry
 from vmclone_operator.domain.rollout import ReplicaView, freezes
@@ -20,6 +21,7 @@ from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freeze_attempts import FreezeHeld, outlived
 from vmclone_operator.engine.frozen_pass import FrozenPass
 from vmclone_operator.engine.left_behind import LeftBehind
+from vmclone_operator.engine.parsed import vmclone_spec, vmclone_status
 from vmclone_operator.engine.planning import Planned, Planning
 from vmclone_operator.engine.replica_objects import ReplicaObjects
 from vmclone_operator.engine.session_names import conflict_with, recorded_sessions, wanted_sessions
@@ -54,9 +56,9 @@ class ClonePass:
     def __init__(self, engine: Engine, vmclone: Document) -> None:
         self._engine = engine
         self._document = vmclone
-        self._spec = VMCloneSpec.model_validate(vmclone["spec"])
+        self._spec = vmclone_spec(vmclone)
         self._uid: str = vmclone["metadata"]["uid"]
-        self._before = VMCloneStatus.model_validate(vmclone.get("status") or {})
+        self._before = vmclone_status(vmclone)
         """As it was when the pass began."""
         self._refused: CloneError | None = None
         """Why the API server lets a replica not be made."""
@@ -279,10 +281,14 @@ class ClonePass:
         return status
 
     async def _commit_points(self, status: VMCloneStatus) -> VMCloneStatus:
-        """Write what must be durable, and with the same write all else that there is to say."""
+        """Write what must be durable, and with the same write all else that there is to say.
+
+        A complaint stays until this pass knows whether it is over: told away and told again, it would look like news.
+        """
         self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
-        await self._commit(self._summarised(status))
-        self._said = True
+        complains = status.retry is not None or find(status.conditions, "Stalled") is not None
+        await self._commit(status if complains else self._summarised(status))
+        self._said = self._said or not complains
         wake_waiting(self._engine, self._replicas())
         return status
 
@@ -357,13 +363,15 @@ class ClonePass:
             if self._said:
                 await self._follow_up(final)
             return None
-        shown = VMCloneStatus.model_validate(self._document.get("status") or {})
+        shown = vmclone_status(self._document)
         whole = final.ready_replicas == self._spec.replicas != shown.ready_replicas
         fresh = whole or final.observed_generation != shown.observed_generation
         wait = self._engine.status_wait(self._uid, _STATUS_PAUSE_SECONDS)
         if only_steps_moved(self._document, final):
             wait = max(wait, self._engine.settling_wait(self._uid, _STEP_SECONDS))
         if wait > 0 and not fresh and not urgent:
+            if self._said:
+                await self._follow_up(shown)
             return wait
         self._document = await self._engine.write_status(Kind.VMCLONE, self._document, document)
         self._engine.settled(self._uid)

@@ -22,6 +22,7 @@ from vmclone_operator.domain.rollout import ReplicaView
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine.context import annotation, stamp_time
 from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, incarnation_of, is_deleting
+from vmclone_operator.engine.parsed import replica_status, vmclone_spec, vmclone_status
 from vmclone_operator.engine.wake_replicas import RECONCILE
 from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.kube.cluster import Document
@@ -50,7 +51,7 @@ def summarised(
     `blocker` says why the source may not be used, `verdict` why the plan is not carried out, and `over` why some of
     the replicas are not made; that is all there is to say once the others are ready.
     """
-    spec = VMCloneSpec.model_validate(vmclone["spec"])
+    spec = vmclone_spec(vmclone)
     revision = revision_of(vmclone["spec"])
     reports = [_report(document, revision) for document in replicas]
     moment = datetime.fromisoformat(writer.now)
@@ -129,7 +130,7 @@ def _granted(spec: VMCloneSpec) -> str:
 
 def is_no_news(vmclone: Document, after: VMCloneStatus, *, figures_due: Callable[[], bool]) -> bool:
     """Return whether a status differs from the one that is written in nothing that is worth a write now."""
-    before = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    before = vmclone_status(vmclone)
     return only_bytes_moved(before, after) or (differ_only_in_figures(before, after) and not figures_due())
 
 
@@ -138,7 +139,7 @@ def only_steps_moved(vmclone: Document, after: VMCloneStatus) -> bool:
 
     A plan that was carried out goes by itself, with the write that comes next.
     """
-    before = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    before = vmclone_status(vmclone)
     if not before.conditions:
         return False
     turned = [(c.type, c.status) for c in before.conditions] != [(c.type, c.status) for c in after.conditions]
@@ -188,7 +189,7 @@ def _ready_time(spec: VMCloneSpec, status: VMCloneStatus, conditions: Sequence[C
 
 def view_of(document: Document, revision: str) -> ReplicaView:
     """Return what the VMClone's decisions need to know of a replica; `revision` is that of the wish as it is now."""
-    status = VMCloneReplicaStatus.model_validate(document.get("status") or {})
+    status = replica_status(document)
     return ReplicaView(
         name=document["metadata"]["name"],
         ordinal=document["spec"]["ordinal"],
@@ -239,6 +240,6 @@ def _report(document: Document, revision: str) -> summary.ReplicaReport:
         session=document["spec"]["session"],
         uid=incarnation_of(document),
         deleting=is_deleting(document),
-        status=VMCloneReplicaStatus.model_validate(document.get("status") or {}),
+        status=replica_status(document),
         current=is_current(document["spec"].get("revision", ""), revision),
     )

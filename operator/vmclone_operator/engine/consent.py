@@ -18,6 +18,7 @@ from vmclone_operator.domain.grants import allows, needs_labels
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine import session_source
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.parsed import vmclone_spec
 from vmclone_operator.engine.session_source import SessionSource
 from vmclone_operator.homecopy.scrub import scrub_refusal
 from vmclone_operator.kube.cluster import Document, Key, Kind
@@ -55,7 +56,7 @@ async def check(engine: Engine, vmclone: Document, *, live: bool = False) -> Con
 
 
 async def _resolve(engine: Engine, vmclone: Document, read: Read) -> Consent:
-    spec = VMCloneSpec.model_validate(vmclone["spec"])
+    spec = vmclone_spec(vmclone)
     namespace = vmclone["metadata"]["namespace"]
     allowed = await _source(engine, vmclone, spec, read)
     source, origin, root = allowed.source, allowed.origin, allowed.clone_source

@@ -18,6 +18,7 @@ from vmclone_operator.domain.revision import revision_of, user_disk, user_templa
 from vmclone_operator.domain.steps import WAITING, Decision, Step
 from vmclone_operator.domain.units import bytes_of
 from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, incarnation_of, parent_name
+from vmclone_operator.engine.parsed import replica_status
 from vmclone_operator.kube.cluster import Document, Key, Kind, key_of
 
 
@@ -40,7 +41,7 @@ class Replica:
     @property
     def status(self) -> VMCloneReplicaStatus:
         """Return the status as the document has it."""
-        return VMCloneReplicaStatus.model_validate(self.document.get("status") or {})
+        return replica_status(self.document)
 
     @property
     def vmclone_uid(self) -> str:

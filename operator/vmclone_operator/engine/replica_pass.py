@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
-from vmclone_operator.api.vmclone import FrozenPointStatus, VMCloneSpec, VMCloneStatus
+from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner, Power
 from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
@@ -25,6 +25,7 @@ from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.home_pass import HomePart
 from vmclone_operator.engine.identity_pass import IdentityPart
 from vmclone_operator.engine.making import has_news
+from vmclone_operator.engine.parsed import vmclone_spec, vmclone_status
 from vmclone_operator.engine.queue import PassFailed, spread
 from vmclone_operator.engine.replica import Replica, reported
 from vmclone_operator.engine.replica_steps import ReplicaSteps
@@ -49,7 +50,7 @@ class ReplicaPass:
         self._replica = replica
         self._vmclone = vmclone
         self._session = session
-        self._spec = VMCloneSpec.model_validate(vmclone["spec"])
+        self._spec = vmclone_spec(vmclone)
         self._consent = consent.Consent()
 
     async def run(self) -> float | None:
@@ -189,14 +190,14 @@ class ReplicaPass:
 
     def _frozen_point(self, status: VMCloneReplicaStatus) -> FrozenPointStatus | None:
         """Return what to clone from: while disks are finished, what they were copied from."""
-        points = VMCloneStatus.model_validate(self._vmclone.get("status") or {}).frozen_points
+        points = vmclone_status(self._vmclone).frozen_points
         began = status.intent.frozen_point if status.intent is not None and status.intent.finished else ""
         return point_to_clone_from(points, began)
 
     @property
     def _mode(self) -> Mode:
         """Return the mode in use; status knows it while the source cannot be asked."""
-        status = VMCloneStatus.model_validate(self._vmclone.get("status") or {})
+        status = vmclone_status(self._vmclone)
         return Mode(self._consent.mode or status.mode or Mode.DISK.value)
 
     @property
@@ -241,7 +242,7 @@ class ReplicaPass:
         return [d for d in found if d["metadata"]["name"] != mine.name]
 
     def _address_conflict(self, addresses: Sequence[str]) -> str:
-        source = VMCloneStatus.model_validate(self._vmclone.get("status") or {}).source
+        source = vmclone_status(self._vmclone).source
         if set(source.addresses) & set(addresses):
             return "the source"
         for document in self._sibling_documents():

@@ -13,6 +13,7 @@ from vmclone_operator.api.source_power import MOST_SWITCHED, SourcePowerStatus, 
 from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.lineage import uid_of
+from vmclone_operator.engine.parsed import vmclone_status
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
@@ -21,7 +22,7 @@ _SHARED = tuple(SwitchedSource.model_fields)
 
 def status_of(engine: Engine, vmclone: Document) -> VMCloneStatus:
     """Return the status of a VMClone, with the ledger of its source's power where that was lost."""
-    status = VMCloneStatus.model_validate(vmclone.get("status") or {})
+    status = vmclone_status(vmclone)
     told = None if status.source_power else ledger_of(engine, vmclone)
     return status if told is None else status.model_copy(update={"source_power": told})
 
