@@ -60,7 +60,7 @@ def test_a_request_for_a_refresh_does_not_wake_replicas_that_cannot_answer_it() 
     """Each failure told something new, which woke the VMClone, which woke every replica that had not answered."""
     sim = ready_clean(2, homeCopy={"refresh": "OnRequest"})
     away = FaultKind.FAIL
-    sim.schedule.choose = lambda point: Fault(kind=away) if point.verb == "find_clones" else None
+    sim.schedule.choose = lambda point: Fault(kind=away) if point.verb == "find_clone" else None
     ask_for_sync(sim, replicas=2, homeCopy={"refresh": "OnRequest"})
     before = sim.passes
     sim.run(300, until=lambda: sim.passes - before > 600)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.crash.lives import wait_ready
 from tests.support import manifests
+from tests.support.refs import ref_to
 from tests.support.simulation import Simulation
 from tests.support.stories import condition, ready, replica, vmclone
 from tests.support.two_hosts import with_two_hosts
@@ -162,7 +163,7 @@ def test_a_vm_that_carries_another_stamp_is_no_source() -> None:
     stamp = sim.world.state.machines[clone_uuid(incarnation)].stamp
     assert stamp is not None
     another = SessionSource(
-        session="dev-2", stamp=replace(stamp, ordinal=9), backend="lab", clone_source="golden-dev", ready=True
+        session="dev-2", ref=ref_to(replace(stamp, ordinal=9)), backend="lab", clone_source="golden-dev", ready=True
     )
     with pytest.raises(SourceNotFound):
         asyncio.run(described(sim.engine, another))

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from tests.contract.backends import Operator
 from tests.contract.steps import Wish
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import guest
 from vmclone_operator.domain.backend import (
@@ -105,7 +106,7 @@ class Life:
         intent = self.wish.clone_intent(point, incarnation="8f14e45f-ceea-467f-a9d4-7c7e6b3d0002")
         await self.clone(replace(intent, mode=self._mode, copy=self._copy))
         made = self.world.inventory()
-        await self._until(lambda session: session.delete_clone(intent.stamp))
+        await self._until(lambda session: session.delete_clone(ref_to(intent.stamp)))
         for token in await self.insist(lambda session: session.find_frozen(self.wish.owner)):
             await self._release(token)
         effects = self.world.effects
@@ -146,13 +147,13 @@ class Life:
         """Bring the clone to the point where people can use it."""
         stamp = intent.stamp
         await self._made(intent)
-        await self.insist(lambda session: session.set_power(stamp, Power.ON))
+        await self.insist(lambda session: session.set_power(ref_to(stamp), Power.ON))
         if self._mode is Mode.DISK:
             command = guest.identity_command(token="t1", hostname=intent.vm_name, user="dev", authorized_keys=())
-            await self.insist(lambda session: session.guest_exec(stamp, command))
-        await self.insist(lambda session: session.guest_exec(stamp, guest.PROBE))
-        await self.insist(lambda session: session.connect_network(stamp))
-        await self.insist(lambda session: session.guest_addresses(stamp))
+            await self.insist(lambda session: session.guest_exec(ref_to(stamp), command))
+        await self.insist(lambda session: session.guest_exec(ref_to(stamp), guest.PROBE))
+        await self.insist(lambda session: session.connect_network(ref_to(stamp)))
+        await self.insist(lambda session: session.guest_addresses(ref_to(stamp)))
 
     async def _made(self, intent: CloneIntent) -> None:
         """Start, ask, record what is finished, start again; another process's copies are nobody's by now."""

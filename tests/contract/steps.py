@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from tests.support.refs import ref_to
+
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
     BackendSession,
@@ -171,4 +173,4 @@ def another_attempt(intent: CloneIntent) -> CloneIntent:
 
 async def removed(session: BackendSession, stamp: Stamp) -> None:
     """Delete a clone, as often as it takes."""
-    await until(lambda: session.delete_clone(stamp))
+    await until(lambda: session.delete_clone(ref_to(stamp)))

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from tests.contract.backends import Play, Stage
 from tests.contract.steps import Wish, finished, image_point, made, observed, removed, until
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import guest
 from vmclone_operator.domain.backend import CloneIntent, Consistency, Mode, Power
@@ -135,7 +136,7 @@ def test_clean_clone_is_off_with_its_links_up(on_backend: Play) -> None:
             intent = await made(stage.session, await clean_intent(stage, Wish(), name))
             clone = await observed(stage.session, intent.stamp)
             assert (clone.complete, clone.power, clone.connected) == (True, Power.OFF, True)
-            await stage.session.connect_network(intent.stamp)
+            await stage.session.connect_network(ref_to(intent.stamp))
             assert await observed(stage.session, intent.stamp) == clone
 
     on_backend(scenario)
@@ -166,13 +167,13 @@ def test_guest_of_a_clean_clone_is_its_own_from_the_first_boot(with_guest: Play)
         ids, seen = set[str](), set[str]()
         for intent in (first, second):
             await made(stage.session, intent)
-            await stage.session.set_power(intent.stamp, Power.ON)
+            await stage.session.set_power(ref_to(intent.stamp), Power.ON)
             await until(partial(_booted_with_address, stage, intent))
-            answer = await stage.session.guest_exec(intent.stamp, guest.PROBE)
+            answer = await stage.session.guest_exec(ref_to(intent.stamp), guest.PROBE)
             probe = guest.parse_probe(answer.stdout)
             assert probe.hostname == intent.vm_name
             ids.add(probe.machine_id_hash)
-            seen.update(await stage.session.guest_addresses(intent.stamp))
+            seen.update(await stage.session.guest_addresses(ref_to(intent.stamp)))
         assert len(ids - {""}) == len(seen) == 2
 
     with_guest(scenario)
@@ -180,8 +181,8 @@ def test_guest_of_a_clean_clone_is_its_own_from_the_first_boot(with_guest: Play)
 
 async def _booted_with_address(stage: Stage, intent: CloneIntent) -> bool:
     try:
-        answer = await stage.session.guest_exec(intent.stamp, guest.PROBE)
+        answer = await stage.session.guest_exec(ref_to(intent.stamp), guest.PROBE)
         booted = guest.parse_probe(answer.stdout).booted
-        return booted and bool(await stage.session.guest_addresses(intent.stamp))
+        return booted and bool(await stage.session.guest_addresses(ref_to(intent.stamp)))
     except AgentNotReady:
         return False

@@ -20,6 +20,7 @@ from tests.contract.steps import (
     removed,
     until,
 )
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import Operation, OperationState, Owner, Power
 from vmclone_operator.domain.errors import CloneError
@@ -150,7 +151,7 @@ def test_power_is_set_once_however_often_it_is_asked_for(on_backend: Play) -> No
 
 async def _powered(stage: Stage, incarnation: str, power: Power) -> bool:
     (clone,) = await stage.session.find_clones(Owner(instance=INSTANCE, incarnation=incarnation))
-    await stage.session.set_power(clone.stamp, power)
+    await stage.session.set_power(ref_to(clone.stamp), power)
     return (await observed(stage.session, clone.stamp)).power is power
 
 
@@ -161,8 +162,8 @@ def test_links_stay_up_once_connected(on_backend: Play, when: Power) -> None:
     async def scenario(stage: Stage) -> None:
         intent = await cloned(stage.session, stage.site.source, Wish())
         await until(lambda: _powered(stage, intent.stamp.incarnation, when))
-        await stage.session.connect_network(intent.stamp)
-        await stage.session.connect_network(intent.stamp)
+        await stage.session.connect_network(ref_to(intent.stamp))
+        await stage.session.connect_network(ref_to(intent.stamp))
         assert (await observed(stage.session, intent.stamp)).connected
         for power in (Power.OFF, Power.ON):
             await until(partial(_powered, stage, intent.stamp.incarnation, power))
@@ -200,7 +201,7 @@ def test_deleted_clone_leaves_nothing(on_backend: Play, power: Power) -> None:
         await until(lambda: _powered(stage, intent.stamp.incarnation, power))
         await removed(stage.session, intent.stamp)
         assert (stage.site.files(), stage.site.vms()) == before
-        assert await stage.session.delete_clone(intent.stamp) is True
+        assert await stage.session.delete_clone(ref_to(intent.stamp)) is True
 
     on_backend(scenario)
 
@@ -211,7 +212,7 @@ def test_deleting_what_never_was_is_done_at_once(on_backend: Play) -> None:
     async def scenario(stage: Stage) -> None:
         wish = Wish()
         intent = wish.clone_intent(await frozen_point(stage.session, stage.site.source, wish))
-        assert await stage.session.delete_clone(intent.stamp) is True
+        assert await stage.session.delete_clone(ref_to(intent.stamp)) is True
 
     on_backend(scenario)
 

@@ -11,6 +11,7 @@ from tests.contract.backends import FakeSite
 from tests.contract.lives import Life, Outcome
 from tests.contract.steps import Wish, another_attempt, frozen_point, image_point, made, owner_of
 from tests.contract.test_faults import KINDS, opened
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode, Operation, OperationState, Power, Shape
 from vmclone_operator.domain.errors import RetryLater, SourceChanged
@@ -170,12 +171,12 @@ def test_deleting_waits_for_the_copy_in_work_and_begins_no_other() -> None:
         owner = Wish(uid=intent.stamp.vmclone_uid).owner
         with pytest.raises(RetryLater):
             await session.release_frozen(owner, intent.frozen_token)
-        assert await session.delete_clone(intent.stamp) is False
+        assert await session.delete_clone(ref_to(intent.stamp)) is False
         operation = Operation(kind="clone", token=intent.token, target=intent.uuid)
         assert (await session.poll(operation)).state is OperationState.LOST
         site.world.advance(SECONDS)
         assert (await session.poll(operation)).state is OperationState.LOST
-        assert await session.delete_clone(intent.stamp) is True
+        assert await session.delete_clone(ref_to(intent.stamp)) is True
         assert await session.release_frozen(owner, intent.frozen_token) is True
         assert site.world.inventory().files == ()
         assert list(site.world.effects.disk_copies.values()) == [1]
@@ -262,7 +263,7 @@ def test_fresh_guest_takes_its_seed_when_cloud_init_is_done() -> None:
         seed = replace(intent.seed, user="dev", authorized_keys=("ssh-ed25519 AAAA alice",), host_public_key="key")
         await made(session, replace(intent, seed=seed))
         machine, site.world.settle_seconds = site.world.find(intent.uuid), 30
-        await session.set_power(intent.stamp, Power.ON)
+        await session.set_power(ref_to(intent.stamp), Power.ON)
         assert (site.world.booted(machine), machine.guest.host_key) == (False, "")
         site.world.advance(30)
         assert (site.world.booted(machine), machine.guest.host_key) == (True, "key")

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from tests.contract.backends import Operator, Play, Stage
 from tests.contract.steps import Wish, fresh_token, frozen_point, made, observed, owner_of, removed, until
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import BackendSession, CloneIntent, DiskCopy, OperationState, Power
 from vmclone_operator.domain.errors import CapabilityMissing, LeadershipLost, RetryLater
@@ -71,7 +72,7 @@ def test_full_clone_does_not_need_its_frozen_point(on_backend: Play) -> None:
             await made(stage.session, intent)
             await until(lambda: stage.session.release_frozen(wish.owner, intent.frozen_token))
             assert list(await stage.session.find_frozen(wish.owner)) == []
-            await stage.session.set_power(intent.stamp, Power.ON)
+            await stage.session.set_power(ref_to(intent.stamp), Power.ON)
             clone = await observed(stage.session, intent.stamp)
             assert (clone.complete, clone.connected, clone.token) == (True, False, intent.token)
 

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from tests.contract.backends import Play, Stage
 from tests.contract.steps import Wish, cloned, frozen_point, observed, until
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import guest
 from vmclone_operator.domain.backend import CloneIntent, GuestCommand, Power
@@ -17,13 +18,13 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZG
 
 
 async def probed(stage: Stage, intent: CloneIntent) -> guest.GuestProbe:
-    result = await stage.session.guest_exec(intent.stamp, guest.PROBE)
+    result = await stage.session.guest_exec(ref_to(intent.stamp), guest.PROBE)
     assert result.exit_code == 0
     return guest.parse_probe(result.stdout)
 
 
 async def booted(stage: Stage, intent: CloneIntent) -> None:
-    await stage.session.set_power(intent.stamp, Power.ON)
+    await stage.session.set_power(ref_to(intent.stamp), Power.ON)
     await until(partial(_is_booted, stage, intent))
 
 
@@ -37,7 +38,7 @@ def identity(intent: CloneIntent, token: str = "") -> GuestCommand:
 
 
 async def given_identity(stage: Stage, intent: CloneIntent) -> guest.GuestProbe:
-    assert (await stage.session.guest_exec(intent.stamp, identity(intent))).exit_code == 0
+    assert (await stage.session.guest_exec(ref_to(intent.stamp), identity(intent))).exit_code == 0
     await until(partial(_is_reset, stage, intent))
     return await probed(stage, intent)
 
@@ -61,9 +62,9 @@ def test_guest_of_a_clone_that_is_off_does_not_answer(with_guest: Play) -> None:
     async def scenario(stage: Stage) -> None:
         intent = await cloned(stage.session, stage.site.source, Wish())
         with pytest.raises(AgentNotReady):
-            await stage.session.guest_exec(intent.stamp, guest.PROBE)
+            await stage.session.guest_exec(ref_to(intent.stamp), guest.PROBE)
         with pytest.raises(AgentNotReady):
-            await stage.session.guest_addresses(intent.stamp)
+            await stage.session.guest_addresses(ref_to(intent.stamp))
 
     with_guest(scenario)
 
@@ -132,7 +133,7 @@ def test_identity_is_given_once_and_survives_a_restart(with_guest: Play) -> None
         await booted(stage, intent)
         first = await given_identity(stage, intent)
         assert await given_identity(stage, intent) == first
-        await stage.session.set_power(intent.stamp, Power.OFF)
+        await stage.session.set_power(ref_to(intent.stamp), Power.OFF)
         await booted(stage, intent)
         assert await probed(stage, intent) == first
 
@@ -148,7 +149,7 @@ def test_incomplete_parameters_change_nothing(with_guest: Play) -> None:
         before = await probed(stage, intent)
         whole = identity(intent)
         cut = replace(whole, stdin=whole.stdin.removesuffix("end=1\n"))
-        assert (await stage.session.guest_exec(intent.stamp, cut)).exit_code != 0
+        assert (await stage.session.guest_exec(ref_to(intent.stamp), cut)).exit_code != 0
         assert await probed(stage, intent) == before
 
     with_guest(scenario)
@@ -166,14 +167,14 @@ def test_quarantined_clone_has_no_address(with_guest: Play) -> None:
             await stage.session.start_clone(intent)
             await booted(stage, intent)
             await given_identity(stage, intent)
-            assert list(await stage.session.guest_addresses(intent.stamp)) == []
-            await stage.session.connect_network(intent.stamp)
+            assert list(await stage.session.guest_addresses(ref_to(intent.stamp))) == []
+            await stage.session.connect_network(ref_to(intent.stamp))
             await until(partial(_has_address, stage, intent))
-            seen += await stage.session.guest_addresses(intent.stamp)
+            seen += await stage.session.guest_addresses(ref_to(intent.stamp))
         assert len(set(seen)) == len(seen) == 2
 
     with_guest(scenario)
 
 
 async def _has_address(stage: Stage, intent: CloneIntent) -> bool:
-    return bool(await stage.session.guest_addresses(intent.stamp))
+    return bool(await stage.session.guest_addresses(ref_to(intent.stamp)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tests.contract.backends import Play, Stage
 from tests.contract.steps import INSTANCE, Wish, cloned, fresh_token, fresh_uid, frozen_point, removed
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import Leftover, LeftoverKind, Stamp
 
@@ -86,7 +87,7 @@ def test_a_disowned_vm_keeps_its_files_and_what_they_stand_on(on_backend: Play) 
     async def scenario(stage: Stage) -> None:
         wish = Wish()
         intent = await cloned(stage.session, stage.site.source, wish)
-        assert await stage.session.disown(intent.stamp)
+        assert await stage.session.disown(ref_to(intent.stamp))
         assert await left(stage, {wish.uid, intent.stamp.incarnation}) == []
 
     on_backend(scenario)

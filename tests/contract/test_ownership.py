@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 from tests.contract.backends import Play, Stage
-from tests.contract.steps import Wish, another_attempt, cloned, finished, fresh_uid, frozen_point, observed
+from tests.contract.steps import Wish, another_attempt, cloned, finished, fresh_uid, frozen_point, observed, removed
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import CloneIntent, Owner, Power
+from vmclone_operator.domain.backend import CloneIntent, CloneRef, Owner, Power
 from vmclone_operator.domain.errors import (
     CloneError,
     FrozenPointInUse,
@@ -71,7 +72,7 @@ def test_unstamped_vm_under_our_uuid_is_not_deleted(on_backend: Play) -> None:
         stage.site.add_vm("somebody-elses", intent.uuid)
         before = (stage.site.files(), stage.site.vms())
         with pytest.raises(OwnershipMismatch, match="somebody-elses"):
-            await stage.session.delete_clone(intent.stamp)
+            await stage.session.delete_clone(ref_to(intent.stamp))
         assert (stage.site.files(), stage.site.vms()) == before
 
     on_backend(scenario)
@@ -86,11 +87,11 @@ def test_stamp_must_match_exactly(on_backend: Play, change: dict[str, object]) -
         stranger = replace(intent.stamp, **change)  # type: ignore[arg-type]
         before = await observed(stage.session, intent.stamp)
         with pytest.raises(OwnershipMismatch):
-            await stage.session.delete_clone(stranger)
+            await stage.session.delete_clone(ref_to(stranger))
         with pytest.raises(OwnershipMismatch):
-            await stage.session.set_power(stranger, Power.ON)
+            await stage.session.set_power(ref_to(stranger), Power.ON)
         with pytest.raises(OwnershipMismatch):
-            await stage.session.connect_network(stranger)
+            await stage.session.connect_network(ref_to(stranger))
         assert await observed(stage.session, intent.stamp) == before
 
     on_backend(scenario)
@@ -119,7 +120,7 @@ def test_missing_clone_is_an_error_and_is_not_made(on_backend: Play) -> None:
         wish = Wish()
         stamp = wish.clone_intent(await frozen_point(stage.session, stage.site.source, wish)).stamp
         before = (stage.site.files(), stage.site.vms())
-        for call in (stage.session.set_power(stamp, Power.ON), stage.session.connect_network(stamp)):
+        for call in (stage.session.set_power(ref_to(stamp), Power.ON), stage.session.connect_network(ref_to(stamp))):
             with pytest.raises(CloneError):
                 await call
         assert (stage.site.files(), stage.site.vms()) == before
@@ -134,11 +135,11 @@ def test_disowned_clone_is_nobodys_and_keeps_what_it_stands_on(on_backend: Play)
         wish = Wish()
         intent = await cloned(stage.session, stage.site.source, wish)
         before = (stage.site.files(), stage.site.vms())
-        assert await stage.session.disown(intent.stamp)
-        assert await stage.session.disown(intent.stamp)
+        assert await stage.session.disown(ref_to(intent.stamp))
+        assert await stage.session.disown(ref_to(intent.stamp))
         assert list(await stage.session.find_clones(wish.owner)) == []
         with pytest.raises(OwnershipMismatch):
-            await stage.session.delete_clone(intent.stamp)
+            await stage.session.delete_clone(ref_to(intent.stamp))
         its_files = naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
         with pytest.raises(FrozenPointInUse, match=its_files):
             await stage.session.release_frozen(wish.owner, intent.frozen_token)
@@ -152,9 +153,9 @@ def test_nothing_to_disown_is_said_and_a_strangers_clone_is_left_alone(on_backen
 
     async def scenario(stage: Stage) -> None:
         intent = await cloned(stage.session, stage.site.source, Wish())
-        assert not await stage.session.disown(replace(intent.stamp, incarnation=fresh_uid()))
+        assert not await stage.session.disown(ref_to(replace(intent.stamp, incarnation=fresh_uid())))
         with pytest.raises(OwnershipMismatch):
-            await stage.session.disown(replace(intent.stamp, ordinal=7))
+            await stage.session.disown(ref_to(replace(intent.stamp, ordinal=7)))
         assert (await observed(stage.session, intent.stamp)).stamp == intent.stamp
 
     on_backend(scenario)
@@ -165,10 +166,10 @@ WRITING_VERBS: dict[str, Verb] = {
     "start_clone": lambda stage, intent: stage.session.start_clone(
         replace(intent, stamp=replace(intent.stamp, incarnation=fresh_uid()), uuid=fresh_uid(), vm_name="dev-new")
     ),
-    "set_power": lambda stage, intent: stage.session.set_power(intent.stamp, Power.ON),
-    "connect_network": lambda stage, intent: stage.session.connect_network(intent.stamp),
-    "delete_clone": lambda stage, intent: stage.session.delete_clone(intent.stamp),
-    "disown": lambda stage, intent: stage.session.disown(intent.stamp),
+    "set_power": lambda stage, intent: stage.session.set_power(ref_to(intent.stamp), Power.ON),
+    "connect_network": lambda stage, intent: stage.session.connect_network(ref_to(intent.stamp)),
+    "delete_clone": lambda stage, intent: stage.session.delete_clone(ref_to(intent.stamp)),
+    "disown": lambda stage, intent: stage.session.disown(ref_to(intent.stamp)),
 }
 
 
@@ -208,3 +209,34 @@ def test_operator_that_no_longer_leads_freezes_and_releases_nothing(on_backend: 
 async def _frozen_anew(stage: Stage, wish: Wish, source_id: str) -> None:
     frozen = await stage.session.freeze(wish.freeze_intent(source_id))
     await finished(stage.session, frozen.operation)
+
+
+def test_one_clone_is_found_live_by_its_reference(on_backend: Play) -> None:
+    """The bulk list may be a minute old; what a pass of a replica rests on may not."""
+
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        ref = CloneRef(stamp=intent.stamp, vm_name=intent.vm_name)
+        found = await stage.session.find_clone(ref)
+        assert found is not None
+        assert (found.stamp, found.vm_name, found.power) == (intent.stamp, intent.vm_name, Power.OFF)
+        assert (await stage.session.describe_source(found.external_id)).source_id == found.external_id
+        assert await stage.session.find_clone(ref_to(replace(intent.stamp, incarnation=fresh_uid()))) is None
+        await removed(stage.session, intent.stamp)
+        assert await stage.session.find_clone(ref) is None
+
+    on_backend(scenario)
+
+
+def test_a_vm_that_lost_our_mark_is_named_and_no_other_is(on_backend: Play) -> None:
+    async def scenario(stage: Stage) -> None:
+        intent = await cloned(stage.session, stage.site.source, Wish())
+        ref = CloneRef(stamp=intent.stamp, vm_name=intent.vm_name)
+        assert await stage.session.unstamped(ref) == ""
+        assert await stage.session.disown(ref)
+        assert await stage.session.find_clone(ref) is None
+        assert await stage.session.unstamped(ref) == intent.vm_name
+        assert await stage.session.unstamped(ref_to(replace(intent.stamp, incarnation=fresh_uid()))) == ""
+        stage.site.remove_vm(intent.uuid)
+
+    on_backend(scenario)

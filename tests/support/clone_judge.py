@@ -21,6 +21,7 @@ import libvirt
 from tests.contract.libvirt_backend import LibvirtFacts
 from tests.integration.libvirt import shapes
 from tests.integration.libvirt.steps import INSTANCE, clone_intent, ended, freeze_intent, gone, stamp_of
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import BackendSession, Consistency, OperationState, Owner, Stamp
 from vmclone_operator.domain.errors import ActionNeeded
@@ -100,7 +101,7 @@ async def _refuses(session: BackendSession, facts: LibvirtFacts) -> None:
 
 
 async def _removed(session: BackendSession, stamp: Stamp) -> None:
-    await gone(lambda: session.delete_clone(stamp))
+    await gone(lambda: session.delete_clone(ref_to(stamp)))
     await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid), "f1"))
 
 

@@ -21,6 +21,7 @@ from vmclone_operator.domain.backend import (
     BackendInfo,
     BackendSession,
     CloneIntent,
+    CloneRef,
     Fence,
     Finding,
     FreezeIntent,
@@ -158,6 +159,13 @@ class UnbootedSession:
         found = await self._call("find_clones", lambda: self._real.find_clones(owner))
         return [self._as_running(clone) for clone in found]
 
+    async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
+        found = await self._call("find_clone", lambda: self._real.find_clone(ref))
+        return None if found is None else self._as_running(found)
+
+    async def unstamped(self, ref: CloneRef) -> str:
+        return await self._call("unstamped", lambda: self._real.unstamped(ref))
+
     def _as_running(self, clone: ObservedClone) -> ObservedClone:
         if clone.stamp.incarnation not in self._host.guests:
             return clone
@@ -181,30 +189,27 @@ class UnbootedSession:
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         return await self._call("set_source_power", lambda: self._real.set_source_power(source_id, power))
 
-    async def connect_network(self, stamp: Stamp) -> None:
-        await self._call("connect_network", lambda: self._real.connect_network(stamp))
+    async def connect_network(self, ref: CloneRef) -> None:
+        await self._call("connect_network", lambda: self._real.connect_network(ref))
 
-    async def delete_clone(self, stamp: Stamp) -> bool:
-        return await self._call("delete_clone", lambda: self._real.delete_clone(stamp))
+    async def delete_clone(self, ref: CloneRef) -> bool:
+        return await self._call("delete_clone", lambda: self._real.delete_clone(ref))
 
-    async def disown(self, stamp: Stamp) -> bool:
-        return await self._call("disown", lambda: self._real.disown(stamp))
+    async def disown(self, ref: CloneRef) -> bool:
+        return await self._call("disown", lambda: self._real.disown(ref))
 
-    async def set_power(self, stamp: Stamp, power: Power) -> None:
+    async def set_power(self, ref: CloneRef, power: Power) -> None:
         if self._host.switches_clones or not self._host.simulates_guests:
-            await self._call("set_power", lambda: self._real.set_power(stamp, power))
+            await self._call("set_power", lambda: self._real.set_power(ref, power))
         if self._host.simulates_guests:
-            await self._set_guest_power(stamp, power)
+            await self._set_guest_power(ref.stamp, power)
 
     async def _set_guest_power(self, stamp: Stamp, power: Power) -> None:
-        owner = Owner(instance=stamp.instance, vmclone_uid=stamp.vmclone_uid, incarnation=stamp.incarnation)
-        found = await self.find_clones(owner)
-        if not found:
-            raise RetryLater("the clone does not exist (any more)")
+        found = await self._only(stamp)
         if power is Power.OFF:
             self._host.guests.pop(stamp.incarnation, None)
         elif stamp.incarnation not in self._host.guests:
-            self._host.guests[stamp.incarnation] = self._guest(stamp.incarnation, found[0])
+            self._host.guests[stamp.incarnation] = self._guest(stamp.incarnation, found)
             self._host.boots[stamp.incarnation] += 1
 
     def _guest(self, incarnation: str, clone: ObservedClone) -> Guest:
@@ -215,27 +220,30 @@ class UnbootedSession:
         machine_id = clone.external_id.replace("-", "")
         return Guest(machine_id=machine_id, hostname=seed.hostname, host_key=seed.host_public_key)
 
-    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+    async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
         if not self._host.simulates_guests:
-            return await self._call("guest_exec", lambda: self._real.guest_exec(stamp, command))
-        guest = self._host.guests[stamp.incarnation]
-        machine_id = (await self._only(stamp)).external_id.replace("-", "")
+            return await self._call("guest_exec", lambda: self._real.guest_exec(ref, command))
+        guest = self._host.guests[ref.stamp.incarnation]
+        machine_id = (await self._only(ref.stamp)).external_id.replace("-", "")
         return guest.execute(command, now=self._host.clock(), machine_id=machine_id, connected=False, settled=True)
 
-    async def console_tail(self, stamp: Stamp) -> str:
+    async def console_tail(self, ref: CloneRef) -> str:
         if self._host.simulates_guests:
             return ""
-        return await self._call("console_tail", lambda: self._real.console_tail(stamp))
+        return await self._call("console_tail", lambda: self._real.console_tail(ref))
 
-    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+    async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         if not self._host.simulates_guests:
-            return await self._call("guest_addresses", lambda: self._real.guest_addresses(stamp))
-        if not await self.find_clones(Owner(instance=stamp.instance, incarnation=stamp.incarnation)):
-            return await self._call("guest_addresses", lambda: self._real.guest_addresses(stamp))  # says whose it is
-        return (f"10.0.0.{stamp.ordinal}",) if (await self._only(stamp)).connected else ()
+            return await self._call("guest_addresses", lambda: self._real.guest_addresses(ref))
+        if await self.find_clone(ref) is None:
+            return await self._call("guest_addresses", lambda: self._real.guest_addresses(ref))  # says whose it is
+        return (f"10.0.0.{ref.stamp.ordinal}",) if (await self._only(ref.stamp)).connected else ()
 
     async def _only(self, stamp: Stamp) -> ObservedClone:
-        return (await self.find_clones(Owner(instance=stamp.instance, incarnation=stamp.incarnation)))[0]
+        found = await self.find_clone(CloneRef(stamp=stamp))
+        if found is None:
+            raise RetryLater("the clone does not exist (any more)")
+        return found
 
     async def close(self) -> None:
         await self._real.close()

@@ -100,8 +100,24 @@ class BackendSession(Protocol):
         clone count while there is no VM of that UUID, a frozen point while no disk stands on it.
         """
 
+    async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
+        """Return the VM whose stamp has this instance and incarnation, as it is now; None when there is none.
+
+        One or two reads, no guest traffic. It is asked at every pass of a replica.
+        """
+
     async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
-        """List the VMs stamped for this owner; empty when there are none. One bulk call, no guest traffic."""
+        """List the VMs stamped for this owner; empty when there are none. No guest traffic.
+
+        One bulk call, which may tell what was true a minute ago: what rests on it is looked at again by `find_clone`.
+        """
+
+    async def unstamped(self, ref: CloneRef) -> str:
+        """Return the name of the VM that stands where the clone should and bears another stamp than its, or none.
+
+        Empty when nothing stands there. Asked when `find_clone` has not found a clone that once was complete. A
+        backend whose ids are used again (Proxmox VE) makes sure that it is the very VM, by its SMBIOS UUID.
+        """
 
     async def start_clone(self, intent: CloneIntent) -> Operation:
         """Make the clone, powered off and (mode Disk) with its links down; a repeat adopts the clone it made.
@@ -120,7 +136,7 @@ class BackendSession(Protocol):
     async def poll(self, operation: Operation) -> Progress:
         """Ask how a long task stands. Never waits for it."""
 
-    async def set_power(self, stamp: Stamp, power: Power) -> None:
+    async def set_power(self, ref: CloneRef, power: Power) -> None:
         """Switch the clone on or off; no effect when it already is."""
 
     async def set_source_power(self, source_id: str, power: Power) -> bool:
@@ -130,30 +146,30 @@ class BackendSession(Protocol):
         Raises SourceNotFound.
         """
 
-    async def connect_network(self, stamp: Stamp) -> None:
+    async def connect_network(self, ref: CloneRef) -> None:
         """Set the clone's links up, now and for every later boot."""
 
-    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+    async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
         """Run a short command in the clone's guest; raises AgentNotReady until the agent answers."""
 
-    async def console_tail(self, stamp: Stamp) -> str:
+    async def console_tail(self, ref: CloneRef) -> str:
         """Return what the clone's serial console said last in this boot, at most 8 KiB, as the guest wrote it.
 
         Asked when a boot is overdue. Empty where there is no console, where nothing was heard, or where that takes
         more than 2 seconds: that a clone is mute is never an error. Nothing is written to the console.
         """
 
-    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+    async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         """Return the guest's own addresses, loopback and link-local left out; empty while it has none."""
 
-    async def delete_clone(self, stamp: Stamp) -> bool:
+    async def delete_clone(self, ref: CloneRef) -> bool:
         """Remove the VM, its disks, seed and firmware variables; return true once all of them are gone.
 
         Everything is found by the stamp alone, complete or not. Raises OwnershipMismatch rather than
         touch an object under our name that does not carry exactly this stamp.
         """
 
-    async def disown(self, stamp: Stamp) -> bool:
+    async def disown(self, ref: CloneRef) -> bool:
         """Take our mark off a clone, which is nobody's then; return whether a VM stands there without it.
 
         Its disks keep their names, and the frozen point below them can not be removed: FrozenPointInUse. False when

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain.adoption import Claim, Claimable, Match, made_from, matches
-from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner
+from vmclone_operator.domain.backend import BackendSession, CloneRef, Mode, ObservedClone, Owner
 from vmclone_operator.domain.errors import CloneError, FrozenPointInUse
 from vmclone_operator.engine.consent import Consent
 from vmclone_operator.engine.context import Engine, annotation
@@ -68,7 +68,7 @@ async def look(
     clones = await _of_earlier_wishes(engine, found.backend_name, meta["uid"])
     wanted = matches(claim, clones, ordinals)
     session = await engine.session(found.backend_name) if wanted else None
-    return {n: seen for n, match in wanted.items() if session and (seen := await _confirmed(engine, session, match))}
+    return {n: seen for n, match in wanted.items() if session and (seen := await _confirmed(session, match))}
 
 
 async def _of_earlier_wishes(engine: Engine, backend: str, uid: str) -> Sequence[ObservedClone]:
@@ -104,12 +104,12 @@ async def _list_first(engine: Engine, backend: str) -> None:
         raise
 
 
-async def _confirmed(engine: Engine, session: BackendSession, match: Match) -> Match | None:
-    owner = Owner(instance=engine.instance, incarnation=match.clone.stamp.incarnation)
-    for clone in await session.find_clones(owner):
-        if clone.complete and (clone.stamp, clone.vm_name) == (match.clone.stamp, match.clone.vm_name):
-            return replace(match, clone=clone)
-    return None
+async def _confirmed(session: BackendSession, match: Match) -> Match | None:
+    listed = match.clone
+    clone = await session.find_clone(CloneRef(stamp=listed.stamp, vm_name=listed.vm_name))
+    if clone is None or not clone.complete or (clone.stamp, clone.vm_name) != (listed.stamp, listed.vm_name):
+        return None
+    return replace(match, clone=clone)
 
 
 def _adopted_from(replica: Document) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmclone_operator.api.replica import ShapeStatus, VMCloneReplicaStatus
-from vmclone_operator.domain.backend import BackendSession, ObservedClone, Shape, Stamp
+from vmclone_operator.domain.backend import BackendSession, CloneRef, ObservedClone, Shape
 from vmclone_operator.domain.conditions import ConditionWriter, find, is_true, without
 from vmclone_operator.domain.drift import Drift, DriftKind, differences, drift_of
-from vmclone_operator.domain.errors import ActionNeeded, CloneError, OwnershipMismatch, SourceNotFound
-from vmclone_operator.domain.naming import clone_uuid
+from vmclone_operator.domain.errors import CloneError, OwnershipMismatch
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.source_values import AS_THE_SOURCE
 from vmclone_operator.engine.context import Engine
@@ -18,20 +17,10 @@ from vmclone_operator.engine.replica import Replica
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 
-async def foreign_holder(session: BackendSession, incarnation: str) -> str:
-    """Return the VM that has a clone's UUID though no VM carries its stamp; empty when there is none."""
-    try:
-        return (await session.describe_source(clone_uuid(incarnation))).name
-    except SourceNotFound:
-        return ""
-    except ActionNeeded:  # it is there, and nothing that could be cloned
-        return clone_uuid(incarnation)
-
-
-async def instance_of(session: BackendSession, stamp: Stamp) -> str:
+async def instance_of(session: BackendSession, ref: CloneRef) -> str:
     """Return the instance whose stamp a clone carries if it is not this one; empty where that is not what differs."""
     try:
-        await session.guest_addresses(stamp)  # any verb compares the stamp first, and this one changes nothing
+        await session.guest_addresses(ref)  # any verb compares the stamp first, and this one changes nothing
     except OwnershipMismatch as error:
         return error.instance
     except CloneError:

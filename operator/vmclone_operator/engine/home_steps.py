@@ -102,7 +102,7 @@ class HomeSteps:
         mark = f"vmclone-home-copy-{owner.incarnation.replace('-', '')[:20]}"
         line = authorized_keys_line(pair.public, mark=mark)
         command = allow_copy(user=home.user, line=line, unless_copied="" if operation.refresh else owner.incarnation)
-        answer = await self.session.guest_exec(self.part.replica.stamp, command)
+        answer = await self.session.guest_exec(self.part.replica.ref, command)
         if not await self._runs(operation):
             return await self._withdraw(operation, status)
         if answer.exit_code == ALREADY_COPIED:
@@ -195,7 +195,7 @@ class HomeSteps:
         if not operation.user:
             return
         command = end_copies(user=operation.user, copied=self.part.replica.stamp.incarnation if copied else "")
-        answer = await self.session.guest_exec(self.part.replica.stamp, command)
+        answer = await self.session.guest_exec(self.part.replica.ref, command)
         if answer.exit_code != 0:
             raise CloneFailed(f"the copy's key could not be taken out of the clone: {answer.stderr or answer.stdout}")
 

@@ -47,7 +47,7 @@ class IdentityPart:
         if clone is None or not clone.complete or not clone.agent or clone.power is not Power.ON:
             return None
         try:
-            answer = await self.session.guest_exec(self.replica.stamp, guest.PROBE)
+            answer = await self.session.guest_exec(self.replica.ref, guest.PROBE)
             return guest.parse_probe(answer.stdout)
         except AgentNotReady:
             return None

@@ -10,7 +10,7 @@ from vmclone_operator.api.replica import IntentStatus, StepStatus, VMCloneReplic
 from vmclone_operator.api.template import CloudInitSpec, TemplateSpec
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode, Power, Seed, Shape, Stamp
+from vmclone_operator.domain.backend import CloneIntent, CloneRef, DiskCopy, Mode, Power, Seed, Shape, Stamp
 from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readiness, is_true, printable
 from vmclone_operator.domain.figures import same_but_bytes
 from vmclone_operator.domain.labels import recommended
@@ -42,6 +42,11 @@ class Replica:
     def status(self) -> VMCloneReplicaStatus:
         """Return the status as the document has it."""
         return replica_status(self.document)
+
+    @property
+    def ref(self) -> CloneRef:
+        """Return how its clone is named to the backend."""
+        return CloneRef(stamp=self.stamp, vm_name=self.vm_name)
 
     @property
     def vmclone_uid(self) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus
-from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Owner, Power
+from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Power
 from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
 from vmclone_operator.domain.home_copy import POD_TROUBLES, HomeSituation
@@ -135,10 +135,8 @@ class ReplicaPass:
 
     async def _gather(self) -> Situation:
         status = self._replica.status
-        clones = await self._session.find_clones(
-            Owner(instance=self._replica.stamp.instance, incarnation=self._incarnation)
-        )
-        clone, provisioned = clones[0] if clones else None, is_true(status.conditions, "Provisioned")
+        clone = await self._session.find_clone(self._replica.ref)
+        provisioned = is_true(status.conditions, "Provisioned")
         probe = None if status.guest is not None else await self._identity.probe(clone)
         foreign = await self._foreign_holder(clone, provisioned=provisioned)
         found = await self._identity.findings(probe, self._sibling_documents())
@@ -158,7 +156,7 @@ class ReplicaPass:
             frozen=frozen,
             clone=clone,
             foreign=foreign,
-            foreign_instance=await drifting.instance_of(self._session, self._replica.stamp) if foreign else "",
+            foreign_instance=await drifting.instance_of(self._session, self._replica.ref) if foreign else "",
             provisioned=provisioned,
             adopted=self._replica.adopted,
             guest=status.guest,
@@ -167,7 +165,7 @@ class ReplicaPass:
             address_conflict=conflict,
             boot_overdue=boot_overdue,
             console=await overdue_boots.console_of(
-                self._engine, self._session, self._replica.stamp, clone if silent else None
+                self._engine, self._session, self._replica.ref, clone if silent else None
             ),
             clone_overdue=self._overdue(status, Step.CLONE, self._spec.timeouts.clone),
             power=self._replica.power,
@@ -183,10 +181,10 @@ class ReplicaPass:
         )
 
     async def _foreign_holder(self, clone: ObservedClone | None, *, provisioned: bool) -> str:
-        """Return the VM that has the UUID of a clone that was there and carries our stamp no more."""
+        """Return the VM that is where a clone was and carries our stamp no more."""
         if clone is not None or not (provisioned or self._replica.adopted):
             return ""
-        return await drifting.foreign_holder(self._session, self._incarnation)
+        return await self._session.unstamped(self._replica.ref)
 
     def _frozen_point(self, status: VMCloneReplicaStatus) -> FrozenPointStatus | None:
         """Return what to clone from: while disks are finished, what they were copied from."""
@@ -232,7 +230,7 @@ class ReplicaPass:
         if known and self._replica.key not in self._engine.thorough:
             return ()
         try:
-            return tuple(await self._session.guest_addresses(self._replica.stamp))
+            return tuple(await self._session.guest_addresses(self._replica.ref))
         except AgentNotReady:
             return ()
 

@@ -156,17 +156,17 @@ class ReplicaSteps:
 
     async def power_on(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Switch the clone on; its links are as they were made: down until its identity is proven."""
-        await self.session.set_power(self.replica.stamp, Power.ON)
+        await self.session.set_power(self.replica.ref, Power.ON)
         return status
 
     async def power_off(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Switch the clone off: it is to be delivered so."""
-        await self.session.set_power(self.replica.stamp, Power.OFF)
+        await self.session.set_power(self.replica.ref, Power.OFF)
         return status
 
     async def release_network_wait(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Tell the boot not to wait for a network that a quarantined guest cannot have."""
-        await self.session.guest_exec(self.replica.stamp, guest.RELEASE_NETWORK_WAIT)
+        await self.session.guest_exec(self.replica.ref, guest.RELEASE_NETWORK_WAIT)
         return status
 
     async def reset_identity(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
@@ -181,7 +181,7 @@ class ReplicaSteps:
             scrub=self.identity.scrub(),
             own_disks=situation.clone.own_disks if situation.clone is not None else (),
         )
-        answer = await self.session.guest_exec(self.replica.stamp, command)
+        answer = await self.session.guest_exec(self.replica.ref, command)
         if answer.exit_code != 0:
             raise CloneFailed(f"the identity reset could not be started: {answer.stderr or answer.stdout}")
         return status
@@ -221,7 +221,7 @@ class ReplicaSteps:
 
     async def connect(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Set the links up."""
-        await self.session.connect_network(self.replica.stamp)
+        await self.session.connect_network(self.replica.ref)
         return status
 
     async def record_ready(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from vmclone_operator.api.base import NameRef
 from vmclone_operator.api.source import CloneSourceSpec
-from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import Mode, Owner, SourceInfo, Stamp
+from vmclone_operator.domain.backend import CloneRef, Mode, SourceInfo, Stamp
 from vmclone_operator.domain.conditions import is_true
 from vmclone_operator.domain.errors import SourceNotFound
 from vmclone_operator.engine.cache import Cache
@@ -29,11 +28,16 @@ class SessionSource:
     """The clone behind a session."""
 
     session: str
-    stamp: Stamp
+    ref: CloneRef
     backend: str
     clone_source: str
     """The CloneSource at the root."""
     ready: bool
+
+    @property
+    def stamp(self) -> Stamp:
+        """Return what its VM carries."""
+        return self.ref.stamp
 
     def narrowed(self, root: CloneSourceSpec) -> CloneSourceSpec:
         """Return the root's word as it stands for this clone: its disks, on its backend, and nobody else's home."""
@@ -62,7 +66,7 @@ async def find(engine: Engine, read: Read, vmclone: Document) -> SessionSource |
         return None
     return SessionSource(
         session=session,
-        stamp=replica.stamp,
+        ref=replica.ref,
         backend=replica.spec.backend,
         clone_source=root,
         ready=is_true(replica.status.conditions, "Ready"),
@@ -94,8 +98,7 @@ def usable_sessions(engine: Engine, namespace: str) -> Iterator[str]:
 async def described(engine: Engine, source: SessionSource) -> SourceInfo:
     """Describe the clone as a source; raises SourceNotFound unless its VM carries exactly the replica's stamp."""
     session = await engine.session(source.backend)
-    incarnation = source.stamp.incarnation
-    for clone in await session.find_clones(Owner(instance=source.stamp.instance, incarnation=incarnation)):
-        if clone.stamp == source.stamp and clone.complete:
-            return await session.describe_source(naming.clone_uuid(incarnation))
+    clone = await session.find_clone(source.ref)
+    if clone is not None and clone.stamp == source.stamp and clone.complete:
+        return await session.describe_source(clone.external_id)
     raise SourceNotFound(f"the VM of session {source.session} is not at backend {source.backend}")

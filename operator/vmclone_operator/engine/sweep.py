@@ -11,7 +11,15 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from vmclone_operator.api.backend import CloneBackendStatus, OrphanStatus
-from vmclone_operator.domain.backend import BackendSession, Leftover, LeftoverKind, ObservedClone, Owner, Stamp
+from vmclone_operator.domain.backend import (
+    BackendSession,
+    CloneRef,
+    Leftover,
+    LeftoverKind,
+    ObservedClone,
+    Owner,
+    Stamp,
+)
 from vmclone_operator.domain.conditions import find, printable, without
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.leftovers import as_in_names, belongs_to
@@ -67,8 +75,9 @@ async def _confirmed(
     alive = await living(engine)
     confirmed = []
     for clone in suspects(clones, alive):
-        owner = Owner(instance=engine.instance, incarnation=clone.stamp.incarnation)
-        confirmed += [seen for seen in await session.find_clones(owner) if seen.stamp == clone.stamp]
+        seen = await session.find_clone(_ref(clone))
+        if seen is not None and seen.stamp == clone.stamp:
+            confirmed.append(seen)
     again = await session.find_leftovers(engine.instance, alive) if leftovers else ()
     return Orphans(clones=tuple(confirmed), leftovers=tuple(one for one in leftovers if one in again))
 
@@ -83,7 +92,7 @@ async def remove_asked(engine: Engine, backend: Document, session: BackendSessio
     for clone in seen.clones:
         if engine.cache.by_incarnation(clone.stamp.incarnation) is not None:
             continue  # adopted while others were removed
-        if await session.delete_clone(clone.stamp) and await session.delete_clone(clone.stamp):
+        if await session.delete_clone(_ref(clone)) and await session.delete_clone(_ref(clone)):
             what = f"VM {clone.vm_name} of {clone.stamp.namespace}/{clone.stamp.vmclone}"
             await _removed(engine, backend, Orphans(clones=(clone,)), what)
     for leftover in seen.leftovers:
@@ -110,7 +119,12 @@ async def _remove(engine: Engine, session: BackendSession, leftover: Leftover) -
         ordinal=0,
         incarnation=leftover.owner.incarnation,
     )
-    return await session.delete_clone(stamp) and await session.delete_clone(stamp)
+    ref = CloneRef(stamp=stamp)
+    return await session.delete_clone(ref) and await session.delete_clone(ref)
+
+
+def _ref(clone: ObservedClone) -> CloneRef:
+    return CloneRef(stamp=clone.stamp, vm_name=clone.vm_name)
 
 
 async def _removed(engine: Engine, backend: Document, gone: Orphans, what: str) -> None:

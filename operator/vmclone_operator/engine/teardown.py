@@ -77,7 +77,7 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
 
 async def _deleted(engine: Engine, replica: Replica, session: BackendSession) -> bool:
     """Remove the VM, and what it stood on since its former life; true once both are proven gone."""
-    gone = await session.delete_clone(replica.stamp) and await session.delete_clone(replica.stamp)
+    gone = await session.delete_clone(replica.ref) and await session.delete_clone(replica.ref)
     return gone and await adopting.release_inherited(engine, replica, session)
 
 
@@ -97,11 +97,11 @@ async def _left_behind(engine: Engine, replica: Replica, session: BackendSession
     status = replica.status
     if (status.intent is not None and not status.ready_time) or not await _stays(engine, replica):
         return False  # without an intent its ledger was wiped: then nobody knows what it was, and it stays
-    owner = Owner(instance=replica.stamp.instance, incarnation=replica.stamp.incarnation)
-    if any(not (clone.complete and clone.connected) for clone in await session.find_clones(owner)):
+    clone = await session.find_clone(replica.ref)
+    if clone is not None and not (clone.complete and clone.connected):
         return False
     await _let_no_copy_in(engine, replica)
-    if not await session.disown(replica.stamp):
+    if not await session.disown(replica.ref):
         return False
     note = f"VM {replica.vm_name} stays at backend {replica.spec.backend} with its disks, and is nobody's from now on"
     await engine.events.post(Kind.REPLICA, replica.document, reason="Orphaned", action="Delete", note=note)
@@ -145,7 +145,7 @@ async def _let_no_copy_in(engine: Engine, replica: Replica) -> None:
         return
     with suppress(CloneError):  # whoever leaves a VM behind may do so because nothing answers any more
         session = await _session(engine, replica.spec.backend)
-        await session.guest_exec(replica.stamp, end_copies(user=operation.user))
+        await session.guest_exec(replica.ref, end_copies(user=operation.user))
 
 
 async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:

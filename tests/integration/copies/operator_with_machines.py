@@ -20,11 +20,11 @@ from vmclone_operator import main as operator
 from vmclone_operator.domain.backend import (
     BackendConfig,
     CloneIntent,
+    CloneRef,
     Fence,
     GuestCommand,
     GuestResult,
     Operation,
-    Stamp,
     Wake,
 )
 from vmclone_operator.providers import fake
@@ -84,21 +84,21 @@ class HostedSession:
         self._hosts.give_key(intent)
         return await self._inner.start_clone(intent)
 
-    async def delete_clone(self, stamp: Stamp) -> bool:
-        gone = await self._inner.delete_clone(stamp)
+    async def delete_clone(self, ref: CloneRef) -> bool:
+        gone = await self._inner.delete_clone(ref)
         if gone:
-            self._hosts.release(stamp.incarnation)
+            self._hosts.release(ref.stamp.incarnation)
         return gone
 
-    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
-        answer = await self._inner.guest_exec(stamp, command)
+    async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
+        answer = await self._inner.guest_exec(ref, command)
         if command.name == "copy-access" and answer.exit_code == 0:
-            self._hosts.allow(stamp.incarnation, command.stdin)
+            self._hosts.allow(ref.stamp.incarnation, command.stdin)
         return answer
 
-    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
-        known = await self._inner.guest_addresses(stamp)
-        return (self._hosts.of(stamp.incarnation)["address"],) if known else ()
+    async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
+        known = await self._inner.guest_addresses(ref)
+        return (self._hosts.of(ref.stamp.incarnation)["address"],) if known else ()
 
 
 class HostedBackend:

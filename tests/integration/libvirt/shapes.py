@@ -13,6 +13,7 @@ from pathlib import Path
 import libvirt
 from tests.contract.libvirt_backend import LibvirtFacts
 from tests.integration.libvirt.steps import INSTANCE, clone_intent, ended, freeze_intent, gone, stamp_of
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import BackendSession, Consistency, OperationState, Owner, Stamp
@@ -123,7 +124,7 @@ async def cloned(session: BackendSession, facts: LibvirtFacts) -> Stamp:
 
 async def removed(session: BackendSession, stamp: Stamp) -> None:
     """Remove the clone and its frozen point."""
-    await gone(lambda: session.delete_clone(stamp))
+    await gone(lambda: session.delete_clone(ref_to(stamp)))
     await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid), "f1"))
 
 

@@ -13,6 +13,7 @@ import libvirt
 import pytest
 from tests.contract.libvirt_backend import CAPACITY, IMAGE_MARKER, LibvirtFacts, open_libvirt, open_session
 from tests.integration.libvirt.steps import INSTANCE, clone_intent, ended, freeze_intent, gone, play, stamp_of
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -257,7 +258,7 @@ def test_without_its_source_on_this_host_a_clone_is_made_by_its_shape_and_starts
         elsewhere = replace(await session.describe_source(facts.source_id), source_id=intent.source_id)
         assert list(await session.preflight(elsewhere, replicas=1, image=GOLDEN)) == []
         await session.start_clone(intent)
-        await session.set_power(intent.stamp, Power.ON)
+        await session.set_power(ref_to(intent.stamp), Power.ON)
         (clone,) = await session.find_clones(
             Owner(instance=intent.stamp.instance, incarnation=intent.stamp.incarnation)
         )
@@ -286,13 +287,13 @@ def test_firmware_variables_are_made_blank_for_the_clone_and_go_with_it() -> Non
         _make_uefi(facts)
         intent = await clean_intent(session, facts)
         await session.start_clone(intent)
-        await session.set_power(intent.stamp, Power.ON)
+        await session.set_power(ref_to(intent.stamp), Power.ON)
         path = configuration(facts, intent).findtext("os/nvram") or ""
         assert path.startswith(
             str(facts.pool_path / naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation))
         )
         assert _is_there(path)
-        await gone(lambda: session.delete_clone(intent.stamp))
+        await gone(lambda: session.delete_clone(ref_to(intent.stamp)))
         assert not _is_there(path)
 
     play(scenario)

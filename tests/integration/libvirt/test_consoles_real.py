@@ -11,6 +11,7 @@ from tests.contract.libvirt_backend import LibvirtFacts
 from tests.contract.steps import until
 from tests.integration.libvirt import shapes
 from tests.integration.libvirt.steps import play
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import BackendSession, Power, Stamp
 from vmclone_operator.domain.boot_console import overdue_boot
@@ -51,13 +52,13 @@ def _listening(facts: LibvirtFacts, stamp: Stamp) -> Iterator[libvirt.virStream]
 def test_a_clone_that_boots_nothing_is_told_with_the_last_words_of_its_firmware() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         facts, stamp = await _a_clone_that_boots_nothing(session, facts)
-        await session.set_power(stamp, Power.ON)
+        await session.set_power(ref_to(stamp), Power.ON)
         await _heard(session, stamp)
-        verdict = overdue_boot(await session.console_tail(stamp), "dev-1")
+        verdict = overdue_boot(await session.console_tail(ref_to(stamp)), "dev-1")
         assert verdict.reason == "BootFailed"
         assert verdict.message.endswith("No bootable device.")
         with _listening(facts, stamp):  # it was let go of: people may look now, as they are told
-            assert await session.console_tail(stamp) == ""
+            assert await session.console_tail(ref_to(stamp)) == ""
         await shapes.removed(session, stamp)
 
     play(scenario)
@@ -68,8 +69,8 @@ def test_a_console_that_somebody_holds_is_not_taken_from_them() -> None:
         facts, stamp = await _a_clone_that_boots_nothing(session, facts)
         shapes.clone_domain(facts, stamp).create()
         with _listening(facts, stamp) as stream:
-            await session.set_power(stamp, Power.ON)
-            assert await session.console_tail(stamp) == ""
+            await session.set_power(ref_to(stamp), Power.ON)
+            assert await session.console_tail(ref_to(stamp)) == ""
             assert isinstance(stream.recv(1024), int | bytes), "it still is theirs"
         await shapes.removed(session, stamp)
 
@@ -79,11 +80,11 @@ def test_a_console_that_somebody_holds_is_not_taken_from_them() -> None:
 def test_the_console_of_a_clone_that_is_switched_off_is_forgotten() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         facts, stamp = await _a_clone_that_boots_nothing(session, facts)
-        await session.set_power(stamp, Power.ON)
+        await session.set_power(ref_to(stamp), Power.ON)
         await _heard(session, stamp)
-        await session.set_power(stamp, Power.OFF)
-        assert await session.console_tail(stamp) == ""
-        await session.set_power(stamp, Power.ON)
+        await session.set_power(ref_to(stamp), Power.OFF)
+        assert await session.console_tail(ref_to(stamp)) == ""
+        await session.set_power(ref_to(stamp), Power.ON)
         await _heard(session, stamp)  # the next boot is heard like the first
         await shapes.removed(session, stamp)
 

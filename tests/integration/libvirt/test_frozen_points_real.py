@@ -22,6 +22,7 @@ from tests.integration.libvirt.steps import (
     play,
     stamp_of,
 )
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -72,7 +73,7 @@ def test_a_frozen_point_is_kept_while_a_clone_stands_on_it() -> None:
         with pytest.raises(RetryLater):
             await session.release_frozen(owner, token)
         assert await session.find_frozen(owner) == [token]
-        assert await session.delete_clone(stamp)
+        assert await session.delete_clone(ref_to(stamp))
         await gone(lambda: session.release_frozen(owner, token))
         assert await session.release_frozen(owner, token)
         assert facts.volume_names() == []

@@ -20,6 +20,7 @@ from tests.integration.libvirt.steps import (
     play,
     stamp_of,
 )
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -61,8 +62,8 @@ def test_deleting_removes_the_vm_and_its_disks_and_may_be_repeated() -> None:
         token = await frozen_point(session, facts, stamp.vmclone_uid)
         for each in (stamp, sibling):
             await session.start_clone(clone_intent(facts, each, token))
-        assert await session.delete_clone(stamp)
-        assert await session.delete_clone(stamp)
+        assert await session.delete_clone(ref_to(stamp))
+        assert await session.delete_clone(ref_to(stamp))
         (left,) = await session.find_clones(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid))
         assert left.stamp == sibling
         names = facts.volume_names()
@@ -76,8 +77,8 @@ def test_deleting_removes_a_running_clone() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         stamp = stamp_of(str(uuid.uuid4()))
         await session.start_clone(clone_intent(facts, stamp, await frozen_point(session, facts, stamp.vmclone_uid)))
-        await session.set_power(stamp, Power.ON)
-        await gone(lambda: session.delete_clone(stamp))
+        await session.set_power(ref_to(stamp), Power.ON)
+        await gone(lambda: session.delete_clone(ref_to(stamp)))
         assert await session.find_clones(Owner(instance=INSTANCE, incarnation=stamp.incarnation)) == []
 
     play(scenario)
@@ -89,7 +90,7 @@ def test_what_an_attempt_left_without_a_vm_is_deleted_too() -> None:
         facts.make_volume(f"{naming.volume_prefix(INSTANCE, stamp.incarnation)}c0-vda.qcow2")
         # A file that another program wrote: libvirt does not know it until the pool is read anew.
         (facts.pool_path / f"{naming.volume_prefix(INSTANCE, stamp.incarnation)}c0-seed.img").write_bytes(b"\0" * 4096)
-        assert await session.delete_clone(stamp)
+        assert await session.delete_clone(ref_to(stamp))
         assert facts.volume_names() == []
 
     play(scenario)
@@ -117,11 +118,11 @@ def test_a_clone_with_another_stamp_is_never_touched(pretend: Callable[[Stamp], 
         before = facts.volume_names()
         wrong = pretend(stamp)
         with pytest.raises(OwnershipMismatch):
-            await session.delete_clone(wrong)
+            await session.delete_clone(ref_to(wrong))
         with pytest.raises(OwnershipMismatch):
-            await session.set_power(wrong, Power.ON)
+            await session.set_power(ref_to(wrong), Power.ON)
         with pytest.raises(OwnershipMismatch):
-            await session.connect_network(wrong)
+            await session.connect_network(ref_to(wrong))
         assert facts.volume_names() == before
         assert await session.find_clones(Owner(instance=INSTANCE, incarnation=stamp.incarnation))
 
@@ -148,7 +149,7 @@ def test_a_former_leader_writes_nothing() -> None:
             await session.start_clone(intent)
             led[0] = False
             with pytest.raises(LeadershipLost):
-                await session.delete_clone(stamp)
+                await session.delete_clone(ref_to(stamp))
             assert await session.find_clones(Owner(instance=INSTANCE, incarnation=stamp.incarnation))
 
     asyncio.run(run())

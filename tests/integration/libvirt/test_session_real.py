@@ -21,6 +21,7 @@ from tests.integration.libvirt.steps import (
     play,
     stamp_of,
 )
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -97,7 +98,7 @@ def test_a_lost_attempt_to_clone_is_reported_as_lost() -> None:
         made = await session.start_clone(intent)
         other = replace(made, token="c0")
         assert (await session.poll(other)).state is OperationState.LOST
-        assert await session.delete_clone(stamp)
+        assert await session.delete_clone(ref_to(stamp))
         assert (await session.poll(made)).state is OperationState.LOST
 
     play(scenario)
@@ -118,14 +119,14 @@ def test_power_and_network_are_switched_and_switching_twice_is_harmless() -> Non
         owner = Owner(instance=INSTANCE, incarnation=stamp.incarnation)
         await session.start_clone(clone_intent(facts, stamp, await frozen_point(session, facts, stamp.vmclone_uid)))
         for power in (Power.ON, Power.ON, Power.OFF, Power.OFF, Power.ON):
-            await session.set_power(stamp, power)
+            await session.set_power(ref_to(stamp), power)
             (clone,) = await session.find_clones(owner)
             assert (clone.power, clone.connected) == (power, False)
         for _ in range(2):
-            await session.connect_network(stamp)
+            await session.connect_network(ref_to(stamp))
             (clone,) = await session.find_clones(owner)
             assert clone.connected
-        await session.set_power(stamp, Power.OFF)
+        await session.set_power(ref_to(stamp), Power.OFF)
         (clone,) = await session.find_clones(owner)
         assert (clone.power, clone.connected) == (Power.OFF, True)
 
@@ -139,7 +140,7 @@ def test_a_change_of_a_clone_wakes_its_incarnation() -> None:
             stamp = stamp_of(str(uuid.uuid4()))
             await session.start_clone(clone_intent(facts, stamp, await frozen_point(session, facts, stamp.vmclone_uid)))
             woken.clear()
-            await session.set_power(stamp, Power.ON)
+            await session.set_power(ref_to(stamp), Power.ON)
             deadline = time.monotonic() + 10
             while stamp.incarnation not in woken:
                 assert time.monotonic() < deadline, "nobody was woken"
@@ -163,7 +164,7 @@ def test_clones_made_at_the_same_time_all_get_whole_disks() -> None:
             assert len(names) == 2
             (overlay,) = (name for name in names if name.endswith(".qcow2"))
             assert facts.first_sector(overlay) == MARKER
-        assert all(await asyncio.gather(*(session.delete_clone(stamp) for stamp in stamps)))
+        assert all(await asyncio.gather(*(session.delete_clone(ref_to(stamp)) for stamp in stamps)))
         assert len(facts.volume_names()) == 1
 
     play(scenario)
@@ -174,13 +175,13 @@ def test_a_guest_that_is_off_or_has_no_agent_says_so() -> None:
         stamp = stamp_of(str(uuid.uuid4()))
         command = GuestCommand(name="hello", script="echo hello")
         with pytest.raises(RetryLater):
-            await session.guest_exec(stamp, command)
+            await session.guest_exec(ref_to(stamp), command)
         await session.start_clone(clone_intent(facts, stamp, await frozen_point(session, facts, stamp.vmclone_uid)))
         with pytest.raises(AgentNotReady):
-            await session.guest_exec(stamp, command)
-        assert list(await session.guest_addresses(stamp)) == []
-        await session.set_power(stamp, Power.ON)
+            await session.guest_exec(ref_to(stamp), command)
+        assert list(await session.guest_addresses(ref_to(stamp))) == []
+        await session.set_power(ref_to(stamp), Power.ON)
         with pytest.raises(GuestAgentMissing):
-            await session.guest_exec(stamp, command)
+            await session.guest_exec(ref_to(stamp), command)
 
     play(scenario)

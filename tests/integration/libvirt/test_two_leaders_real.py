@@ -26,6 +26,7 @@ from tests.integration.libvirt.steps import (
     gone,
     stamp_of,
 )
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import BackendSession, CloneIntent, Consistency, DiskCopy, OperationState, Owner
 from vmclone_operator.domain.errors import CloneError, LeadershipLost
@@ -132,9 +133,9 @@ def test_a_clone_that_two_operators_remove_is_gone_and_its_sibling_stays(at: int
             await pair.other.start_clone(clone_intent(pair.facts, each, token))
 
         async def removed() -> None:
-            await gone(lambda: pair.other.delete_clone(stamp))
+            await gone(lambda: pair.other.delete_clone(ref_to(stamp)))
 
-        await pair.while_it_sleeps(pair.sleeper.delete_clone(stamp), removed)
+        await pair.while_it_sleeps(pair.sleeper.delete_clone(ref_to(stamp)), removed)
         (left,) = await pair.other.find_clones(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid))
         assert left.stamp == sibling
         assert len(pair.facts.volume_names()) == 3

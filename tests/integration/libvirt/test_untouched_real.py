@@ -13,6 +13,7 @@ from tests.contract.libvirt_backend import LibvirtFacts
 from tests.integration.libvirt import shapes
 from tests.integration.libvirt.shapes import DiskSpec
 from tests.integration.libvirt.steps import play
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import BackendSession, Power
 from vmclone_operator.domain.errors import SourceExposed
@@ -72,11 +73,11 @@ def test_a_clone_that_could_write_to_its_source_stays_off(way: Callable[[Libvirt
         system = shapes.overlay(facts, "system.qcow2", base, "raw")
         facts = shapes.define(facts, DiskSpec(path=system), DiskSpec(path=data, format="raw", target="vdb"))
         stamp = await shapes.cloned(session, facts)
-        await session.set_power(stamp, Power.ON)
+        await session.set_power(ref_to(stamp), Power.ON)
         shapes.clone_domain(facts, stamp).destroy()
         shapes.clone_domain(facts, stamp).attachDeviceFlags(way(facts, data), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
         with pytest.raises(SourceExposed, match=re.escape(facts.source_name)) as refused:
-            await session.set_power(stamp, Power.ON)
+            await session.set_power(ref_to(stamp), Power.ON)
         assert "disk vd" in str(refused.value)
         assert not shapes.clone_domain(facts, stamp).isActive()
         shapes.clone_domain(facts, stamp).undefine()

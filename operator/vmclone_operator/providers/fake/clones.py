@@ -89,6 +89,18 @@ class Clones:
         """Return what carries a stamp of this owner."""
         return calls.read("list VMs", owner.incarnation or owner.vmclone_uid, lambda: self._observed(owner))
 
+    def find_one(self, calls: Calls, stamp: Stamp) -> ObservedClone | None:
+        """Return the clone of an incarnation, or None."""
+        for clone in self.find(calls, Owner(instance=stamp.instance, incarnation=stamp.incarnation)):
+            return clone
+        return None
+
+    def unstamped(self, calls: Calls, stamp: Stamp) -> str:
+        """Return the name of the VM that has a clone's UUID and not its stamp; empty when there is none."""
+        uuid = naming.clone_uuid(stamp.incarnation)
+        machine = calls.read("look up VM", stamp.incarnation, lambda: self._world.state.machines.get(uuid))
+        return "" if machine is None or machine.stamp == stamp else machine.name
+
     def delete(self, calls: Calls, stamp: Stamp) -> bool:
         """Remove everything of this incarnation; hands off what carries another stamp under its ids."""
         for machine in calls.read("look up VM", stamp.incarnation, lambda: self._removable(stamp)):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vmclone_operator.domain.backend import (
     BackendInfo,
     CloneIntent,
+    CloneRef,
     DiskCopy,
     DiskInfo,
     Finding,
@@ -27,7 +28,6 @@ from vmclone_operator.domain.backend import (
     Power,
     Progress,
     SourceInfo,
-    Stamp,
 )
 from vmclone_operator.domain.errors import AgentNotReady, RetryLater
 from vmclone_operator.providers.fake import clones, freezing, leftovers, wishes
@@ -125,6 +125,14 @@ class FakeSession:
         """List the VMs stamped for this owner."""
         return self._clones.find(await self._begin("find_clones"), owner)
 
+    async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
+        """Return the VM of this incarnation."""
+        return self._clones.find_one(await self._begin("find_clone"), ref.stamp)
+
+    async def unstamped(self, ref: CloneRef) -> str:
+        """Return the VM that has the clone's UUID and not its stamp."""
+        return self._clones.unstamped(await self._begin("unstamped"), ref.stamp)
+
     async def start_clone(self, intent: CloneIntent) -> Operation:
         """Make the clone, powered off and (mode Disk) with its links down; a repeat adopts the clone it made."""
         operation = self._clones.start(await self._begin("start_clone"), intent)
@@ -139,10 +147,10 @@ class FakeSession:
             return self._clones.poll(calls, operation)
         return self._frozen_points.poll(calls, operation)
 
-    async def set_power(self, stamp: Stamp, power: Power) -> None:
+    async def set_power(self, ref: CloneRef, power: Power) -> None:
         """Switch the clone on or off; no effect when it already is."""
         calls = await self._begin("set_power")
-        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         if machine.power is power:
             return
         if power is Power.OFF:
@@ -150,9 +158,9 @@ class FakeSession:
             return
         if self._world.now() < machine.complete_at:
             raise RetryLater(f"{machine.name} is still being made")
-        calls.write("create", machine.name, lambda: self._boot(machine, stamp.incarnation))
+        calls.write("create", machine.name, lambda: self._boot(machine, ref.stamp.incarnation))
         if self._boot_seconds:
-            self._wake_after(self._boot_seconds, stamp.incarnation)
+            self._wake_after(self._boot_seconds, ref.stamp.incarnation)
 
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         """Switch a source on, or shut it down; return whether this call changed anything."""
@@ -166,41 +174,41 @@ class FakeSession:
             calls.write("shutdown", machine.name, lambda: self._world.shut_down(machine))
         return True
 
-    async def connect_network(self, stamp: Stamp) -> None:
+    async def connect_network(self, ref: CloneRef) -> None:
         """Set the clone's links up, now and for every later boot."""
         calls = await self._begin("connect_network")
-        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         if not machine.connected:
             calls.write("link up", machine.name, lambda: self._connect(machine))
-            self._world.changed(stamp.incarnation)
+            self._world.changed(ref.stamp.incarnation)
 
-    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+    async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
         """Run a short command in the clone's guest; raises AgentNotReady until the agent answers."""
         calls = await self._begin("guest_exec")
-        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         if command.name == "probe":
             return calls.read("guest exec probe", machine.name, lambda: self._execute(machine, command))
         return calls.write(f"guest exec {command.name}", machine.name, lambda: self._execute(machine, command))
 
-    async def console_tail(self, stamp: Stamp) -> str:
+    async def console_tail(self, ref: CloneRef) -> str:
         """Return what the clone's serial console said last in this boot; empty where there is none."""
         calls = await self._begin("console_tail")
-        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         return calls.read("read console", machine.name, lambda: machine.console(self._world.now()))
 
-    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+    async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         """Return the guest's own addresses; empty while it has none."""
         calls = await self._begin("guest_addresses")
-        machine = calls.read("look up VM", stamp.incarnation, lambda: self._clones.stamped(stamp))
+        machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         return calls.read("guest addresses", machine.name, lambda: self._addresses(machine))
 
-    async def delete_clone(self, stamp: Stamp) -> bool:
+    async def delete_clone(self, ref: CloneRef) -> bool:
         """Remove the VM, its disks and seed; return true once all of them are gone."""
-        return self._clones.delete(await self._begin("delete_clone"), stamp)
+        return self._clones.delete(await self._begin("delete_clone"), ref.stamp)
 
-    async def disown(self, stamp: Stamp) -> bool:
+    async def disown(self, ref: CloneRef) -> bool:
         """Take our mark off a clone; return whether a VM stands there without it."""
-        return self._clones.disown(await self._begin("disown"), stamp)
+        return self._clones.disown(await self._begin("disown"), ref.stamp)
 
     async def close(self) -> None:
         """End the connection; running provider tasks go on."""

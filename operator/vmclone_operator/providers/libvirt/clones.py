@@ -74,6 +74,12 @@ class Clones:
             self._watch.know_clone(clone.stamp.incarnation)
         return found
 
+    def find_one(self, connection: libvirt.virConnect, stamp: Stamp) -> ObservedClone | None:
+        """Return the clone of an incarnation, or None."""
+        for clone in self.find(connection, Owner(instance=stamp.instance, incarnation=stamp.incarnation)):
+            return clone
+        return None
+
     def start(self, connection: libvirt.virConnect, intent: CloneIntent) -> Operation:
         """Make the clone, or adopt the one this incarnation has."""
         self._watch.know_clone(intent.stamp.incarnation)
@@ -230,6 +236,15 @@ def _seen(domain: libvirt.virDomain, owner: Owner) -> ObservedClone | None:
         return None
     later = translate.found(lambda: configuration(domain), libvirt.VIR_ERR_NO_DOMAIN)
     return clone if later is None else replace(clone, shape=shape_of(later))
+
+
+def unstamped(connection: libvirt.virConnect, stamp: Stamp) -> str:
+    """Return the name of the domain that has a clone's UUID and not its stamp; empty when there is none."""
+    domain = sources.by_uuid(connection, naming.clone_uuid(stamp.incarnation))
+    if domain is None:
+        return ""
+    mark = read_stamp(configuration(domain))
+    return "" if mark is not None and mark[0] == stamp else str(domain.name())
 
 
 def observed(xml: ET.Element) -> ObservedClone | None:

@@ -15,6 +15,7 @@ from vmclone_operator.domain.backend import (
     BackendInfo,
     Capabilities,
     CloneIntent,
+    CloneRef,
     Fence,
     Finding,
     FreezeIntent,
@@ -29,7 +30,6 @@ from vmclone_operator.domain.backend import (
     Power,
     Progress,
     SourceInfo,
-    Stamp,
     Wake,
 )
 from vmclone_operator.domain.errors import ActionNeeded, CloneFailed, OwnershipMismatch
@@ -165,9 +165,24 @@ class LibvirtSession:
         """List the VMs stamped for this owner."""
         found = await self._quick.run(partial(self._clones.find, owner=owner))
         for clone in found:
-            if clone.agent or clone.power is Power.OFF:
-                self._consoles.forget(clone.stamp.incarnation)
+            self._listened(clone)
         return found
+
+    async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
+        """Return the VM of this incarnation."""
+        found = await self._quick.run(partial(self._clones.find_one, stamp=ref.stamp))
+        if found is not None:
+            self._listened(found)
+        return found
+
+    def _listened(self, clone: ObservedClone) -> None:
+        """Let go of the console of a clone whose boot is over."""
+        if clone.agent or clone.power is Power.OFF:
+            self._consoles.forget(clone.stamp.incarnation)
+
+    async def unstamped(self, ref: CloneRef) -> str:
+        """Return the VM that has the clone's UUID and not its stamp."""
+        return await self._quick.run(partial(clones.unstamped, stamp=ref.stamp))
 
     async def start_clone(self, intent: CloneIntent) -> Operation:
         """Make the clone, powered off and (mode Disk) with its links down."""
@@ -180,42 +195,42 @@ class LibvirtSession:
             raise CloneFailed(f"libvirt has no operation of the kind {operation.kind}")
         return await self._quick.run(partial(verbs[operation.kind], operation=operation))
 
-    async def set_power(self, stamp: Stamp, power: Power) -> None:
+    async def set_power(self, ref: CloneRef, power: Power) -> None:
         """Switch the clone on or off; one that boots is listened to."""
-        await self._quick.run(partial(self._switches.set_power, stamp=stamp, power=power))
+        await self._quick.run(partial(self._switches.set_power, stamp=ref.stamp, power=power))
         if power is Power.ON:
-            self._consoles.listen(stamp)
+            self._consoles.listen(ref.stamp)
         else:
-            self._consoles.forget(stamp.incarnation)
+            self._consoles.forget(ref.stamp.incarnation)
 
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         """Switch a source on, or shut it down."""
         return await self._quick.run(partial(self._switches.set_source_power, source_id=source_id, power=power))
 
-    async def connect_network(self, stamp: Stamp) -> None:
+    async def connect_network(self, ref: CloneRef) -> None:
         """Set the clone's links up."""
-        await self._quick.run(partial(self._switches.connect_network, stamp=stamp))
+        await self._quick.run(partial(self._switches.connect_network, stamp=ref.stamp))
 
-    async def guest_exec(self, stamp: Stamp, command: GuestCommand) -> GuestResult:
+    async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
         """Run a short command in the clone's guest."""
-        return await self._guests.run(lambda connection: guest.run(clones.owned(connection, stamp), command))
+        return await self._guests.run(lambda connection: guest.run(clones.owned(connection, ref.stamp), command))
 
-    async def console_tail(self, stamp: Stamp) -> str:
+    async def console_tail(self, ref: CloneRef) -> str:
         """Return what the clone's serial console said last."""
-        return await self._consoles.tail(stamp)
+        return await self._consoles.tail(ref.stamp)
 
-    async def guest_addresses(self, stamp: Stamp) -> Sequence[str]:
+    async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         """Return the guest's own addresses."""
-        return await self._guests.run(lambda connection: guest.addresses(clones.owned(connection, stamp)))
+        return await self._guests.run(lambda connection: guest.addresses(clones.owned(connection, ref.stamp)))
 
-    async def delete_clone(self, stamp: Stamp) -> bool:
+    async def delete_clone(self, ref: CloneRef) -> bool:
         """Remove the VM and its volumes."""
-        self._consoles.forget(stamp.incarnation)
-        return await self._quick.run(partial(self._clones.delete, stamp=stamp))
+        self._consoles.forget(ref.stamp.incarnation)
+        return await self._quick.run(partial(self._clones.delete, stamp=ref.stamp))
 
-    async def disown(self, stamp: Stamp) -> bool:
+    async def disown(self, ref: CloneRef) -> bool:
         """Take our mark off a clone."""
-        return await self._quick.run(partial(self._switches.disown, stamp=stamp))
+        return await self._quick.run(partial(self._switches.disown, stamp=ref.stamp))
 
     async def close(self) -> None:
         """End the connections; what libvirtd has begun goes on."""

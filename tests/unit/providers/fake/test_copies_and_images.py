@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.contract.lives import Clock
 from tests.contract.steps import Wish, frozen_point, image_point, made
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import BackendConfig, CloneIntent, DiskCopy, Mode, Power, Shape
 from vmclone_operator.domain.errors import RetryLater, SourceNotFound
@@ -73,7 +74,7 @@ def test_fresh_guest_boots_after_a_restart(tmp_path: Path) -> None:
         intent = wish.clone_intent(await image_point(session, "golden-dev", "golden", wish))
         await made(session, replace(intent, mode=Mode.CLEAN))
         again = World(clock=Clock(), path=path)
-        await (await opened(again)).set_power(intent.stamp, Power.ON)
+        await (await opened(again)).set_power(ref_to(intent.stamp), Power.ON)
         machine = again.find(intent.uuid)
         assert again.booted(machine)
         assert again.address(machine)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.contract.lives import Clock, Life
 from tests.contract.steps import Wish
+from tests.support.refs import ref_to
 
 from vmclone_operator.domain.backend import BackendConfig, Owner, Power
 from vmclone_operator.domain.errors import CredentialsInvalid
@@ -74,7 +75,7 @@ def test_boot_takes_as_long_as_the_backend_says() -> None:
         intent = life.wish.clone_intent(await life.frozen())
         session = await opened(life.world, bootSeconds=30)
         await session.start_clone(intent)
-        await session.set_power(intent.stamp, Power.ON)
+        await session.set_power(ref_to(intent.stamp), Power.ON)
         seen = []
         for _ in range(3):
             seen += [clone.agent for clone in await session.find_clones(life.wish.owner)]
