@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
@@ -206,10 +207,13 @@ def test_a_source_whose_freeze_failed_is_thawed_before_the_next_one_is_waited_fo
 
 
 def test_a_copy_that_failed_counts_once_however_long_it_cannot_be_removed() -> None:
-    sim = refusing({"poll", "release_frozen"}, retry={"backoff": "1s", "maxAttempts": 2})
+    sim = begin(FaultSchedule(), replicas=1, retry={"backoff": "1s", "maxAttempts": 2})
+    sim.world.copy_seconds = 100
+    sim.run(60, until=lambda: "frozenTime" in json.dumps(vmclone(sim)))
+    sim.schedule.choose = lambda point: REFUSE if point.verb in {"freeze", "release_frozen"} else None
     wake_often(sim)
     assert "retry" not in vmclone(sim)["status"]
-    sim.schedule.choose = lambda point: REFUSE if point.verb == "poll" else None
+    sim.schedule.choose = lambda point: REFUSE if point.verb == "freeze" else None
     sim.run(600, until=lambda: "retry" in vmclone(sim)["status"])
     assert vmclone(sim)["status"]["retry"]["failures"] == 1
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from tests.contract.backends import Operator
 from tests.contract.steps import Wish
-from tests.support.refs import ref_to
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain import guest
 from vmclone_operator.domain.backend import (
@@ -23,7 +24,7 @@ from vmclone_operator.domain.backend import (
     Power,
     Progress,
 )
-from vmclone_operator.domain.errors import CloneError, CloneFailed
+from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.providers.fake import FakeBackend, FaultSchedule, Inventory, Killed, World
 
 Answer = TypeVar("Answer")
@@ -76,15 +77,11 @@ class Life:
         self.wish = Wish(uid="8f14e45f-ceea-467f-a9d4-7c7e6b3d0001")
         self._session: BackendSession | None = None
 
-    async def insist(
-        self, verb: Callable[[BackendSession], Awaitable[Answer]], *, unless: tuple[type[CloneError], ...] = ()
-    ) -> Answer:
-        """Repeat a verb until it works; a kill costs the session, and the errors of `unless` are the caller's."""
+    async def insist(self, verb: Callable[[BackendSession], Awaitable[Answer]]) -> Answer:
+        """Repeat a verb until it works; a kill costs the session."""
         for _ in range(TRIES):
             try:
                 return await verb(await self._connected())
-            except unless:
-                raise
             except CloneError:
                 self.world.advance(60)
             except Killed:
@@ -106,7 +103,7 @@ class Life:
         intent = self.wish.clone_intent(point, incarnation="8f14e45f-ceea-467f-a9d4-7c7e6b3d0002")
         await self.clone(replace(intent, mode=self._mode, copy=self._copy))
         made = self.world.inventory()
-        await self._until(lambda session: session.delete_clone(ref_to(intent.stamp)))
+        await self._until(lambda session: is_gone(session.delete_clone(ref_to(intent.stamp))))
         for token in await self.insist(lambda session: session.find_frozen(self.wish.owner)):
             await self._release(token)
         effects = self.world.effects
@@ -127,21 +124,15 @@ class Life:
         source = await self.insist(lambda session: session.describe_source("golden-dev"))
         for _ in range(TRIES):
             intent = self.wish.freeze_intent(source.source_id, image=self._image)
-            try:
-                return await self._attempt(intent)
-            except CloneFailed:
-                await self._release(intent.token)
+            progress = await self.insist(partial(_freeze, intent=intent))
+            if progress.frozen is not None and progress.done:
+                return progress.frozen
+            assert progress.state is OperationState.LOST
+            await self._release(intent.token)
         raise AssertionError("no frozen point")
 
-    async def _attempt(self, intent: FreezeIntent) -> FrozenPoint:
-        frozen = await self.insist(lambda session: session.freeze(intent), unless=(CloneFailed,))
-        progress = await self.insist(lambda session: session.poll(frozen.operation))
-        assert progress.state is OperationState.DONE
-        assert progress.frozen is not None
-        return progress.frozen
-
     async def _release(self, token: str) -> None:
-        await self._until(lambda session: session.release_frozen(self.wish.owner, token))
+        await self._until(lambda session: is_gone(session.release_frozen(self.wish.owner, token)))
 
     async def clone(self, intent: CloneIntent) -> None:
         """Bring the clone to the point where people can use it."""
@@ -158,19 +149,23 @@ class Life:
     async def _made(self, intent: CloneIntent) -> None:
         """Start, ask, record what is finished, start again; another process's copies are nobody's by now."""
         for _ in range(TRIES):
-            progress = await self._asked(intent)
-            if progress.state is OperationState.DONE:
+            progress = await self.insist(partial(_start, intent=intent))
+            if progress.done:
                 return
             intent = replace(intent, finished=tuple(dict.fromkeys((*intent.finished, *progress.finished))))
             self.world.advance(20)
         raise AssertionError("no clone")
-
-    async def _asked(self, intent: CloneIntent) -> Progress:
-        operation = await self.insist(lambda session: session.start_clone(intent))
-        return await self.insist(lambda session: session.poll(operation))
 
     async def _until(self, verb: Callable[[BackendSession], Awaitable[bool]]) -> None:
         for _ in range(TRIES):
             if await self.insist(verb):
                 return
         raise AssertionError("it never was done")
+
+
+async def _freeze(session: BackendSession, intent: FreezeIntent) -> Progress:
+    return await session.freeze(intent)
+
+
+async def _start(session: BackendSession, intent: CloneIntent) -> Progress:
+    return await session.start_clone(intent)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from tests.support.refs import ref_to
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -18,7 +18,6 @@ from vmclone_operator.domain.backend import (
     FreezeIntent,
     FrozenPoint,
     ObservedClone,
-    Operation,
     OperationState,
     Owner,
     Seed,
@@ -95,34 +94,38 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def finished(session: BackendSession, operation: Operation) -> FrozenPoint:
-    """Wait for a frozen point."""
+async def followed(session: BackendSession, intent: FreezeIntent) -> tuple[FreezeIntent, FrozenPoint]:
+    """Bring a frozen point to its end as the engine does; return the intent with what the ledger has then."""
     point: FrozenPoint | None = None
 
     async def done() -> bool:
-        nonlocal point
-        progress = await session.poll(operation)
+        nonlocal intent, point
+        progress = await session.freeze(intent)
         assert progress.state is not OperationState.LOST
+        intent = replace(intent, handle=progress.handle or intent.handle)
         point = progress.frozen
-        return progress.state is OperationState.DONE
+        return progress.done
 
     await until(done)
     assert point is not None
-    return point
+    return intent, point
+
+
+async def finished(session: BackendSession, intent: FreezeIntent) -> FrozenPoint:
+    """Bring a frozen point to its end."""
+    return (await followed(session, intent))[1]
 
 
 async def frozen_point(session: BackendSession, source: str, wish: Wish) -> FrozenPoint:
     """Make a frozen point of a source for a wish."""
     found = await session.describe_source(source)
-    frozen = await session.freeze(wish.freeze_intent(found.source_id))
-    return await finished(session, frozen.operation)
+    return await finished(session, wish.freeze_intent(found.source_id))
 
 
 async def image_point(session: BackendSession, source: str, image: str, wish: Wish) -> FrozenPoint:
     """Make a frozen point of a golden image for a wish that gets its shape from a source."""
     found = await session.describe_source(source)
-    frozen = await session.freeze(wish.freeze_intent(found.source_id, image=image))
-    return await finished(session, frozen.operation)
+    return await finished(session, wish.freeze_intent(found.source_id, image=image))
 
 
 async def made(session: BackendSession, intent: CloneIntent) -> CloneIntent:
@@ -131,12 +134,13 @@ async def made(session: BackendSession, intent: CloneIntent) -> CloneIntent:
     async def done() -> bool:
         nonlocal intent
         try:
-            progress = await session.poll(await session.start_clone(intent))
+            progress = await session.start_clone(intent)
         except RetryLater:
             return False
         assert progress.state is not OperationState.LOST
-        intent = replace(intent, finished=tuple(dict.fromkeys((*intent.finished, *progress.finished))))
-        return progress.state is OperationState.DONE
+        known = tuple(dict.fromkeys((*intent.finished, *progress.finished)))
+        intent = replace(intent, finished=known, handle=progress.handle or intent.handle)
+        return progress.done
 
     await until(done)
     return intent
@@ -145,13 +149,7 @@ async def made(session: BackendSession, intent: CloneIntent) -> CloneIntent:
 async def cloned(session: BackendSession, source: str, wish: Wish) -> CloneIntent:
     """Make one clone for a wish, frozen point included."""
     intent = wish.clone_intent(await frozen_point(session, source, wish))
-    await session.start_clone(intent)
-    await until(lambda: _complete(session, intent.stamp))
-    return intent
-
-
-async def _complete(session: BackendSession, stamp: Stamp) -> bool:
-    return (await observed(session, stamp)).complete
+    return await made(session, intent)
 
 
 async def observed(session: BackendSession, stamp: Stamp) -> ObservedClone:
@@ -173,4 +171,4 @@ def another_attempt(intent: CloneIntent) -> CloneIntent:
 
 async def removed(session: BackendSession, stamp: Stamp) -> None:
     """Delete a clone, as often as it takes."""
-    await until(lambda: session.delete_clone(ref_to(stamp)))
+    await until(lambda: is_gone(session.delete_clone(ref_to(stamp))))

@@ -13,7 +13,6 @@ from tests.contract.steps import (
     another_attempt,
     cloned,
     fresh_token,
-    fresh_uid,
     frozen_point,
     observed,
     owner_of,
@@ -22,7 +21,7 @@ from tests.contract.steps import (
 )
 from tests.support.refs import ref_to
 
-from vmclone_operator.domain.backend import Operation, OperationState, Owner, Power
+from vmclone_operator.domain.backend import OperationState, Owner, Power
 from vmclone_operator.domain.errors import CloneError
 
 
@@ -46,9 +45,10 @@ def test_starting_twice_makes_one_clone(on_backend: Play) -> None:
     async def scenario(stage: Stage) -> None:
         intent = await cloned(stage.session, stage.site.source, Wish())
         before = (stage.site.files(), stage.site.vms())
-        operation = await stage.session.start_clone(intent)
+        again = await stage.session.start_clone(intent)
         assert (stage.site.files(), stage.site.vms()) == before
-        assert (await stage.session.poll(operation)).state is OperationState.DONE
+        clone = await observed(stage.session, intent.stamp)
+        assert (again.state, again.external_id) == (OperationState.DONE, clone.external_id)
 
     on_backend(scenario)
 
@@ -59,8 +59,8 @@ def test_another_attempt_adopts_a_finished_clone(on_backend: Play) -> None:
     async def scenario(stage: Stage) -> None:
         intent = await cloned(stage.session, stage.site.source, Wish())
         before = (stage.site.files(), stage.site.vms())
-        operation = await stage.session.start_clone(another_attempt(intent))
-        assert operation.token == intent.token
+        assert (await stage.session.start_clone(another_attempt(intent))).done
+        assert (await observed(stage.session, intent.stamp)).token == intent.token
         assert (stage.site.files(), stage.site.vms()) == before
 
     on_backend(scenario)
@@ -100,19 +100,6 @@ def test_clone_of_a_missing_frozen_point_makes_nothing(on_backend: Play) -> None
         with pytest.raises(CloneError):
             await stage.session.start_clone(wish.clone_intent(replace(point, token=fresh_token())))
         assert (stage.site.files(), stage.site.vms()) == before
-
-    on_backend(scenario)
-
-
-def test_clone_nobody_made_is_lost(on_backend: Play) -> None:
-    """An intent whose call never arrived is told from a clone that exists."""
-
-    async def scenario(stage: Stage) -> None:
-        intent = await cloned(stage.session, stage.site.source, Wish())
-        other = Operation(kind="clone", token=fresh_token(), target=intent.uuid)
-        none = Operation(kind="clone", token=intent.token, target=fresh_uid())
-        assert (await stage.session.poll(other)).state is OperationState.LOST
-        assert (await stage.session.poll(none)).state is OperationState.LOST
 
     on_backend(scenario)
 
@@ -201,7 +188,7 @@ def test_deleted_clone_leaves_nothing(on_backend: Play, power: Power) -> None:
         await until(lambda: _powered(stage, intent.stamp.incarnation, power))
         await removed(stage.session, intent.stamp)
         assert (stage.site.files(), stage.site.vms()) == before
-        assert await stage.session.delete_clone(ref_to(intent.stamp)) is True
+        assert (await stage.session.delete_clone(ref_to(intent.stamp))).done is True
 
     on_backend(scenario)
 
@@ -212,7 +199,7 @@ def test_deleting_what_never_was_is_done_at_once(on_backend: Play) -> None:
     async def scenario(stage: Stage) -> None:
         wish = Wish()
         intent = wish.clone_intent(await frozen_point(stage.session, stage.site.source, wish))
-        assert await stage.session.delete_clone(ref_to(intent.stamp)) is True
+        assert (await stage.session.delete_clone(ref_to(intent.stamp))).done is True
 
     on_backend(scenario)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import cache
 
 import pytest
 from tests.contract.backends import FakeSite, Operator
 from tests.contract.lives import Life, Outcome
-from tests.contract.steps import Wish
+from tests.contract.steps import Wish, finished
 
 from vmclone_operator.domain.backend import BackendConfig, Consistency, OperationState, Power
 from vmclone_operator.domain.errors import (
@@ -157,7 +158,7 @@ def test_late_thaw_is_no_quiesced_frozen_point() -> None:
         with pytest.raises(RetryLater):
             await session.freeze(intent)
         assert site.files() == before
-        assert (await session.freeze(intent)).consistency is Consistency.QUIESCED
+        assert (await finished(session, intent)).consistency is Consistency.QUIESCED
         assert site.world.longest_freeze_seconds <= 5
 
     asyncio.run(scenario())
@@ -174,12 +175,12 @@ def test_running_copy_is_adopted_locks_the_source_and_can_be_released() -> None:
         frozen = await session.freeze(intent)
         assert await (await opened(site.world)).freeze(intent) == frozen
         site.world.advance(40)
-        progress = await session.poll(frozen.operation)
+        progress = await session.freeze(replace(intent, handle=frozen.handle))
         assert (progress.state, progress.percent // 10) == (OperationState.RUNNING, 4)
         with pytest.raises(SourceLocked):
             await session.freeze(Wish().freeze_intent(intent.source_id))
-        assert await session.release_frozen(wish.owner, intent.token)
-        assert (await session.freeze(Wish().freeze_intent(intent.source_id))).operation.token != intent.token
+        assert (await session.release_frozen(wish.owner, intent.token)).done
+        assert (await session.freeze(Wish().freeze_intent(intent.source_id))).state is OperationState.RUNNING
 
     asyncio.run(scenario())
 
@@ -191,12 +192,13 @@ def test_copy_that_died_half_made_is_lost_and_never_finished() -> None:
         site = FakeSite(Power.ON)
         site.world.copy_seconds = 100
         session, wish = await opened(site.world), Wish()
-        frozen = await session.freeze(wish.freeze_intent(site.world.find(site.source).uuid))
+        intent = wish.freeze_intent(site.world.find(site.source).uuid)
+        intent = replace(intent, handle=(await session.freeze(intent)).handle)
         site.world.lose_copies()
         site.world.advance(1000)
-        assert (await session.poll(frozen.operation)).state is OperationState.LOST
-        assert list(await session.find_frozen(wish.owner)) == [frozen.operation.token]
-        assert await session.release_frozen(wish.owner, frozen.operation.token)
+        assert (await session.freeze(intent)).state is OperationState.LOST
+        assert list(await session.find_frozen(wish.owner)) == [intent.token]
+        assert (await session.release_frozen(wish.owner, intent.token)).done
         assert site.world.inventory().files == ()
 
     asyncio.run(scenario())

@@ -13,7 +13,7 @@ from tests.contract.steps import Wish, another_attempt, frozen_point, image_poin
 from tests.contract.test_faults import KINDS, opened
 from tests.support.refs import ref_to
 
-from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode, Operation, OperationState, Power, Shape
+from vmclone_operator.domain.backend import CloneIntent, DiskCopy, Mode, OperationState, Power, Shape
 from vmclone_operator.domain.errors import RetryLater, SourceChanged
 from vmclone_operator.providers.fake import (
     FakeSession,
@@ -109,7 +109,7 @@ def test_full_copy_tells_how_far_it_is() -> None:
         intent, seen = await full_clone(site, session), []
         for _ in range(3):
             site.world.advance(40)
-            progress = await session.poll(await session.start_clone(intent))
+            progress = await session.start_clone(intent)
             assert progress.state is OperationState.RUNNING
             seen.append((progress.percent // 10, progress.finished))
         return seen
@@ -171,13 +171,10 @@ def test_deleting_waits_for_the_copy_in_work_and_begins_no_other() -> None:
         owner = Wish(uid=intent.stamp.vmclone_uid).owner
         with pytest.raises(RetryLater):
             await session.release_frozen(owner, intent.frozen_token)
-        assert await session.delete_clone(ref_to(intent.stamp)) is False
-        operation = Operation(kind="clone", token=intent.token, target=intent.uuid)
-        assert (await session.poll(operation)).state is OperationState.LOST
+        assert (await session.delete_clone(ref_to(intent.stamp))).done is False
         site.world.advance(SECONDS)
-        assert (await session.poll(operation)).state is OperationState.LOST
-        assert await session.delete_clone(ref_to(intent.stamp)) is True
-        assert await session.release_frozen(owner, intent.frozen_token) is True
+        assert (await session.delete_clone(ref_to(intent.stamp))).done is True
+        assert (await session.release_frozen(owner, intent.frozen_token)).done is True
         assert site.world.inventory().files == ()
         assert list(site.world.effects.disk_copies.values()) == [1]
 
@@ -192,12 +189,12 @@ def test_image_replaced_while_it_is_copied_is_no_frozen_point() -> None:
         image, session, wish = site.add_image("golden"), await opened(site.world), Wish()
         before, site.world.copy_seconds = site.files(), 100
         intent = wish.freeze_intent(site.world.find(site.source).uuid, image=image)
-        frozen = await session.freeze(intent)
+        intent = replace(intent, handle=(await session.freeze(intent)).handle)
         site.replace_image(image)
         with pytest.raises(SourceChanged, match="golden"):
-            await session.poll(frozen.operation)
-        assert (await session.poll(frozen.operation)).state is OperationState.LOST
-        assert await session.release_frozen(wish.owner, intent.token)
+            await session.freeze(intent)
+        assert (await session.freeze(intent)).state is OperationState.LOST
+        assert (await session.release_frozen(wish.owner, intent.token)).done
         assert site.files() == before
 
     asyncio.run(scenario())
@@ -215,7 +212,7 @@ def test_image_replaced_before_its_copy_has_begun_is_refused_at_once() -> None:
         with pytest.raises(SourceChanged, match="golden"):
             await session.freeze(intent)
         assert list(await session.find_frozen(wish.owner)) == [intent.token]
-        assert await session.release_frozen(wish.owner, intent.token)
+        assert (await session.release_frozen(wish.owner, intent.token)).done
 
     asyncio.run(scenario())
 
@@ -243,10 +240,11 @@ def test_image_is_copied_while_its_source_is_busy_running_or_switched() -> None:
         source = site.world.find(site.source)
         site.world.copy_seconds = 100
         await session.freeze(Wish().freeze_intent(source.uuid))
-        frozen = await session.freeze(wish.freeze_intent(source.uuid, image=image))
+        intent = wish.freeze_intent(source.uuid, image=image)
+        intent = replace(intent, handle=(await session.freeze(intent)).handle)
         site.world.set_power_by_hand(source, Power.OFF)
         site.world.advance(100)
-        assert (await session.poll(frozen.operation)).state is OperationState.DONE
+        assert (await session.freeze(intent)).done
         assert site.world.effects.foreign_touched == []
 
     asyncio.run(scenario())

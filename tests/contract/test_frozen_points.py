@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from tests.contract.backends import Play, Stage
-from tests.contract.steps import Wish, cloned, finished, fresh_token, frozen_point, removed, until
+from tests.contract.steps import Wish, cloned, finished, followed, fresh_token, frozen_point, removed, until
+from tests.support.refs import is_gone
 
-from vmclone_operator.domain.backend import Consistency, Operation, OperationState, Power
-from vmclone_operator.domain.errors import CloneFailed, RetryLater, SourceNotFound
+from vmclone_operator.domain.backend import Consistency, OperationState, Power
+from vmclone_operator.domain.errors import RetryLater, SourceNotFound
 
 
 def test_frozen_point_ends_complete_and_says_what_it_is(on_backend: Play) -> None:
@@ -18,10 +19,9 @@ def test_frozen_point_ends_complete_and_says_what_it_is(on_backend: Play) -> Non
     async def scenario(stage: Stage) -> None:
         wish = Wish()
         source = await stage.session.describe_source(stage.site.source)
-        frozen = await stage.session.freeze(wish.freeze_intent(source.source_id))
-        point = await finished(stage.session, frozen.operation)
+        point = await finished(stage.session, wish.freeze_intent(source.source_id))
         assert (point.source_id, point.vmclone_uid) == (source.source_id, wish.uid)
-        assert (point.fingerprint, point.consistency) == (frozen.fingerprint, frozen.consistency)
+        assert point.fingerprint == source.fingerprint
         assert point.consistency is (Consistency.QUIESCED if source.power is Power.ON else Consistency.POWERED_OFF)
         assert point.allocated_bytes > 0
 
@@ -45,26 +45,25 @@ def test_done_stays_done_for_a_restarted_operator(on_backend: Play) -> None:
 
     async def scenario(stage: Stage) -> None:
         wish = Wish()
-        point = await frozen_point(stage.session, stage.site.source, wish)
-        operation = Operation(kind="freeze", token=point.token, target=point.source_id)
-        assert (await stage.session.poll(operation)).frozen == point
+        source = await stage.session.describe_source(stage.site.source)
+        intent, point = await followed(stage.session, wish.freeze_intent(source.source_id))
+        again = await stage.session.freeze(intent)
+        assert (again.state, again.frozen) == (OperationState.DONE, point)
         assert list(await stage.session.find_frozen(wish.owner)) == [point.token]
 
     on_backend(scenario)
 
 
 def test_same_attempt_never_copies_twice(on_backend: Play) -> None:
-    """A lost reply must not cost a second copy: the repeat adopts the first one or refuses, and changes nothing."""
+    """A lost reply must not cost a second copy: the repeat adopts the first one or is lost, and changes nothing."""
 
     async def scenario(stage: Stage) -> None:
         wish = Wish()
         source = await stage.session.describe_source(stage.site.source)
         intent = wish.freeze_intent(source.source_id)
-        first = await stage.session.freeze(intent)
-        point = await finished(stage.session, first.operation)
+        point = await finished(stage.session, intent)
         files = stage.site.files()
-        with pytest.raises(CloneFailed):
-            await stage.session.freeze(intent)
+        assert (await stage.session.freeze(intent)).state in (OperationState.DONE, OperationState.LOST)
         assert stage.site.files() == files
         assert list(await stage.session.find_frozen(wish.owner)) == [point.token]
 
@@ -79,24 +78,28 @@ def test_two_attempts_make_two_frozen_points(on_backend: Play) -> None:
         first = await frozen_point(stage.session, stage.site.source, wish)
         second = await frozen_point(stage.session, stage.site.source, wish)
         assert sorted(await stage.session.find_frozen(wish.owner)) == sorted([first.token, second.token])
-        assert await stage.session.release_frozen(wish.owner, first.token)
+        assert (await stage.session.release_frozen(wish.owner, first.token)).done
         assert list(await stage.session.find_frozen(wish.owner)) == [second.token]
 
     on_backend(scenario)
 
 
-def test_attempt_nobody_made_is_lost(on_backend: Play) -> None:
-    """An intent whose call never arrived is told from one that is still at work."""
+def test_attempt_whose_point_in_time_was_taken_is_never_taken_again(on_backend: Play) -> None:
+    """The ledger has its handle and the backend knows nothing of it: that is lost, not a reason to freeze anew."""
 
     async def scenario(stage: Stage) -> None:
+        wish = Wish()
         source = await stage.session.describe_source(stage.site.source)
-        operation = Operation(kind="freeze", token=fresh_token(), target=source.source_id)
-        assert (await stage.session.poll(operation)).state is OperationState.LOST
+        intent, point = await followed(stage.session, wish.freeze_intent(source.source_id))
+        await until(lambda: is_gone(stage.session.release_frozen(wish.owner, point.token, intent.handle)))
+        files = stage.site.files()
+        assert (await stage.session.freeze(intent)).state is OperationState.LOST
+        assert stage.site.files() == files
 
     on_backend(scenario)
 
 
-def test_half_made_attempt_is_found_refused_and_removed(on_backend: Play) -> None:
+def test_half_made_attempt_is_found_lost_and_removed(on_backend: Play) -> None:
     """What a killed attempt left is never taken for a frozen point; releasing it leaves nothing."""
 
     async def scenario(stage: Stage) -> None:
@@ -105,9 +108,8 @@ def test_half_made_attempt_is_found_refused_and_removed(on_backend: Play) -> Non
         intent = wish.freeze_intent(source.source_id)
         stage.site.leave_frozen_file(wish.uid, intent.token)
         assert list(await stage.session.find_frozen(wish.owner)) == [intent.token]
-        with pytest.raises(CloneFailed):
-            await stage.session.freeze(intent)
-        await until(lambda: stage.session.release_frozen(wish.owner, intent.token))
+        assert (await stage.session.freeze(intent)).state is OperationState.LOST
+        await until(lambda: is_gone(stage.session.release_frozen(wish.owner, intent.token)))
         assert stage.site.files() == before
         assert list(await stage.session.find_frozen(wish.owner)) == []
 
@@ -120,12 +122,10 @@ def test_released_frozen_point_is_gone_and_stays_gone(on_backend: Play) -> None:
     async def scenario(stage: Stage) -> None:
         wish, before = Wish(), stage.site.files()
         point = await frozen_point(stage.session, stage.site.source, wish)
-        await until(lambda: stage.session.release_frozen(wish.owner, point.token))
+        await until(lambda: is_gone(stage.session.release_frozen(wish.owner, point.token)))
         assert stage.site.files() == before
-        assert await stage.session.release_frozen(wish.owner, point.token) is True
-        assert await stage.session.release_frozen(wish.owner, fresh_token()) is True
-        operation = Operation(kind="freeze", token=point.token, target=point.source_id)
-        assert (await stage.session.poll(operation)).state is OperationState.LOST
+        assert (await stage.session.release_frozen(wish.owner, point.token)).done is True
+        assert (await stage.session.release_frozen(wish.owner, fresh_token())).done is True
 
     on_backend(scenario)
 
@@ -141,7 +141,7 @@ def test_frozen_point_in_use_is_not_released(on_backend: Play) -> None:
             await stage.session.release_frozen(wish.owner, intent.frozen_token)
         assert stage.site.files() == files
         await removed(stage.session, intent.stamp)
-        await until(lambda: stage.session.release_frozen(wish.owner, intent.frozen_token))
+        await until(lambda: is_gone(stage.session.release_frozen(wish.owner, intent.frozen_token)))
 
     on_backend(scenario)
 
@@ -154,7 +154,7 @@ def test_frozen_points_of_others_are_neither_seen_nor_removed(on_backend: Play) 
         point = await frozen_point(stage.session, stage.site.source, other)
         files = stage.site.files()
         assert list(await stage.session.find_frozen(mine.owner)) == []
-        assert await stage.session.release_frozen(mine.owner, point.token) is True
+        assert (await stage.session.release_frozen(mine.owner, point.token)).done is True
         assert stage.site.files() == files
         assert list(await stage.session.find_frozen(other.owner)) == [point.token]
 

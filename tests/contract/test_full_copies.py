@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from tests.contract.backends import Operator, Play, Stage
 from tests.contract.steps import Wish, fresh_token, frozen_point, made, observed, owner_of, removed, until
-from tests.support.refs import ref_to
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain.backend import BackendSession, CloneIntent, DiskCopy, OperationState, Power
 from vmclone_operator.domain.errors import CapabilityMissing, LeadershipLost, RetryLater
@@ -43,7 +43,7 @@ async def copied(session: BackendSession, intent: CloneIntent) -> CloneIntent:
     async def all_finished() -> bool:
         nonlocal known
         try:
-            progress = await session.poll(await session.start_clone(intent))
+            progress = await session.start_clone(intent)
         except RetryLater:
             return False
         assert progress.state is OperationState.RUNNING, "without the ledger's word it is never done"
@@ -57,7 +57,7 @@ async def copied(session: BackendSession, intent: CloneIntent) -> CloneIntent:
 async def refused(session: BackendSession, intent: CloneIntent) -> bool:
     """Ask for the copies; return whether the operator was told that another one leads."""
     try:
-        await session.poll(await session.start_clone(intent))
+        await session.start_clone(intent)
     except LeadershipLost:
         return True
     return False
@@ -70,7 +70,7 @@ def test_full_clone_does_not_need_its_frozen_point(on_backend: Play) -> None:
         wish = Wish()
         if intent := await full_intent(stage, wish):
             await made(stage.session, intent)
-            await until(lambda: stage.session.release_frozen(wish.owner, intent.frozen_token))
+            await until(lambda: is_gone(stage.session.release_frozen(wish.owner, intent.frozen_token)))
             assert list(await stage.session.find_frozen(wish.owner)) == []
             await stage.session.set_power(ref_to(intent.stamp), Power.ON)
             clone = await observed(stage.session, intent.stamp)
@@ -88,8 +88,7 @@ def test_vm_is_defined_last_and_only_on_the_ledgers_word(on_backend: Play) -> No
             recorded = await copied(stage.session, intent)
             assert list(await stage.session.find_clones(owner_of(intent.stamp))) == []
             assert stage.site.vms() == before
-            operation = await stage.session.start_clone(recorded)
-            assert (await stage.session.poll(operation)).state is OperationState.DONE
+            assert (await stage.session.start_clone(recorded)).done
             assert (await observed(stage.session, intent.stamp)).complete
 
     on_backend(scenario)
@@ -178,7 +177,7 @@ def test_finished_disk_that_is_gone_makes_the_attempt_a_lost_one(on_backend: Pla
         if intent := await full_intent(stage, Wish()):
             before = stage.site.vms()
             gone = replace(intent, finished=(DISK,))
-            progress = await stage.session.poll(await stage.session.start_clone(gone))
+            progress = await stage.session.start_clone(gone)
             assert progress.state is OperationState.LOST
             assert stage.site.vms() == before
             await made(stage.session, replace(intent, token=fresh_token()))

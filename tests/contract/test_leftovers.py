@@ -46,7 +46,7 @@ def test_files_without_their_vm_are_found_removed_and_then_the_frozen_point_is(o
         await removed(stage.session, replace(BARE, incarnation=volume.owner.incarnation))
         (point,) = await left(stage, mine)
         assert (point.kind, point.owner, point.token) == (LeftoverKind.FROZEN_POINT, wish.owner, intent.frozen_token)
-        assert await stage.session.release_frozen(point.owner, point.token)
+        assert (await stage.session.release_frozen(point.owner, point.token)).done
         assert await left(stage, mine) == []
         assert not [name for name in stage.site.files() if name.startswith(point.name)]
 

@@ -207,8 +207,7 @@ def test_operator_that_no_longer_leads_freezes_and_releases_nothing(on_backend: 
 
 
 async def _frozen_anew(stage: Stage, wish: Wish, source_id: str) -> None:
-    frozen = await stage.session.freeze(wish.freeze_intent(source_id))
-    await finished(stage.session, frozen.operation)
+    await finished(stage.session, wish.freeze_intent(source_id))
 
 
 def test_one_clone_is_found_live_by_its_reference(on_backend: Play) -> None:

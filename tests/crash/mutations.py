@@ -93,16 +93,16 @@ def _token_is_reused(patch: pytest.MonkeyPatch) -> None:
 
 
 def _copy_is_complete_too_early(patch: pytest.MonkeyPatch) -> None:
-    right = Freezer._follow
+    right = Freezer._step
 
     async def follow(self: Freezer, points: Any, point: Any) -> FreezeStep:
-        step = await right(self, points, point)
-        if step.points != points or point.completion_time:
+        step: FreezeStep = await right(self, points, point)
+        if step.points != points or not point.frozen_time or point.completion_time:
             return step
         update = {"completion_time": self.engine.timestamp()}
         return FreezeStep(points=tuple(p.model_copy(update=update) if p.id == point.id else p for p in points))
 
-    patch.setattr(Freezer, "_follow", follow)
+    patch.setattr(Freezer, "_step", follow)
 
 
 def _lost_copy_counts_as_done(patch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Poi
 
 SOURCES = {"running source": True, "powered-off source": False}
 KINDS = [FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER, FaultKind.LOSE_REPLY, FaultKind.FAIL]
-OF_COPIES = {"start_clone", "poll", "release_frozen", "find_frozen", "kube"}
+OF_COPIES = {"start_clone", "release_frozen", "find_frozen", "kube"}
 """The verbs that make a full life another one; the matrix of linked clones has the rest."""
 
 

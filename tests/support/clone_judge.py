@@ -20,8 +20,8 @@ from pathlib import Path
 import libvirt
 from tests.contract.libvirt_backend import LibvirtFacts
 from tests.integration.libvirt import shapes
-from tests.integration.libvirt.steps import INSTANCE, clone_intent, ended, freeze_intent, gone, stamp_of
-from tests.support.refs import ref_to
+from tests.integration.libvirt.steps import INSTANCE, begun, clone_intent, ended, freeze_intent, gone, stamp_of
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain.backend import BackendSession, Consistency, OperationState, Owner, Stamp
 from vmclone_operator.domain.errors import ActionNeeded
@@ -76,8 +76,8 @@ async def judge(session: BackendSession, facts: LibvirtFacts, *, start: bool = T
         return Judgement(outcome=REFUSED, sentences=tuple(findings))
     stamp = stamp_of(str(uuid.uuid4()))
     try:
-        frozen = await session.freeze(freeze_intent(facts, stamp.vmclone_uid, "f1", Consistency.CRASH_CONSISTENT))
-        assert (await ended(session, frozen.operation)).state is OperationState.DONE
+        frozen = await begun(session, freeze_intent(facts, stamp.vmclone_uid, "f1", Consistency.CRASH_CONSISTENT))
+        assert (await ended(session, frozen)).state is OperationState.DONE
         try:
             await session.start_clone(clone_intent(facts, stamp, "f1"))
         except ActionNeeded as error:
@@ -94,15 +94,15 @@ async def _refuses(session: BackendSession, facts: LibvirtFacts) -> None:
     """See that also a freeze is refused, which a caller could ask for without having looked."""
     uid = str(uuid.uuid4())
     with contextlib.suppress(ActionNeeded):
-        frozen = await session.freeze(freeze_intent(facts, uid, "f1", Consistency.CRASH_CONSISTENT))
-        await ended(session, frozen.operation)
-        await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=uid), "f1"))
+        frozen = await begun(session, freeze_intent(facts, uid, "f1", Consistency.CRASH_CONSISTENT))
+        await ended(session, frozen)
+        await gone(lambda: is_gone(session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=uid), "f1")))
         raise AssertionError("the preflight refuses what a freeze takes")
 
 
 async def _removed(session: BackendSession, stamp: Stamp) -> None:
-    await gone(lambda: session.delete_clone(ref_to(stamp)))
-    await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid), "f1"))
+    await gone(lambda: is_gone(session.delete_clone(ref_to(stamp))))
+    await gone(lambda: is_gone(session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid), "f1")))
 
 
 def _text(facts: LibvirtFacts) -> str:

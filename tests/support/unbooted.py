@@ -25,14 +25,12 @@ from vmclone_operator.domain.backend import (
     Fence,
     Finding,
     FreezeIntent,
-    Frozen,
     GuestCommand,
     GuestResult,
     ImageInfo,
     Leftover,
     Mode,
     ObservedClone,
-    Operation,
     OperationState,
     Owner,
     Power,
@@ -44,7 +42,6 @@ from vmclone_operator.domain.backend import (
 from vmclone_operator.domain.errors import RetryLater
 from vmclone_operator.providers.fake.guest import Guest
 from vmclone_operator.providers.libvirt import LibvirtBackend
-from vmclone_operator.providers.libvirt.frozen import KIND as FREEZE
 from vmclone_operator.providers.libvirt.full_copies import volume_name
 from vmclone_operator.providers.libvirt.session import LibvirtSession
 
@@ -116,38 +113,29 @@ class UnbootedSession:
         look = partial(wish, agent=agent, networks=networks)
         return await self._call("preflight", lambda: look(source))
 
-    async def freeze(self, intent: FreezeIntent) -> Frozen:
+    async def freeze(self, intent: FreezeIntent) -> Progress:
         return await self._call("freeze", lambda: self._freeze(intent))
 
-    async def _freeze(self, intent: FreezeIntent) -> Frozen:
-        """Freeze, and wait until libvirt has begun the copy: a request in flight is neither before nor after."""
-        frozen = await self._real.freeze(intent)
+    async def _freeze(self, intent: FreezeIntent) -> Progress:
+        """Freeze, and wait until libvirt has copied: a request in flight is neither before nor after."""
+        first = progress = await self._real.freeze(intent)
         owner = Owner(instance=intent.instance, vmclone_uid=intent.vmclone_uid)
         since = time.monotonic()
         while self._host.waits(since) and intent.token not in await self._real.find_frozen(owner):  # noqa: ASYNC110 - threads
             await asyncio.sleep(_PAUSE_SECONDS)
-        return frozen
-
-    async def poll(self, operation: Operation) -> Progress:
-        return await self._call("poll", lambda: self._poll(operation))
-
-    async def _poll(self, operation: Operation) -> Progress:
-        """Ask until the copy is over."""
-        since = time.monotonic()
-        progress = await self._real.poll(operation)
-        while operation.kind == FREEZE and progress.state is OperationState.RUNNING and self._host.waits(since):
+        while progress.state is OperationState.RUNNING and self._host.waits(since):
             await asyncio.sleep(_PAUSE_SECONDS)
-            progress = await self._real.poll(operation)
-        return progress
+            progress = await self._real.freeze(replace(intent, handle=progress.handle or intent.handle))
+        return first if progress.state is OperationState.LOST else progress
 
     async def thaw(self, source_id: str) -> bool:
         return await self._call("thaw", lambda: self._real.thaw(source_id))
 
-    async def release_frozen(self, owner: Owner, token: str) -> bool:
-        gone = await self._call("release_frozen", lambda: self._real.release_frozen(owner, token))
-        if not gone:
+    async def release_frozen(self, owner: Owner, token: str, handle: str = "") -> Progress:
+        progress = await self._call("release_frozen", lambda: self._real.release_frozen(owner, token, handle))
+        if not progress.done:
             await asyncio.sleep(_PAUSE_SECONDS)
-        return gone
+        return progress
 
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
         return await self._call("find_frozen", lambda: self._real.find_frozen(owner))
@@ -171,20 +159,21 @@ class UnbootedSession:
             return clone
         return replace(clone, power=Power.ON, agent=True)
 
-    async def start_clone(self, intent: CloneIntent) -> Operation:
+    async def start_clone(self, intent: CloneIntent) -> Progress:
         return await self._call("start_clone", lambda: self._start_clone(intent), intent.stamp.incarnation)
 
-    async def _start_clone(self, intent: CloneIntent) -> Operation:
+    async def _start_clone(self, intent: CloneIntent) -> Progress:
         """Ask for the clone, and wait for the copies that this began: in real time, as for a frozen point's."""
         self._host.ledger.update(volume_name(intent, target) for target in intent.finished)
         if intent.mode is Mode.CLEAN:
             self._host.seeds[intent.stamp.incarnation] = intent.seed
-        operation = await self._real.start_clone(intent)
+        progress = await self._real.start_clone(intent)
         attempt = self._real._clones._full._attempts.get(intent.uuid)
         since = time.monotonic()
         while attempt is not None and attempt.running and self._host.waits(since):  # noqa: ASYNC110 - threads
             await asyncio.sleep(_PAUSE_SECONDS)
-        return operation
+        # A repeat tells what those copies finished, and makes the VM only of what the ledger has.
+        return await self._real.start_clone(intent) if progress.state is OperationState.RUNNING else progress
 
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         return await self._call("set_source_power", lambda: self._real.set_source_power(source_id, power))
@@ -192,7 +181,7 @@ class UnbootedSession:
     async def connect_network(self, ref: CloneRef) -> None:
         await self._call("connect_network", lambda: self._real.connect_network(ref))
 
-    async def delete_clone(self, ref: CloneRef) -> bool:
+    async def delete_clone(self, ref: CloneRef) -> Progress:
         return await self._call("delete_clone", lambda: self._real.delete_clone(ref))
 
     async def disown(self, ref: CloneRef) -> bool:

@@ -9,7 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, SecretRef, ShortText, cel, rules
+from vmclone_operator.api.base import (
+    AllowedNamespaces,
+    ApiModel,
+    Condition,
+    ProviderID,
+    SecretRef,
+    ShortText,
+    cel,
+    rules,
+)
 from vmclone_operator.api.home import Duration, HostKey
 from vmclone_operator.api.template import Network
 
@@ -150,7 +159,7 @@ class OrphanStatus(ApiModel):
     """VM, Volume (what a clone without its VM left) or FrozenPoint."""
     name: ShortText = ""
     """Its name at the backend; of files, what their names begin with."""
-    external_id: Annotated[ShortText, Field(alias="externalID")] = ""
+    external_id: Annotated[ProviderID, Field(alias="externalID")] = ""
     """The backend's own id; what the annotation vmclone.dev/remove-orphans names."""
     vmclone: Annotated[str, Field(max_length=512)] = ""
     """Of a VM: namespace and name of the VMClone that it was made for."""

@@ -48,6 +48,8 @@ class ApiModel(BaseModel):
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN)]
 Text = Annotated[str, Field(max_length=1024)]
 ShortText = Annotated[str, Field(max_length=253)]
+ProviderID = Annotated[str, Field(max_length=512)]
+"""An id that a backend gave: the longest are those of Azure, at about 290 characters."""
 LabelValue = Annotated[str, Field(max_length=63, pattern=LABEL_VALUE_PATTERN)]
 Timestamp = Annotated[str, Field(max_length=64)]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from vmclone_operator.api.base import UID_PATTERN, ApiModel, Condition, ShortText, Timestamp, cel, rules
+from vmclone_operator.api.base import UID_PATTERN, ApiModel, Condition, ProviderID, ShortText, Timestamp, cel, rules
 from vmclone_operator.api.disk import ReplicaDiskSpec
 from vmclone_operator.api.home import HomeCopyStatus
 from vmclone_operator.api.template import TemplateSpec
@@ -75,6 +75,8 @@ class IntentStatus(ApiModel):
     """Clone: the VM is reserved under these names."""
     token: ShortText = ""
     """The attempt; part of every volume name it makes."""
+    handle: ProviderID = ""
+    """What the backend must know at its next call about this attempt; only the backend reads it."""
     vm_name: Annotated[ShortText, Field(alias="vmName")] = ""
     """The provider VM's name; shown here, recomputed before use."""
     uuid: ShortText = ""
@@ -207,7 +209,7 @@ class VMCloneReplicaStatus(ApiModel):
     """The step it is in, or Ready, Failed, Deleting; for people, derived from the conditions."""
     percent: Annotated[int, Field(ge=0, le=100)] = 0
     """How far it is, 0 to 100."""
-    external_id: Annotated[ShortText, Field(alias="externalID")] = ""
+    external_id: Annotated[ProviderID, Field(alias="externalID")] = ""
     """The backend's own id of the VM (libvirt: the domain's UUID)."""
     intent: IntentStatus | None = None
     """What is about to be done, or was: written before the call."""

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from vmclone_operator.api.base import AllowedNamespaces, ApiModel, Condition, Name, NameRef, ShortText, cel, rules
+from vmclone_operator.api.base import (
+    AllowedNamespaces,
+    ApiModel,
+    Condition,
+    Name,
+    NameRef,
+    ProviderID,
+    ShortText,
+    cel,
+    rules,
+)
 from vmclone_operator.api.home import HomeSpec
 from vmclone_operator.api.source_power import MOST_SWITCHED, SwitchedFor
 
@@ -17,7 +27,7 @@ _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["typ
 class VMRef(ApiModel):
     """The VM at the backend."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
+    name: Annotated[str, Field(min_length=1, max_length=512)]
     """Name or UUID (libvirt). A name that matches two VMs is refused."""
 
 
@@ -129,7 +139,7 @@ class CloneSourceStatus(ApiModel):
 
     observed_generation: Annotated[int, Field(ge=-1, le=2**53, json_schema_extra={"server_default": True})] = -1
     """The generation of the spec that this status speaks about; -1 means not seen yet."""
-    id: ShortText = ""
+    id: ProviderID = ""
     """The backend's own id of the VM: copies from one VM queue, whatever names it has here."""
     fingerprint: ShortText = ""
     """sha256 over what makes the source this source: id, disks, sizes."""

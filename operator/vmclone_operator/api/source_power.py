@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vmclone_operator.api.base import ApiModel, ShortText, Timestamp
+from vmclone_operator.api.base import ApiModel, ProviderID, ShortText, Timestamp
 
 MOST_SWITCHED = 100
 """How many VMClones a CloneSource names that its VM is switched for."""
@@ -15,7 +15,7 @@ MOST_SWITCHED = 100
 class SwitchedSource(ApiModel):
     """A source VM that is switched for a VMClone."""
 
-    id: ShortText
+    id: ProviderID
     """The backend's own id of the source VM."""
     backend: ShortText
     """The CloneBackend that holds it."""

@@ -11,6 +11,7 @@ from vmclone_operator.api.base import (
     ApiModel,
     Condition,
     NameRef,
+    ProviderID,
     ShortText,
     Timestamp,
     cel,
@@ -148,7 +149,7 @@ OBJECT_RULES = (
 class SourceStatus(ApiModel):
     """The source as it was found."""
 
-    id: ShortText = ""
+    id: ProviderID = ""
     """The backend's own id of the source VM."""
     backend: ShortText = ""
     """The CloneBackend that holds it: needed to remove frozen points even when the CloneSource is gone."""
@@ -165,7 +166,11 @@ class FrozenPointStatus(ApiModel):
 
     id: ShortText
     """Token of the attempt; part of every file name it made."""
-    source_id: Annotated[ShortText, Field(alias="sourceID")]
+    handle: ProviderID = ""
+    """What the backend must know at its next call about this attempt; only the backend reads it."""
+    borrowed: bool = False
+    """An administrator's image or template, used as it is: nothing was copied, and nothing is removed."""
+    source_id: Annotated[ProviderID, Field(alias="sourceID")]
     """The backend's own id of the source VM."""
     recorded_time: Timestamp
     """When the intent was recorded, before the source was touched."""

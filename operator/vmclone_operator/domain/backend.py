@@ -1,8 +1,13 @@
 """The provider contract: what every backend promises and nothing about how.
 
 It stands below the providers, so adapters depend on us and never we on them. Every verb is safe to
-call twice, returns in seconds and fails only with the errors of `domain.errors`. Long work is started,
-answered with an `Operation`, and asked about with `poll`. `tests/contract` proves all of it for each backend.
+call twice, returns in seconds and fails only with the errors of `domain.errors`. `tests/contract` proves all of it
+for each backend.
+
+What takes long (`freeze`, `start_clone`, `release_frozen`, `delete_clone`) answers with a `Progress`: one step on, and
+how it stands. The same call is made again, pass after pass, until it says DONE or LOST; there is no other verb to ask
+with. What a backend must remember from one call to the next is the handle in that answer, which is in the ledger
+before the next call is made.
 """
 
 from __future__ import annotations
@@ -19,7 +24,6 @@ from vmclone_operator.domain.provider_values import (
     CloneRef,
     DiskCopy,
     FreezeIntent,
-    Frozen,
     FrozenPoint,
     GuestChannel,
     GuestCommand,
@@ -29,12 +33,12 @@ from vmclone_operator.domain.provider_values import (
     GuestTask,
     Mode,
     ObservedClone,
-    Operation,
     OperationState,
     Owner,
     Progress,
     Seed,
     Stamp,
+    removal,
 )
 from vmclone_operator.domain.source_values import Consistency, DiskInfo, Finding, ImageInfo, Power, Shape, SourceInfo
 
@@ -75,20 +79,28 @@ class BackendSession(Protocol):
         what the clones hang on in place of the source's networks.
         """
 
-    async def freeze(self, intent: FreezeIntent) -> Frozen:
-        """Take the point in time and start copying it; a repeat with the same token adopts the running copy.
+    async def freeze(self, intent: FreezeIntent) -> Progress:
+        """Take the point in time, copy it, and tell how that stands; called until it is DONE, or LOST.
 
-        A running guest's file systems are frozen for at most 5 seconds, at any kill point of the caller.
-        Raises CloneFailed with reason text when an earlier attempt of this token left files: the caller
-        releases the token and chooses a new one. Raises SourceLocked while another job holds the source.
-        With `image` the golden image is copied instead, and the source is not touched.
+        The point in time, its consistency and the fingerprint stand in `Progress.frozen` as soon as it is taken: on
+        libvirt with the first answer, on Proxmox VE at the end of the copy. Less than `intent.consistency` asks for is
+        never a result: QuiesceFailed. A repeat adopts what this token has running; of a finished attempt it says DONE,
+        of one that was interrupted LOST, and copies nothing: the caller releases the token and chooses a new one.
+        How a copy failed that a person must see to is raised by the call that learns of it.
+
+        A running guest's file systems are frozen by us for at most 5 seconds, at any kill point of the caller; a
+        backend that freezes them by itself thaws them by itself. Raises SourceLocked while another job holds the
+        source. With `image` the golden image is copied instead, and the source is not touched.
         """
 
     async def thaw(self, source_id: str) -> bool:
         """Thaw the guest's file systems if they are frozen; return whether they were."""
 
-    async def release_frozen(self, owner: Owner, token: str) -> bool:
-        """Remove a frozen point or what a lost attempt left of it; return true once nothing is left."""
+    async def release_frozen(self, owner: Owner, token: str, handle: str = "") -> Progress:
+        """Remove a frozen point or what a lost attempt left of it; DONE once nothing is left.
+
+        `handle`: what the ledger has of it; empty for one that no ledger knows. Raises FrozenPointInUse.
+        """
 
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
         """List the tokens of the frozen points, complete or not, that this owner left at the backend."""
@@ -119,22 +131,19 @@ class BackendSession(Protocol):
         backend whose ids are used again (Proxmox VE) makes sure that it is the very VM, by its SMBIOS UUID.
         """
 
-    async def start_clone(self, intent: CloneIntent) -> Operation:
-        """Make the clone, powered off and (mode Disk) with its links down; a repeat adopts the clone it made.
+    async def start_clone(self, intent: CloneIntent) -> Progress:
+        """Make the clone, quarantined, and tell how that stands; called until it is DONE. A repeat adopts what it made.
 
-        Leftovers of other attempts of the same incarnation are removed first. Raises TargetConflict when
-        a VM without our stamp holds the name or the UUID.
+        DONE: the VM is there, with all its disks, and its external id in the answer. Of mode Disk its network links
+        are down; where the backend can make a VM without starting it, it is off. Leftovers of other attempts of the
+        same incarnation are removed first. Raises TargetConflict when a VM without our stamp holds the name or id.
 
-        With `copy=FULL` it is called at every pass until `poll` says DONE, on the same session, with the disks that
-        the ledger knows to be finished; after a restart `poll` alone proves nothing. Until the last disk is in the
-        ledger no VM is there: `find_clones` being empty does not mean that it is missing. RetryLater (an earlier
-        copy has yet to end) keeps the token. When `poll` says LOST right after it, the caller takes a new token and
-        forgets what was finished; it does so whenever the token changes, and changes it for no other reason than
+        With `copy=FULL` the disks that the ledger knows to be finished come with each call; until the last one is in
+        the ledger no VM is there: `find_clone` being None does not mean that it is missing. RetryLater (an earlier
+        copy has yet to end) keeps the token. When the answer is LOST, the caller takes a new token and forgets what
+        was finished, and the handle; it does so whenever the token changes, and changes it for no other reason than
         that and another frozen point. The frozen point stays until DONE.
         """
-
-    async def poll(self, operation: Operation) -> Progress:
-        """Ask how a long task stands. Never waits for it."""
 
     async def set_power(self, ref: CloneRef, power: Power) -> None:
         """Switch the clone on or off; no effect when it already is."""
@@ -162,11 +171,11 @@ class BackendSession(Protocol):
     async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         """Return the guest's own addresses, loopback and link-local left out; empty while it has none."""
 
-    async def delete_clone(self, ref: CloneRef) -> bool:
-        """Remove the VM, its disks, seed and firmware variables; return true once all of them are gone.
+    async def delete_clone(self, ref: CloneRef) -> Progress:
+        """Remove the VM, its disks, seed and firmware variables; DONE once all of them are gone.
 
-        Everything is found by the stamp alone, complete or not. Raises OwnershipMismatch rather than
-        touch an object under our name that does not carry exactly this stamp.
+        Everything is found by the stamp alone, complete or not; the rest of the reference says where to look first.
+        Raises OwnershipMismatch rather than touch an object under our name that does not carry exactly this stamp.
         """
 
     async def disown(self, ref: CloneRef) -> bool:
@@ -201,7 +210,6 @@ __all__ = [
     "Fence",
     "Finding",
     "FreezeIntent",
-    "Frozen",
     "FrozenPoint",
     "GuestChannel",
     "GuestCommand",
@@ -214,7 +222,6 @@ __all__ = [
     "LeftoverKind",
     "Mode",
     "ObservedClone",
-    "Operation",
     "OperationState",
     "Owner",
     "Power",
@@ -224,4 +231,5 @@ __all__ = [
     "SourceInfo",
     "Stamp",
     "Wake",
+    "removal",
 ]

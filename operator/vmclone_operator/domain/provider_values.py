@@ -88,7 +88,9 @@ class Capabilities:
     full: bool = True
     freeze_running: bool = True
     quiesce: bool = True
-    guest_exec: bool = True
+    guest: GuestChannel = GuestChannel.EXEC
+    look_seconds: float = 0
+    """The least time between two looks at one VM or task: a floor of every wait (Azure 10, Proxmox VE 3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,21 +213,7 @@ class OperationState(StrEnum):
     RUNNING = "Running"
     DONE = "Done"
     LOST = "Lost"
-    """Nothing runs and nothing proves completion: what the attempt left must go, and a new one start.
-
-    Of a full copy it counts only right after `start_clone` in the same pass: a process that was just started
-    knows of no copy, and that call takes up again what the ledger says.
-    """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """The handle of a long provider task; stored in status, valid after a restart."""
-
-    kind: str
-    token: str
-    target: str = ""
-    """What the task works on, in the backend's own terms (libvirt: the source's UUID)."""
+    """Nothing runs and nothing proves completion: what the attempt left must go, and a new one start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,14 +241,15 @@ class Progress:
     external_id: str = ""
     """A clone: the VM's id at the backend, once there is one."""
 
+    @property
+    def done(self) -> bool:
+        """Return whether nothing is left to do."""
+        return self.state is OperationState.DONE
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frozen:
-    """The answer of `freeze`: the point in time is taken, the copy of its bytes may still run."""
 
-    operation: Operation
-    consistency: Consistency
-    fingerprint: str
+def removal(*, gone: bool) -> Progress:
+    """Return the answer of a removal that can only say whether everything is gone."""
+    return Progress(state=OperationState.DONE if gone else OperationState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ async def check_backend(engine: Engine, document: Document) -> float | None:
     try:
         session = await engine.sessions.get(document, name)
         info = await session.check()
+        engine.sessions.learned(document["metadata"]["name"], session, info.capabilities)
     except CloneError as error:
         status = _of_clocks(engine, document, _of_connection(status, engine.writer_for(document), error))
         await _write(engine, Kind.BACKEND, document, status, _failure(error), {})

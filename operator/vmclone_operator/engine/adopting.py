@@ -136,7 +136,7 @@ async def release_inherited(engine: Engine, replica: Replica, session: BackendSe
     owner, gone = Owner(instance=engine.instance, vmclone_uid=adopted.vm_clone_uid), True
     for token in await session.find_frozen(owner):
         try:
-            gone = await session.release_frozen(owner, token) and gone
+            gone = (await session.release_frozen(owner, token)).done and gone
         except FrozenPointInUse:
             continue  # a sibling, or an orphan, still stands on it
     return gone

@@ -15,6 +15,7 @@ from vmclone_operator.domain.clocks import Clocks
 from vmclone_operator.domain.conditions import ConditionWriter
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.orphans import Orphans
+from vmclone_operator.domain.pace import Looks
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.engine.copy_jobs import CopyJobs
 from vmclone_operator.engine.endpoints import host_of
@@ -86,6 +87,8 @@ class Engine:
     """The replicas whose next pass is the full look of the day."""
     consoles: dict[str, str] = field(default_factory=dict)
     """By incarnation, what the console of a clone said whose boot is overdue: the backend is asked once."""
+    looks: Looks = field(init=False)
+    """When a freeze that runs is worth another look."""
     heard: dict[Kind, float] = field(default_factory=dict)
     """When an event or a live list last said how the objects of a kind are."""
     _live: dict[Key, tuple[float, Document | None]] = field(default_factory=dict)
@@ -95,6 +98,10 @@ class Engine:
     _unsettled: dict[str, float] = field(default_factory=dict)
     _asked_to_go: set[str] = field(default_factory=set)
     _own_writes: OwnWrites = field(default_factory=OwnWrites)
+
+    def __post_init__(self) -> None:
+        """Give what counts time the clock of this engine."""
+        self.looks = Looks(clock=self.clock)
 
     def clocks(self) -> Clocks:
         """Return the time by the operator's clock and by the API server's."""
@@ -176,6 +183,10 @@ class Engine:
     async def capabilities(self, backend: str) -> Capabilities:
         """Return what a CloneBackend can do; raises what `Sessions.get` does."""
         return await self.sessions.capabilities(self.cache.get(Key(Kind.BACKEND, "", backend)), backend)
+
+    def look_seconds(self, backend: str) -> float:
+        """Return the least time between two looks at a CloneBackend, as far as that is known; costs no call."""
+        return self.sessions.look_seconds(backend)
 
     def newest(self, kind: Kind, document: Document) -> Document:
         """Return what is cached of this very object: one of the same name made since is another."""

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vmclone_operator.api.vmclone import FrozenPointStatus
-from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, Operation, OperationState, Owner
+from vmclone_operator.domain.backend import BackendSession, Consistency, FreezeIntent, OperationState, Owner, Progress
 from vmclone_operator.domain.errors import (
     ActionNeeded,
     AgentNotReady,
     CloneError,
     CloneFailed,
     FrozenPointInUse,
-    LeadershipLost,
     RetryLater,
     SourceLocked,
 )
+from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.rollout import ReplicaView, open_point, releasable
 from vmclone_operator.engine.context import Engine, stamp_time
 from vmclone_operator.engine.endpoints import host_of
@@ -71,19 +71,21 @@ class Freezer:
     async def advance(self, points: Points, *, may_begin: bool, found_open: bool) -> FreezeStep:
         """Freeze what is intended, or ask how the copy stands.
 
-        `found_open`: the intent is not of this pass, so whoever wrote it may have left the source frozen.
+        `found_open`: the intent is not of this pass, so whoever wrote it may have left the source frozen. What has a
+        handle has got beyond that: a backend that copies for minutes before the point in time is taken (Proxmox VE)
+        freezes and thaws by itself, and a thaw of ours would break its copy.
         """
         point = open_point(points)
         if point is None:
             return FreezeStep(points=points)
         if point.frozen_time:
-            return await self._follow(points, point)
+            return await self._step(points, point)
         async with self.engine.source_gate(self.backend, point.source_id):
-            if found_open:
+            if found_open and not point.handle:
                 await self._thaw(point.source_id)
             if not may_begin:
                 return FreezeStep(points=points)
-            return await self._freeze(points, point)
+            return await self._step(points, point)
 
     async def give_up(self, points: Points) -> FreezeStep:
         """Forget an attempt that failed: the next one has a new name."""
@@ -91,7 +93,8 @@ class Freezer:
         if point is None or point.frozen_time:
             return FreezeStep(points=points)
         async with self.engine.source_gate(self.backend, point.source_id):
-            await self._thaw(point.source_id)
+            if not point.handle:
+                await self._thaw(point.source_id)
             return await self._drop(points, point, None)
 
     async def _thaw(self, source_id: str) -> None:
@@ -115,82 +118,66 @@ class Freezer:
                 continue
         return FreezeStep(points=points)
 
-    async def _freeze(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
-        intent = FreezeIntent(
+    async def _step(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
+        """Ask the backend for one step of an attempt, and keep what it says."""
+        wait = self.engine.looks.wait(point.id)
+        if wait > 0:
+            return FreezeStep(points=points, again_seconds=wait)
+        try:
+            progress = await self.session.freeze(self._intent(point))
+        except ActionNeeded as error:
+            if not (point.frozen_time or point.handle or isinstance(error, CloneFailed)):
+                await self._thaw(point.source_id)  # the guest may have frozen, and only its answer came too late
+            return await self._drop(points, point, error)
+        except SourceLocked as error:
+            if point.frozen_time:
+                raise
+            # Locked by somebody else's freeze: an intent that stays open would have the next pass thaw it.
+            return await self._drop(points, point, error)
+        lost = progress.state is OperationState.LOST or (progress.done and progress.frozen is None)
+        if lost:
+            message = "the copy of the frozen point was interrupted (is there room on the storage?); it is taken again"
+            return await self._drop(points, point, RetryLater(message, retry_after=_LOST_PAUSE))
+        update = self._learned(point, progress)
+        if progress.done:
+            return FreezeStep(points=_replaced(points, point, update), again_seconds=0)
+        pace = Pace(look_seconds=self.engine.look_seconds(self.backend))
+        pace.not_before(progress.again_seconds)
+        self.engine.looks.not_before(point.id, pace.look_seconds)
+        return FreezeStep(points=_replaced(points, point, update), again_seconds=pace.wait(_again(point, update)))
+
+    def _intent(self, point: FrozenPointStatus) -> FreezeIntent:
+        return FreezeIntent(
             token=point.id,
             instance=self.owner.instance,
             vmclone_uid=self.owner.vmclone_uid,
             source_id=point.source_id,
             consistency=self.consistency,
             image=self.image,
+            handle=point.handle,
         )
-        try:
-            frozen = await self.session.freeze(intent)
-        except (CloneFailed, SourceLocked) as error:
-            # Locked by somebody else's freeze: an intent that stays open would have the next pass thaw it.
-            return await self._drop(points, point, error)
-        except ActionNeeded as error:
-            await self._thaw(point.source_id)  # the guest may have frozen, and only its answer came too late
-            return await self._drop(points, point, error)
-        update = {
-            "frozen_time": self.engine.timestamp(),
-            "consistency": frozen.consistency.value,
-            "fingerprint": frozen.fingerprint,
-        }
-        frozen_point = point.model_copy(update=update)
-        step = FreezeStep(points=_replaced(points, point, update), again_seconds=0.2)
-        try:
-            done = await self._completed(frozen_point)  # what is copied by now is written with the same write
-        except ActionNeeded as error:  # a backend tells once how a copy failed, so it counts now
-            return await self._failed_at_once(points, point, error, otherwise=step)
-        if done is None:
-            return step
-        return FreezeStep(points=_replaced(points, point, {**update, **done}), again_seconds=0)
 
-    async def _failed_at_once(
-        self, points: Points, point: FrozenPointStatus, problem: ActionNeeded, *, otherwise: FreezeStep
-    ) -> FreezeStep:
-        """Forget a copy that failed at once; while it can not be removed, `otherwise`, which says that it was begun."""
-        try:
-            return await self._drop(points, point, problem)
-        except LeadershipLost:
-            raise
-        except CloneError:
-            return otherwise
-
-    async def _follow(self, points: Points, point: FrozenPointStatus) -> FreezeStep:
-        operation = Operation(kind="freeze", token=point.id, target=point.source_id)
-        try:
-            progress = await self.session.poll(operation)
-        except ActionNeeded as error:
-            return await self._drop(points, point, error)
-        if progress.state is OperationState.RUNNING:
-            return FreezeStep(points=points, again_seconds=0.5)
-        if progress.state is OperationState.LOST or progress.frozen is None:
-            message = "the copy of the frozen point was interrupted (is there room on the storage?); it is taken again"
-            return await self._drop(points, point, RetryLater(message, retry_after=_LOST_PAUSE))
-        update = {"completion_time": self.engine.timestamp(), "bytes": progress.frozen.allocated_bytes}
-        return FreezeStep(points=_replaced(points, point, update), again_seconds=0)
-
-    async def _completed(self, point: FrozenPointStatus) -> Mapping[str, object] | None:
-        """Return what the status says of a copy that is complete; None while it runs, or if nobody knows.
-
-        Raises ActionNeeded with what the copy failed with.
-        """
-        try:
-            progress = await self.session.poll(Operation(kind="freeze", token=point.id, target=point.source_id))
-        except LeadershipLost:
-            raise
-        except RetryLater:
-            return None  # that it is frozen is written first; the next pass asks again
-        if progress.state is not OperationState.DONE or progress.frozen is None:
-            return None
-        return {"completion_time": self.engine.timestamp(), "bytes": progress.frozen.allocated_bytes}
+    def _learned(self, point: FrozenPointStatus, progress: Progress) -> Mapping[str, object]:
+        """Return what the ledger did not have yet: the handle, the point in time, that the copy is complete."""
+        update: dict[str, object] = {"handle": progress.handle} if progress.handle else {}
+        frozen = progress.frozen
+        if frozen is not None and not point.frozen_time:
+            update |= {
+                "frozen_time": frozen.frozen_time or self.engine.timestamp(),
+                "consistency": frozen.consistency.value,
+                "fingerprint": frozen.fingerprint,
+                "borrowed": frozen.borrowed,
+            }
+        if frozen is not None and progress.done:
+            update |= {"completion_time": self.engine.timestamp(), "bytes": frozen.allocated_bytes}
+        return {name: value for name, value in update.items() if value != getattr(point, name)}
 
     async def _drop(self, points: Points, point: FrozenPointStatus, problem: CloneError | None) -> FreezeStep:
         """Remove what the provider has of a point, then forget it: a new attempt has a new name."""
-        if not await self.session.release_frozen(self.owner, point.id):
-            return FreezeStep(points=points, again_seconds=1, problem=problem)
+        progress = await self.session.release_frozen(self.owner, point.id, point.handle)
+        if not progress.done:
+            kept = _replaced(points, point, {"handle": progress.handle or point.handle})
+            return FreezeStep(points=kept, again_seconds=max(1, progress.again_seconds), problem=problem)
         left = tuple(p for p in points if p.id != point.id)
         return FreezeStep(points=left, again_seconds=0, problem=problem)
 
@@ -206,6 +193,13 @@ def copied_elsewhere(engine: Engine, vmclone: Document, vm: tuple[str, str]) -> 
             if copied == source_id and host_of(engine.cache, where or backend) == host:
                 return other
     return None
+
+
+def _again(point: FrozenPointStatus, update: Mapping[str, object]) -> float:
+    """Return when to ask again: at once with a handle that was just kept, else as fast as a small disk is copied."""
+    if point.frozen_time:
+        return 0.5
+    return 0.2 if "frozen_time" in update else 0.5 if not update else 0.0
 
 
 def _replaced(points: Points, point: FrozenPointStatus, update: Mapping[str, object]) -> Points:

@@ -74,7 +74,7 @@ class FrozenPass:
             if may_begin and self.spec.source_power == "StopForClone" and not self.found.image:
                 status, off = await self._power.ensure(status, Power.OFF)
                 if not off:
-                    return status, AGAIN_SECONDS
+                    return status, max(AGAIN_SECONDS, self.engine.look_seconds(backend))
         return await self._advance(status, freezer, may_begin=may_begin, found_open=found_open)
 
     def _expected(self) -> Sequence[ReplicaView]:
@@ -209,7 +209,7 @@ class FrozenPass:
         points = status.frozen_points
         if points:
             held = set(await session.find_frozen(freezer.owner))
-            points = tuple(p for p in points if p.id in held)
+            points = tuple(p for p in points if p.borrowed or p.id in held)
         return info, fingerprint, points
 
     async def _say_again(self, source: str) -> None:

@@ -62,21 +62,22 @@ def followed(engine: Engine, status: VMCloneReplicaStatus, progress: Progress) -
     if intent is None:
         return status
     if progress.state is OperationState.LOST:
-        fresh = {"token": engine.new_token(), "finished": (), "recorded_time": engine.timestamp()}
+        fresh = {"token": engine.new_token(), "handle": "", "finished": (), "recorded_time": engine.timestamp()}
         return _at_percent(status.model_copy(update={"intent": intent.model_copy(update=fresh)}), 0)
     finished = tuple(sorted({*intent.finished, *progress.finished}))
-    news = finished != intent.finished
-    status = status.model_copy(update={"intent": intent.model_copy(update={"finished": finished})})
+    update = {"finished": finished, "handle": progress.handle or intent.handle}
+    kept = intent.model_copy(update=update)
+    news = kept != intent
+    status = status.model_copy(update={"intent": kept})
     return _at_percent(status, progress.percent) if news or _is_due(engine, status) else status
 
 
 def has_news(before: VMCloneReplicaStatus, after: VMCloneReplicaStatus) -> bool:
-    """Return whether another disk went into the ledger: the next one, or the VM, need not wait."""
-    return (
-        before.intent is not None
-        and after.intent is not None
-        and len(after.intent.finished) > len(before.intent.finished)
-    )
+    """Return whether another disk or handle went into the ledger: what comes next need not wait."""
+    old, new = before.intent, after.intent
+    if old is None or new is None:
+        return False
+    return len(new.finished) > len(old.finished) or (new.handle != old.handle and new.token == old.token)
 
 
 def _is_due(engine: Engine, status: VMCloneReplicaStatus) -> bool:

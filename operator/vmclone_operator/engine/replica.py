@@ -46,7 +46,8 @@ class Replica:
     @property
     def ref(self) -> CloneRef:
         """Return how its clone is named to the backend."""
-        return CloneRef(stamp=self.stamp, vm_name=self.vm_name)
+        intent = self.status.intent
+        return CloneRef(stamp=self.stamp, vm_name=self.vm_name, handle="" if intent is None else intent.handle)
 
     @property
     def vmclone_uid(self) -> str:
@@ -105,6 +106,7 @@ class Replica:
             copy=DiskCopy(ledger.copy_ or DiskCopy.LINKED),
             pool=pool,
             finished=ledger.finished,
+            handle=ledger.handle,
             shape=self.shape,
             made_from=made_from,
         )

@@ -13,6 +13,7 @@ from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone,
 from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
 from vmclone_operator.domain.home_copy import POD_TROUBLES, HomeSituation
+from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.plan import Situation, booting, decide
 from vmclone_operator.domain.retry import past
 from vmclone_operator.domain.rollout import point_to_clone_from
@@ -52,6 +53,7 @@ class ReplicaPass:
         self._session = session
         self._spec = vmclone_spec(vmclone)
         self._consent = consent.Consent()
+        self._pace = Pace(look_seconds=engine.look_seconds(replica.spec.backend))
 
     async def run(self) -> float | None:
         """Return after how many seconds to look again, or None when events will say."""
@@ -86,7 +88,8 @@ class ReplicaPass:
         await self._write(await drifting.told(self._engine, self._replica, status, situation), decision)
         if decision.do is Do.RECORD_COPY:  # written: the next pass does not record it again
             self._engine.copy_meter.copy_ended(self._replica.spec.backend, situation.home.job)
-        return None if decision.again_seconds is None else _spread_out(decision.again_seconds)
+        again = self._pace.wait(decision.again_seconds)
+        return None if again is None else _spread_out(again)
 
     def _decided(self, situation: Situation) -> tuple[Decision, VMCloneReplicaStatus]:
         """Return the next step, and the status with what people asked for since."""
@@ -106,6 +109,7 @@ class ReplicaPass:
             consent=self._consent,
             home=self._home,
             identity=self._identity,
+            pace=self._pace,
         )
         try:
             status = await steps.carry_out(decision.do, situation, status)

@@ -13,9 +13,10 @@ from vmclone_operator.api.replica import ClonedFromStatus, GuestStatus, ScrubSta
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import guest
 from vmclone_operator.domain.adoption import made_from
-from vmclone_operator.domain.backend import BackendSession, Mode, OperationState, Power, Seed
+from vmclone_operator.domain.backend import BackendSession, Mode, Power, Seed
 from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneFailed, UserUnknown
+from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.rollout import point_to_clone_from
 from vmclone_operator.domain.steps import Do
@@ -43,6 +44,7 @@ class ReplicaSteps:
     consent: consent.Consent
     home: HomePart
     identity: IdentityPart
+    pace: Pace
 
     async def carry_out(self, do: Do, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Carry out a decision."""
@@ -77,10 +79,10 @@ class ReplicaSteps:
             made_from=made_from(self.spec, situation.mode),
         )
         shape = await making.shape_of_clone(self.engine, self.replica, self.consent)
-        operation = await self.session.start_clone(replace(wanted, shape=shape))
-        progress = await self.session.poll(operation)
-        if progress.state is OperationState.DONE:
-            return self._provisioned(status, operation.target, frozen.id, frozen.fingerprint)
+        progress = await self.session.start_clone(replace(wanted, shape=shape, frozen_handle=frozen.handle))
+        if progress.done:
+            return self._provisioned(status, progress.external_id, frozen.id, frozen.fingerprint)
+        self.pace.not_before(progress.again_seconds)
         return making.followed(self.engine, status, progress)
 
     async def _seed(self, mode: Mode) -> Seed:

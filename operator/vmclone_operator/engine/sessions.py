@@ -78,6 +78,17 @@ class Sessions:
             known.able = (await session.check()).capabilities
         return known.able
 
+    def learned(self, name: str, session: BackendSession, able: Capabilities) -> None:
+        """Keep what a check of a connection that is open told."""
+        known = self._open.get(name)
+        if known is not None and known.session is session:
+            known.able = able
+
+    def look_seconds(self, name: str) -> float:
+        """Return the least time between two looks at a CloneBackend; 0 until it was asked what it can do."""
+        known = self._open.get(name)
+        return 0 if known is None or known.able is None else known.able.look_seconds
+
     def _refuse_failed(self, name: str, spec_version: tuple[str, ...]) -> None:
         """Fail at once while the last attempt to connect is fresh: a dead host must not hold up N passes."""
         failed = self._failed.get(name)

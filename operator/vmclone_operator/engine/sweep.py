@@ -26,6 +26,7 @@ from vmclone_operator.domain.leftovers import as_in_names, belongs_to
 from vmclone_operator.domain.orphans import REPORTED, VM, Orphans, suspects
 from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.lineage import incarnation_of
+from vmclone_operator.engine.removal import removed_twice
 from vmclone_operator.kube.cluster import Document, Kind
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ async def remove_asked(engine: Engine, backend: Document, session: BackendSessio
     for clone in seen.clones:
         if engine.cache.by_incarnation(clone.stamp.incarnation) is not None:
             continue  # adopted while others were removed
-        if await session.delete_clone(_ref(clone)) and await session.delete_clone(_ref(clone)):
+        if (await removed_twice(session, _ref(clone))).done:
             what = f"VM {clone.vm_name} of {clone.stamp.namespace}/{clone.stamp.vmclone}"
             await _removed(engine, backend, Orphans(clones=(clone,)), what)
     for leftover in seen.leftovers:
@@ -110,7 +111,7 @@ async def remove_asked(engine: Engine, backend: Document, session: BackendSessio
 async def _remove(engine: Engine, session: BackendSession, leftover: Leftover) -> bool:
     """Remove a leftover's files; the backend refuses what a VM has by now."""
     if leftover.kind is LeftoverKind.FROZEN_POINT:
-        return await session.release_frozen(leftover.owner, leftover.token)
+        return (await session.release_frozen(leftover.owner, leftover.token)).done
     stamp = Stamp(
         instance=engine.instance,
         namespace="",
@@ -120,7 +121,7 @@ async def _remove(engine: Engine, session: BackendSession, leftover: Leftover) -
         incarnation=leftover.owner.incarnation,
     )
     ref = CloneRef(stamp=stamp)
-    return await session.delete_clone(ref) and await session.delete_clone(ref)
+    return (await removed_twice(session, ref)).done
 
 
 def _ref(clone: ObservedClone) -> CloneRef:

@@ -16,6 +16,7 @@ from vmclone_operator.domain.backend import BackendSession, Owner
 from vmclone_operator.domain.conditions import Progress, Readiness, find, printable
 from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse, LeadershipLost
 from vmclone_operator.domain.guest_access import end_copies
+from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.rollout import open_point
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS
 from vmclone_operator.engine import (
@@ -33,6 +34,7 @@ from vmclone_operator.engine.deletion_blockers import Removal
 from vmclone_operator.engine.left_behind import is_left_behind
 from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, is_deleting, owner_uid, uid_of
 from vmclone_operator.engine.queue import spread
+from vmclone_operator.engine.removal import removed_twice
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.homecopy.job_manifest import copy_name_of
@@ -62,23 +64,38 @@ async def remove_replica(engine: Engine, replica: Replica) -> float | None:
         return None
     try:
         session = await _session(engine, replica.spec.backend)
-        gone = await _left_behind(engine, replica, session) or await _deleted(engine, replica, session)
+        pace = Pace(look_seconds=engine.look_seconds(replica.spec.backend))
+        gone = await _left_behind(engine, replica, session) or await _deleted(engine, replica, session, pace)
     except CloneError as error:
         await _say(engine, Kind.REPLICA, document, error.reason, f"{error}; {_WAY_OUT}")
         raise
     if not gone:
         if find(replica.status.conditions, "Deleting") is None:  # what is gone at once needs no word for it
             await _say(engine, Kind.REPLICA, engine.newest(Kind.REPLICA, document), "Removing", _BEING_REMOVED)
-        return _POLL_SECONDS
+        return pace.wait(_POLL_SECONDS)
     await seed_secret.forget_host_key(engine, replica.stamp.incarnation)
     await engine.drop_finalizer(Kind.REPLICA, engine.newest(Kind.REPLICA, document))
     return None
 
 
-async def _deleted(engine: Engine, replica: Replica, session: BackendSession) -> bool:
+async def _deleted(engine: Engine, replica: Replica, session: BackendSession, pace: Pace) -> bool:
     """Remove the VM, and what it stood on since its former life; true once both are proven gone."""
-    gone = await session.delete_clone(replica.ref) and await session.delete_clone(replica.ref)
-    return gone and await adopting.release_inherited(engine, replica, session)
+    progress = await removed_twice(session, replica.ref)
+    if not progress.done:
+        pace.not_before(progress.again_seconds)
+        await _keep_handle(engine, replica, progress.handle)
+        return False
+    return await adopting.release_inherited(engine, replica, session)
+
+
+async def _keep_handle(engine: Engine, replica: Replica, handle: str) -> None:
+    """Write down what the backend must know at its next call about the removal."""
+    document = engine.newest(Kind.REPLICA, replica.document)
+    status = VMCloneReplicaStatus.model_validate(document.get("status") or {})
+    if not handle or status.intent is None or status.intent.handle == handle:
+        return
+    kept = status.model_copy(update={"intent": status.intent.model_copy(update={"handle": handle})})
+    await engine.write_status(Kind.REPLICA, document, dumped(kept))
 
 
 async def _claims_anothers(engine: Engine, replica: Replica) -> bool:
@@ -168,7 +185,7 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         return spread(SAFETY_NET_SECONDS) if told else _FIRST_WORD_SECONDS  # each one that goes wakes us before
     try:
         if not await _let_go(engine, vmclone):
-            return _POLL_SECONDS
+            return max(_POLL_SECONDS, engine.look_seconds(_backend_of(engine, vmclone)))
     except CloneError as error:
         if annotation(vmclone, "orphan-on-delete") != "true":
             removal = Removal(reason=error.reason, message=f"{error}; {_WAY_OUT}", blocked=True)
@@ -238,20 +255,22 @@ def _switched(engine: Engine, vmclone: Document) -> str:
 
 async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:
     status = VMCloneStatus.model_validate(vmclone.get("status") or {})
-    backend = status.source.backend or _backend_by_source(engine, vmclone)
+    backend = _backend_of(engine, vmclone)
     if not backend:
         return True  # no source was ever described, so none was ever frozen
     session = await _session(engine, backend)
     owner = Owner(instance=engine.instance, vmclone_uid=vmclone["metadata"]["uid"])
     point = open_point(status.frozen_points)
-    if point is not None and not point.frozen_time:
+    if point is not None and not (point.frozen_time or point.handle):
         with suppress(AgentNotReady):  # a silent agent must not hold up a removal; the guest's watchdog thaws
             await session.thaw(point.source_id)
+    # What has a handle may be in the making, and not carry our mark yet.
+    handles = {point.id: point.handle for point in status.frozen_points if point.handle}
     for _ in range(2):
         used = []
-        for token in await session.find_frozen(owner):
+        for token in sorted({*handles, *await session.find_frozen(owner)}):
             try:
-                if not await session.release_frozen(owner, token):
+                if not (await session.release_frozen(owner, token, handles.get(token, ""))).done:
                     return False
             except FrozenPointInUse as error:
                 used.append(error)  # another one may still be copied, and the source is switched for that
@@ -270,8 +289,11 @@ async def _leave_frozen_point(engine: Engine, vmclone: Document, backend: str, e
     await engine.events.post(Kind.VMCLONE, vmclone, reason="Orphaned", action="Delete", note=note)
 
 
-def _backend_by_source(engine: Engine, vmclone: Document) -> str:
-    """Return the backend that is wished for, or the CloneSource's, for a VMClone whose status was wiped."""
+def _backend_of(engine: Engine, vmclone: Document) -> str:
+    """Return where the frozen points are: where status was wiped, the backend that is wished for, or the source's."""
+    known = VMCloneStatus.model_validate(vmclone.get("status") or {}).source.backend
+    if known:
+        return known
     wished = VMCloneSpec.model_validate(vmclone["spec"]).backend
     return session_source.backend_of(engine.cache, vmclone) if wished is None else wished.name
 

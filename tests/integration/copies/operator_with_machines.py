@@ -24,7 +24,7 @@ from vmclone_operator.domain.backend import (
     Fence,
     GuestCommand,
     GuestResult,
-    Operation,
+    Progress,
     Wake,
 )
 from vmclone_operator.providers import fake
@@ -80,13 +80,13 @@ class HostedSession:
     def __getattr__(self, verb: str) -> Any:
         return getattr(self._inner, verb)
 
-    async def start_clone(self, intent: CloneIntent) -> Operation:
+    async def start_clone(self, intent: CloneIntent) -> Progress:
         self._hosts.give_key(intent)
         return await self._inner.start_clone(intent)
 
-    async def delete_clone(self, ref: CloneRef) -> bool:
+    async def delete_clone(self, ref: CloneRef) -> Progress:
         gone = await self._inner.delete_clone(ref)
-        if gone:
+        if gone.done:
             self._hosts.release(ref.stamp.incarnation)
         return gone
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import libvirt
 from tests.contract.libvirt_backend import LibvirtFacts
-from tests.integration.libvirt.steps import INSTANCE, clone_intent, ended, freeze_intent, gone, stamp_of
-from tests.support.refs import ref_to
+from tests.integration.libvirt.steps import INSTANCE, begun, clone_intent, ended, freeze_intent, gone, stamp_of
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import BackendSession, Consistency, OperationState, Owner, Stamp
@@ -116,16 +116,16 @@ async def cloned(session: BackendSession, facts: LibvirtFacts) -> Stamp:
     """Freeze the source as it is and make one clone of it."""
     stamp = stamp_of(str(uuid.uuid4()))
     intent = freeze_intent(facts, stamp.vmclone_uid, "f1", Consistency.CRASH_CONSISTENT)
-    frozen = await session.freeze(intent)
-    assert (await ended(session, frozen.operation)).state is OperationState.DONE
+    frozen = await begun(session, intent)
+    assert (await ended(session, frozen)).state is OperationState.DONE
     await session.start_clone(clone_intent(facts, stamp, "f1"))
     return stamp
 
 
 async def removed(session: BackendSession, stamp: Stamp) -> None:
     """Remove the clone and its frozen point."""
-    await gone(lambda: session.delete_clone(ref_to(stamp)))
-    await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid), "f1"))
+    await gone(lambda: is_gone(session.delete_clone(ref_to(stamp))))
+    await gone(lambda: is_gone(session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid), "f1")))
 
 
 def clone_domain(facts: LibvirtFacts, stamp: Stamp) -> libvirt.virDomain:

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from tests.contract.libvirt_backend import LibvirtFacts, open_libvirt
 
@@ -15,7 +16,6 @@ from vmclone_operator.domain.backend import (
     CloneIntent,
     Consistency,
     FreezeIntent,
-    Operation,
     OperationState,
     Progress,
     Seed,
@@ -71,9 +71,17 @@ def freeze_intent(
     )
 
 
-async def ended(session: BackendSession, operation: Operation) -> Progress:
+async def begun(session: BackendSession, intent: FreezeIntent) -> FreezeIntent:
+    """Ask for a freeze once; return the intent with what the ledger has then."""
+    progress = await session.freeze(intent)
+    return replace(intent, handle=progress.handle or intent.handle)
+
+
+async def ended(session: BackendSession, intent: FreezeIntent) -> Progress:
+    """Ask how a freeze stands until it runs no more."""
     deadline = time.monotonic() + 30
-    while (progress := await session.poll(operation)).state is OperationState.RUNNING:
+    while (progress := await session.freeze(intent)).state is OperationState.RUNNING:
+        intent = replace(intent, handle=progress.handle or intent.handle)
         assert time.monotonic() < deadline, "the copy did not end"
         await asyncio.sleep(0.05)
     return progress
@@ -82,8 +90,7 @@ async def ended(session: BackendSession, operation: Operation) -> Progress:
 async def frozen_point(
     session: BackendSession, facts: LibvirtFacts, vmclone_uid: str, token: str = FROZEN_TOKEN
 ) -> str:
-    frozen = await session.freeze(freeze_intent(facts, vmclone_uid, token))
-    assert (await ended(session, frozen.operation)).state is OperationState.DONE
+    assert (await ended(session, freeze_intent(facts, vmclone_uid, token))).state is OperationState.DONE
     return token
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from tests.contract.libvirt_backend import LibvirtFacts, open_session, scratch
-from tests.integration.libvirt.steps import clone_intent, ended, freeze_intent, stamp_of
+from tests.integration.libvirt.steps import begun, clone_intent, ended, freeze_intent, stamp_of
 
 from vmclone_operator.domain.backend import BackendSession, CloneIntent, Mode, OperationState, Shape
 from vmclone_operator.domain.errors import CapabilityMissing
@@ -21,8 +21,8 @@ async def intent_elsewhere(session: BackendSession, facts: LibvirtFacts) -> Clon
     """Return a clone of a golden image that is frozen already; its source is not on this host."""
     facts.make_image(GOLDEN)
     stamp = stamp_of(str(uuid.uuid4()))
-    frozen = await session.freeze(replace(freeze_intent(facts, stamp.vmclone_uid, "f1"), image=GOLDEN))
-    assert (await ended(session, frozen.operation)).state is OperationState.DONE
+    frozen = await begun(session, replace(freeze_intent(facts, stamp.vmclone_uid, "f1"), image=GOLDEN))
+    assert (await ended(session, frozen)).state is OperationState.DONE
     shape = Shape(cpus=1, memory_bytes=64 << 20)
     return replace(clone_intent(facts, stamp, "f1"), mode=Mode.CLEAN, source_id=str(uuid.uuid4()), shape=shape)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import libvirt
 import pytest
 from tests.contract.libvirt_backend import CAPACITY, IMAGE_MARKER, LibvirtFacts, open_libvirt, open_session
-from tests.integration.libvirt.steps import INSTANCE, clone_intent, ended, freeze_intent, gone, play, stamp_of
-from tests.support.refs import ref_to
+from tests.integration.libvirt.steps import INSTANCE, begun, clone_intent, ended, freeze_intent, gone, play, stamp_of
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -48,8 +48,8 @@ def image_intent(facts: LibvirtFacts, vmclone_uid: str, token: str = "f1") -> Fr
 async def clean_intent(session: BackendSession, facts: LibvirtFacts) -> CloneIntent:
     """Return a clone of a golden image that is frozen already."""
     stamp = stamp_of(str(uuid.uuid4()))
-    frozen = await session.freeze(image_intent(facts, stamp.vmclone_uid))
-    assert (await ended(session, frozen.operation)).state is OperationState.DONE
+    frozen = await begun(session, image_intent(facts, stamp.vmclone_uid))
+    assert (await ended(session, frozen)).state is OperationState.DONE
     return replace(clone_intent(facts, stamp, "f1"), mode=Mode.CLEAN)
 
 
@@ -70,8 +70,7 @@ def test_a_clean_clone_reads_the_images_bytes_and_has_a_seed_only_root_can_read(
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         facts.make_image(GOLDEN, image_format=image_format)
         intent = await clean_intent(session, facts)
-        operation = await session.start_clone(intent)
-        assert (await session.poll(operation)).state is OperationState.DONE
+        assert (await session.start_clone(intent)).done
         assert facts.first_sector(own_volume(facts, intent)) == IMAGE_MARKER
         disks = configuration(facts, intent).findall("devices/disk")
         assert [target.get("dev") for disk in disks for target in disk.findall("target")] == ["vda", "vdb"]
@@ -104,7 +103,7 @@ def test_a_clean_clone_has_room_for_image_and_source(image_capacity: int, expect
 async def ended_copy(session: BackendSession, intent: CloneIntent) -> OperationState:
     """Start, ask, record and start again, as the engine does, until the clone is there or lost."""
     while True:
-        progress = await session.poll(await session.start_clone(intent))
+        progress = await session.start_clone(intent)
         if progress.state is not OperationState.RUNNING:
             return progress.state
         intent = replace(intent, finished=progress.finished)
@@ -185,11 +184,11 @@ def test_an_image_that_is_changed_while_it_is_copied_is_no_frozen_point() -> Non
             place.append(facts)
             facts.make_image(GOLDEN)
             wish = Owner(instance=INSTANCE, vmclone_uid=str(uuid.uuid4()))
-            frozen = await session.freeze(image_intent(facts, wish.vmclone_uid))
+            frozen = image_intent(facts, wish.vmclone_uid)
             with pytest.raises(SourceChanged, match=GOLDEN):
-                await ended(session, frozen.operation)
-            assert (await session.poll(frozen.operation)).state is OperationState.LOST
-            await gone(lambda: session.release_frozen(wish, "f1"))
+                await ended(session, frozen)
+            assert (await session.freeze(frozen)).state is OperationState.LOST
+            await gone(lambda: is_gone(session.release_frozen(wish, "f1")))
             assert facts.volume_names() == [GOLDEN]
 
     asyncio.run(run())
@@ -199,11 +198,11 @@ def test_another_process_calls_the_copy_of_an_image_lost_and_releases_it() -> No
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         facts.make_image(GOLDEN)
         wish = Owner(instance=INSTANCE, vmclone_uid=str(uuid.uuid4()))
-        frozen = await session.freeze(image_intent(facts, wish.vmclone_uid))
-        assert (await ended(session, frozen.operation)).state is OperationState.DONE
+        frozen = await begun(session, image_intent(facts, wish.vmclone_uid))
+        assert (await ended(session, frozen)).state is OperationState.DONE
         async with open_session(facts) as restarted:
-            assert (await restarted.poll(frozen.operation)).state is OperationState.LOST
-            await gone(lambda: restarted.release_frozen(wish, "f1"))
+            assert (await restarted.freeze(frozen)).state is OperationState.LOST
+            await gone(lambda: is_gone(restarted.release_frozen(wish, "f1")))
         assert facts.volume_names() == [GOLDEN]
 
     play(scenario)
@@ -293,7 +292,7 @@ def test_firmware_variables_are_made_blank_for_the_clone_and_go_with_it() -> Non
             str(facts.pool_path / naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation))
         )
         assert _is_there(path)
-        await gone(lambda: session.delete_clone(ref_to(intent.stamp)))
+        await gone(lambda: is_gone(session.delete_clone(ref_to(intent.stamp))))
         assert not _is_there(path)
 
     play(scenario)

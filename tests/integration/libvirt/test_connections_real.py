@@ -16,7 +16,8 @@ import pytest
 from tests.contract.libvirt_backend import LibvirtFacts, open_libvirt
 from tests.integration.libvirt import shapes
 from tests.integration.libvirt.second_libvirtd import PKI, SecondLibvirtd, credentials, open_other
-from tests.integration.libvirt.steps import INSTANCE, ended, freeze_intent, gone, stamp_of
+from tests.integration.libvirt.steps import INSTANCE, begun, ended, freeze_intent, gone, stamp_of
+from tests.support.refs import is_gone
 
 from vmclone_operator.domain.backend import BackendSession, OperationState, Owner
 from vmclone_operator.domain.errors import BackendUnreachable, RetryLater
@@ -83,7 +84,7 @@ def test_a_libvirtd_that_restarts_in_the_middle_of_a_copy_costs_that_copy_only(s
     async def scenario(facts: LibvirtFacts) -> None:
         stamp = stamp_of(str(uuid.uuid4()))
         async with open_other(_over_tls(second.port, "own"), credentials()) as session:
-            first = await session.freeze(freeze_intent(facts, stamp.vmclone_uid, "f1"))
+            first = await begun(session, freeze_intent(facts, stamp.vmclone_uid, "f1"))
             await _until(lambda: any(facts.pool_path.glob("vmclone-base-*")))
             second.kill()
             with pytest.raises(RetryLater):
@@ -91,13 +92,13 @@ def test_a_libvirtd_that_restarts_in_the_middle_of_a_copy_costs_that_copy_only(s
             second.start()
             await _recovered(session)
             with contextlib.suppress(RetryLater):  # told once: its connection broke
-                await ended(session, first.operation)
-            assert (await ended(session, first.operation)).state is OperationState.LOST
+                await ended(session, first)
+            assert (await ended(session, first)).state is OperationState.LOST
             owner = Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid)
-            await gone(lambda: session.release_frozen(owner, "f1"))
-            again = await session.freeze(freeze_intent(facts, stamp.vmclone_uid, "f2"))
-            assert (await ended(session, again.operation)).state is OperationState.DONE
-            await gone(lambda: session.release_frozen(owner, "f2"))
+            await gone(lambda: is_gone(session.release_frozen(owner, "f1")))
+            again = await begun(session, freeze_intent(facts, stamp.vmclone_uid, "f2"))
+            assert (await ended(session, again)).state is OperationState.DONE
+            await gone(lambda: is_gone(session.release_frozen(owner, "f2")))
         assert not list(facts.pool_path.glob("vmclone-*"))
 
     with _a_source(second) as facts:

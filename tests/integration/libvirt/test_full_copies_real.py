@@ -15,7 +15,7 @@ import libvirt
 import pytest
 from tests.contract.libvirt_backend import CAPACITY, MARKER, LibvirtFacts, open_session, scratch
 from tests.integration.libvirt.steps import INSTANCE, clone_intent, frozen_point, gone, stamp_of
-from tests.support.refs import ref_to
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -86,7 +86,7 @@ async def full_intent(session: BackendSession, facts: LibvirtFacts, **change: st
 
 
 async def asked(session: BackendSession, intent: CloneIntent) -> Progress:
-    return await session.poll(await session.start_clone(intent))
+    return await session.start_clone(intent)
 
 
 async def copied(session: BackendSession, intent: CloneIntent, disks: int = 1) -> CloneIntent:
@@ -243,12 +243,12 @@ def test_a_clone_that_is_deleted_while_its_disks_are_copied_leaves_nothing() -> 
         intent = await full_intent(session, facts, pool=facts.spare_name)
         gate.opened.clear()
         await session.start_clone(intent)
-        assert not await session.delete_clone(ref_to(intent.stamp))
+        assert not (await session.delete_clone(ref_to(intent.stamp))).done
         gate.opened.set()
-        await gone(lambda: session.delete_clone(ref_to(intent.stamp)))
+        await gone(lambda: is_gone(session.delete_clone(ref_to(intent.stamp))))
         assert (facts.spare_names(), await _tokens(session, intent)) == ([], [intent.frozen_token])
-        assert (await session.poll(await session.start_clone(intent))).state is OperationState.RUNNING
-        await gone(lambda: session.delete_clone(ref_to(intent.stamp)))
+        assert (await session.start_clone(intent)).state is OperationState.RUNNING
+        await gone(lambda: is_gone(session.delete_clone(ref_to(intent.stamp))))
 
     play(scenario)
 
@@ -267,8 +267,8 @@ def test_a_frozen_point_outlives_the_overlays_on_it_in_another_pool() -> None:
         facts.connection.lookupByUUIDString(intent.uuid).undefine()
         with pytest.raises(RetryLater, match="still the base of"):
             await session.release_frozen(owner, intent.frozen_token)
-        await gone(lambda: session.delete_clone(ref_to(intent.stamp)))
-        await gone(lambda: session.release_frozen(owner, intent.frozen_token))
+        await gone(lambda: is_gone(session.delete_clone(ref_to(intent.stamp))))
+        await gone(lambda: is_gone(session.release_frozen(owner, intent.frozen_token)))
         assert facts.spare_names() == facts.volume_names() == []
 
     play(scenario)

@@ -20,7 +20,7 @@ from tests.integration.libvirt.steps import (
     play,
     stamp_of,
 )
-from tests.support.refs import ref_to
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -62,8 +62,8 @@ def test_deleting_removes_the_vm_and_its_disks_and_may_be_repeated() -> None:
         token = await frozen_point(session, facts, stamp.vmclone_uid)
         for each in (stamp, sibling):
             await session.start_clone(clone_intent(facts, each, token))
-        assert await session.delete_clone(ref_to(stamp))
-        assert await session.delete_clone(ref_to(stamp))
+        assert (await session.delete_clone(ref_to(stamp))).done
+        assert (await session.delete_clone(ref_to(stamp))).done
         (left,) = await session.find_clones(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid))
         assert left.stamp == sibling
         names = facts.volume_names()
@@ -78,7 +78,7 @@ def test_deleting_removes_a_running_clone() -> None:
         stamp = stamp_of(str(uuid.uuid4()))
         await session.start_clone(clone_intent(facts, stamp, await frozen_point(session, facts, stamp.vmclone_uid)))
         await session.set_power(ref_to(stamp), Power.ON)
-        await gone(lambda: session.delete_clone(ref_to(stamp)))
+        await gone(lambda: is_gone(session.delete_clone(ref_to(stamp))))
         assert await session.find_clones(Owner(instance=INSTANCE, incarnation=stamp.incarnation)) == []
 
     play(scenario)
@@ -90,7 +90,7 @@ def test_what_an_attempt_left_without_a_vm_is_deleted_too() -> None:
         facts.make_volume(f"{naming.volume_prefix(INSTANCE, stamp.incarnation)}c0-vda.qcow2")
         # A file that another program wrote: libvirt does not know it until the pool is read anew.
         (facts.pool_path / f"{naming.volume_prefix(INSTANCE, stamp.incarnation)}c0-seed.img").write_bytes(b"\0" * 4096)
-        assert await session.delete_clone(ref_to(stamp))
+        assert (await session.delete_clone(ref_to(stamp))).done
         assert facts.volume_names() == []
 
     play(scenario)

@@ -10,7 +10,8 @@ import libvirt
 import pytest
 from tests.contract.libvirt_backend import LibvirtFacts, open_libvirt
 from tests.integration.libvirt import shapes
-from tests.integration.libvirt.steps import INSTANCE, ended, freeze_intent, gone, play
+from tests.integration.libvirt.steps import INSTANCE, begun, ended, freeze_intent, gone, play
+from tests.support.refs import is_gone
 
 from vmclone_operator.domain.backend import BackendSession, Consistency, OperationState, Owner, Progress
 from vmclone_operator.domain.errors import CloneError, SourceChanged, SourceNotFound
@@ -47,12 +48,11 @@ def _during_the_copy(act: Act, check: Callable[[LibvirtFacts, Progress | CloneEr
         async with open_libvirt(fence=intervene) as (session, facts):
             uid = str(uuid.uuid4())
             seen.append(facts)
-            frozen = await session.freeze(freeze_intent(facts, uid, "f1"))
             try:
-                check(facts, await ended(session, frozen.operation))
+                check(facts, await ended(session, freeze_intent(facts, uid, "f1")))
             except CloneError as error:
                 check(facts, error)
-            await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=uid), "f1"))
+            await gone(lambda: is_gone(session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=uid), "f1")))
             assert _frozen_names(facts) == []
 
     asyncio.run(run())
@@ -105,15 +105,16 @@ def test_a_source_that_stops_while_its_backup_runs_is_frozen_again_as_it_is_then
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         facts, source = _running(facts)
         uid = str(uuid.uuid4())
-        frozen = await session.freeze(freeze_intent(facts, uid, "f1", Consistency.CRASH_CONSISTENT))
+        frozen = await begun(session, freeze_intent(facts, uid, "f1", Consistency.CRASH_CONSISTENT))
         source.destroy()
-        assert (await ended(session, frozen.operation)).state is OperationState.LOST
+        assert (await ended(session, frozen)).state is OperationState.LOST
         owner = Owner(instance=INSTANCE, vmclone_uid=uid)
-        await gone(lambda: session.release_frozen(owner, "f1"))
+        await gone(lambda: is_gone(session.release_frozen(owner, "f1")))
         assert _frozen_names(facts) == []
-        again = await session.freeze(freeze_intent(facts, uid, "f2"))
-        assert again.consistency is Consistency.POWERED_OFF
-        assert (await ended(session, again.operation)).state is OperationState.DONE
+        again = await ended(session, freeze_intent(facts, uid, "f2"))
+        assert again.done
+        assert again.frozen is not None
+        assert again.frozen.consistency is Consistency.POWERED_OFF
 
     play(scenario)
 
@@ -122,11 +123,11 @@ def test_a_running_source_may_be_undefined_while_its_backup_runs() -> None:
     async def scenario(session: BackendSession, facts: LibvirtFacts) -> None:
         facts, source = _running(facts)
         uid = str(uuid.uuid4())
-        frozen = await session.freeze(freeze_intent(facts, uid, "f1", Consistency.CRASH_CONSISTENT))
+        frozen = await begun(session, freeze_intent(facts, uid, "f1", Consistency.CRASH_CONSISTENT))
         source.undefine()
-        assert (await ended(session, frozen.operation)).state is OperationState.DONE
+        assert (await ended(session, frozen)).state is OperationState.DONE
         source.destroy()
-        await gone(lambda: session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=uid), "f1"))
+        await gone(lambda: is_gone(session.release_frozen(Owner(instance=INSTANCE, vmclone_uid=uid), "f1")))
         assert _frozen_names(facts) == []
 
     play(scenario)

@@ -12,7 +12,7 @@ from tests.contract.libvirt_backend import LibvirtFacts, scratch
 from tests.integration.homecopy.hosts import SshHost, make_key, run
 from tests.integration.libvirt import shapes
 from tests.integration.libvirt.second_libvirtd import free_port, open_other
-from tests.integration.libvirt.steps import clone_intent, ended, freeze_intent, stamp_of
+from tests.integration.libvirt.steps import begun, clone_intent, ended, freeze_intent, stamp_of
 
 from vmclone_operator.domain.backend import OperationState
 from vmclone_operator.domain.errors import CredentialsInvalid
@@ -65,10 +65,9 @@ def test_everything_works_over_ssh(door: SshHost) -> None:
         async with open_other(_over_ssh(door, _host_keys(door), facts.pool_name), _private_key(door)) as session:
             assert "libvirt" in (await session.check()).version
             stamp = stamp_of(str(uuid.uuid4()))
-            frozen = await session.freeze(freeze_intent(facts, stamp.vmclone_uid, "f1"))
-            assert (await ended(session, frozen.operation)).state is OperationState.DONE
-            made = await session.start_clone(clone_intent(facts, stamp, "f1"))
-            assert (await session.poll(made)).state is OperationState.DONE
+            frozen = await begun(session, freeze_intent(facts, stamp.vmclone_uid, "f1"))
+            assert (await ended(session, frozen)).state is OperationState.DONE
+            assert (await session.start_clone(clone_intent(facts, stamp, "f1"))).done
             await shapes.removed(session, stamp)
             assert facts.volume_names() == []
 

@@ -11,6 +11,7 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -26,7 +27,7 @@ from tests.integration.libvirt.steps import (
     gone,
     stamp_of,
 )
-from tests.support.refs import ref_to
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain.backend import BackendSession, CloneIntent, Consistency, DiskCopy, OperationState, Owner
 from vmclone_operator.domain.errors import CloneError, LeadershipLost
@@ -94,7 +95,7 @@ async def made(session: BackendSession, intent: CloneIntent, until: Callable[[],
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not until():
             with contextlib.suppress(CloneError):
-                progress = await session.poll(await session.start_clone(intent))
+                progress = await session.start_clone(intent)
                 if progress.state is OperationState.DONE:
                     return
                 intent = replace(intent, finished=progress.finished)
@@ -133,7 +134,7 @@ def test_a_clone_that_two_operators_remove_is_gone_and_its_sibling_stays(at: int
             await pair.other.start_clone(clone_intent(pair.facts, each, token))
 
         async def removed() -> None:
-            await gone(lambda: pair.other.delete_clone(ref_to(stamp)))
+            await gone(lambda: is_gone(pair.other.delete_clone(ref_to(stamp))))
 
         await pair.while_it_sleeps(pair.sleeper.delete_clone(ref_to(stamp)), removed)
         (left,) = await pair.other.find_clones(Owner(instance=INSTANCE, vmclone_uid=stamp.vmclone_uid))
@@ -153,17 +154,14 @@ def test_a_source_that_two_operators_freeze_has_whole_frozen_points_only(running
         first = freeze_intent(pair.facts, uid, FROZEN_TOKEN, Consistency.CRASH_CONSISTENT)
 
         async def asleep_in_it() -> None:
-            frozen = await pair.sleeper.freeze(first)
-            await ended(pair.sleeper, frozen.operation)
+            await ended(pair.sleeper, first)
 
         async def taken() -> None:
-            try:
-                frozen = await pair.other.freeze(first)
-                assert (await ended(pair.other, frozen.operation)).state is OperationState.DONE
-            except CloneError:
-                await gone(lambda: pair.other.release_frozen(owner, first.token))
-                frozen = await pair.other.freeze(replace(first, token="f2"))
-                assert (await ended(pair.other, frozen.operation)).state is OperationState.DONE
+            with suppress(CloneError):
+                if (await ended(pair.other, first)).done:
+                    return
+            await gone(lambda: is_gone(pair.other.release_frozen(owner, first.token)))
+            assert (await ended(pair.other, replace(first, token="f2"))).done
 
         await pair.while_it_sleeps(asleep_in_it(), taken)
         (name,) = pair.facts.volume_names()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.support.refs import ref_to
+from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
@@ -117,7 +117,7 @@ def test_a_killed_operator_does_nothing_more_until_another_one_starts() -> None:
 
     async def scenario() -> None:
         session = await opened(world)
-        for verb in (session.check, lambda: session.delete_clone(ref_to(STAMP))):
+        for verb in (session.check, lambda: is_gone(session.delete_clone(ref_to(STAMP)))):
             with pytest.raises(Killed):
                 await verb()
         world.restart_operator()

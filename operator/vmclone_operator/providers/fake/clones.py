@@ -11,12 +11,12 @@ from vmclone_operator.domain.backend import (
     DiskCopy,
     Mode,
     ObservedClone,
-    Operation,
     OperationState,
     Owner,
     Power,
     Progress,
     Stamp,
+    removal,
 )
 from vmclone_operator.domain.errors import (
     CloneFailed,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from vmclone_operator.providers.fake.calls import Calls
     from vmclone_operator.providers.fake.world import World
 
-KIND = "clone"
-
 
 class Clones:
     """The verbs that make, find and remove clones."""
@@ -45,22 +43,22 @@ class Clones:
         self._world = world
         self._full = FullCopies(world)
 
-    def start(self, calls: Calls, intent: CloneIntent) -> Operation:
+    def start(self, calls: Calls, intent: CloneIntent) -> Progress:
         """Make the clone, or adopt the one that this incarnation has, whichever attempt made it."""
         existing = calls.read("look up VM", intent.vm_name, lambda: self._existing(intent))
         if existing is not None:
-            return Operation(kind=KIND, token=existing.token, target=intent.uuid)
+            return self._progress(existing)
         image = calls.read("look up frozen point", intent.frozen_token, lambda: self._image(intent))
         source = calls.read("look up source", intent.source_id, lambda: self._source(intent))
         self._world.require_pool(intent.pool)
         disks = clone_volumes(self._world.state, intent, image, source)
-        operation = Operation(kind=KIND, token=intent.token, target=intent.uuid)
         if intent.copy is DiskCopy.FULL and not self._full.go_on(calls, intent, disks):
-            return operation
+            return self._full.standing(calls, intent.token)
         if intent.copy is DiskCopy.LINKED:
             self._overlay(calls, intent, disks)
-        self._define(calls, intent, new_clone(intent, image, source, disks))
-        return operation
+        machine = new_clone(intent, image, source, disks)
+        self._define(calls, intent, machine)
+        return self._progress(machine)
 
     def _overlay(self, calls: Calls, intent: CloneIntent, disks: list[Volume]) -> None:
         self._full.forget(intent.stamp.incarnation)
@@ -78,13 +76,6 @@ class Clones:
         calls.write("define", intent.vm_name, partial(self._world.pool.define, machine))
         self._full.forget(intent.stamp.incarnation)
 
-    def poll(self, calls: Calls, operation: Operation) -> Progress:
-        """Return how the making of the clone stands."""
-        progress = calls.read("look up VM", operation.target, lambda: self._progress(operation))
-        if progress.state is OperationState.LOST:
-            return self._full.poll(calls, operation.token)
-        return progress
-
     def find(self, calls: Calls, owner: Owner) -> Sequence[ObservedClone]:
         """Return what carries a stamp of this owner."""
         return calls.read("list VMs", owner.incarnation or owner.vmclone_uid, lambda: self._observed(owner))
@@ -101,7 +92,7 @@ class Clones:
         machine = calls.read("look up VM", stamp.incarnation, lambda: self._world.state.machines.get(uuid))
         return "" if machine is None or machine.stamp == stamp else machine.name
 
-    def delete(self, calls: Calls, stamp: Stamp) -> bool:
+    def delete(self, calls: Calls, stamp: Stamp) -> Progress:
         """Remove everything of this incarnation; hands off what carries another stamp under its ids."""
         for machine in calls.read("look up VM", stamp.incarnation, lambda: self._removable(stamp)):
             self._remove_machine(calls, machine)
@@ -109,7 +100,7 @@ class Clones:
         for volume in calls.read("list files", stamp.incarnation, lambda: self._files(stamp)):
             if not self._full.busy(volume):
                 calls.write("delete volume", volume.name, partial(self._world.pool.delete_volume, volume.name))
-        return not calls.read("list files", stamp.incarnation, lambda: self._files(stamp))
+        return removal(gone=not calls.read("list files", stamp.incarnation, lambda: self._files(stamp)))
 
     def disown(self, calls: Calls, stamp: Stamp) -> bool:
         """Take our mark off a clone; return whether a VM stands there without it."""
@@ -163,16 +154,12 @@ class Clones:
             raise SourceNotFound(f"the source VM {intent.source_id} is gone; it gives the clone its shape")
         return source
 
-    def _progress(self, operation: Operation) -> Progress:
-        machine = self._world.state.machines.get(operation.target)
-        if machine is None or machine.token != operation.token:
-            return Progress(state=OperationState.LOST)
+    def _progress(self, machine: Machine) -> Progress:
         now = self._world.now()
         if now >= machine.complete_at:
-            return Progress(state=OperationState.DONE, percent=100)
-        return Progress(
-            state=OperationState.RUNNING, percent=int(100 * (now - machine.defined_at) / self._world.clone_seconds)
-        )
+            return Progress(state=OperationState.DONE, percent=100, external_id=machine.uuid)
+        percent = int(100 * (now - machine.defined_at) / self._world.clone_seconds)
+        return Progress(state=OperationState.RUNNING, percent=percent, external_id=machine.uuid)
 
     def _observed(self, owner: Owner) -> list[ObservedClone]:
         now = self._world.now()

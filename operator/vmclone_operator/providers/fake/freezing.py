@@ -14,18 +14,16 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
     Consistency,
     FreezeIntent,
-    Frozen,
     FrozenPoint,
-    Operation,
     OperationState,
     Owner,
     Power,
     Progress,
+    removal,
 )
 from vmclone_operator.domain.errors import (
     BackendUnreachable,
     CloneError,
-    CloneFailed,
     FrozenPointInUse,
     OwnershipMismatch,
     QuiesceFailed,
@@ -43,14 +41,10 @@ if TYPE_CHECKING:
     from vmclone_operator.providers.fake.calls import Calls
     from vmclone_operator.providers.fake.world import World
 
-KIND = "freeze"
+BEGUN = "begun"
+"""The handle of an attempt whose point in time is taken."""
 _OVERHEAD_BYTES = 196_608
 """What an empty qcow2 file holds."""
-
-
-def _frozen(image: Image) -> Frozen:
-    operation = Operation(kind=KIND, token=image.token, target=image.source_id)
-    return Frozen(operation=operation, consistency=image.consistency, fingerprint=image.fingerprint)
 
 
 class FrozenPoints:
@@ -59,24 +53,25 @@ class FrozenPoints:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def freeze(self, calls: Calls, intent: FreezeIntent) -> Frozen:
-        """Take the point in time, or adopt the copy that this token has running."""
-        if intent.image:
-            return self._freeze_image(calls, intent)
-        source = calls.read("look up source", intent.source_id, partial(self._world.find, intent.source_id))
-        image = calls.read("look up files", intent.token, partial(self._adoptable, intent))
-        if image is None:
-            self._check_source(source, intent)
-            image = self._begin(calls, source, intent)
-        if not image.consistency.satisfies(intent.consistency):
-            self._discard(calls, image)
-            raise RetryLater(f"the guest of {source.name} was thawed before the point in time was taken")
-        return _frozen(image)
+    def freeze(self, calls: Calls, intent: FreezeIntent) -> Progress:
+        """Take the point in time, or tell how the copy of this token stands."""
+        begun = calls.read("look up files", intent.token, partial(self._standing, intent))
+        if begun is None:
+            begun = self._of_image(calls, intent) if intent.image else self._of_source(calls, intent)
+        point = begun.frozen
+        if point is None or intent.handle or point.consistency.satisfies(intent.consistency):
+            return begun
+        self._discard(calls, self._world.state.images[intent.token])
+        raise RetryLater("the source's guest was thawed before the point in time was taken")
 
-    def _freeze_image(self, calls: Calls, intent: FreezeIntent) -> Frozen:
+    def _of_image(self, calls: Calls, intent: FreezeIntent) -> Progress:
         golden = calls.read("look up image", intent.image, partial(self._world.find_image, intent.image))
-        image = calls.read("look up files", intent.token, partial(self._adoptable, intent))
-        return _frozen(image or copy_image(self._world, calls, intent, golden))
+        return self._progress(copy_image(self._world, calls, intent, golden))
+
+    def _of_source(self, calls: Calls, intent: FreezeIntent) -> Progress:
+        source = calls.read("look up source", intent.source_id, partial(self._world.find, intent.source_id))
+        self._check_source(source, intent)
+        return self._progress(self._begin(calls, source, intent))
 
     def thaw(self, calls: Calls, source_id: str) -> bool:
         """Thaw the source if it is frozen; a source that is gone is not."""
@@ -86,15 +81,11 @@ class FrozenPoints:
             return False
         return calls.write("thaw", source.name, lambda: source.thaw(self._world.now()))
 
-    def poll(self, calls: Calls, operation: Operation) -> Progress:
-        """Return how the copy stands; DONE only when every file of it is there."""
-        return calls.read("job status", operation.token, lambda: self._progress(operation.token))
-
     def find(self, calls: Calls, owner: Owner) -> Sequence[str]:
         """Return the tokens of every attempt that left anything."""
         return calls.read("list files", owner.vmclone_uid, lambda: self._tokens(owner))
 
-    def release(self, calls: Calls, owner: Owner, token: str) -> bool:
+    def release(self, calls: Calls, owner: Owner, token: str) -> Progress:
         """End the copy if it runs, remove its files; refused while a clone lies on them."""
         if not owner.vmclone_uid:
             raise OwnershipMismatch("a frozen point is removed for one VMClone only, and none was named")
@@ -106,7 +97,7 @@ class FrozenPoints:
         if image is not None and (image.instance, image.vmclone_uid) == (owner.instance, owner.vmclone_uid):
             self._discard(calls, image)
         self._delete_files(calls, owner, token)
-        return not calls.read("list files", token, lambda: self._files(owner, token))
+        return removal(gone=not calls.read("list files", token, lambda: self._files(owner, token)))
 
     def _users(self, base: Volume) -> list[str]:
         pool, now = self._world.pool, self._world.now()
@@ -132,13 +123,13 @@ class FrozenPoints:
         if not any(other in self._world.state.volumes for other in image.volumes):
             self._world.pool.drop_image(image)
 
-    def _adoptable(self, intent: FreezeIntent) -> Image | None:
+    def _standing(self, intent: FreezeIntent) -> Progress | None:
+        """Return how the copy of a token stands; None when nothing of it was ever made. Files alone prove nothing."""
         image = self._world.state.images.get(intent.token)
-        if image is not None and image.vmclone_uid == intent.vmclone_uid and image.running(self._world.now()):
-            return image
-        if image is not None or self._files(intent, intent.token):
-            raise CloneFailed(f"an earlier attempt {intent.token} left files; release it and choose a new token")
-        return None
+        if image is not None and image.vmclone_uid == intent.vmclone_uid:
+            return self._progress(image)
+        known = bool(image or intent.handle or self._files(intent, intent.token))
+        return Progress(state=OperationState.LOST) if known else None
 
     def _check_source(self, source: Machine, intent: FreezeIntent) -> None:
         running = self._world.state.images.get(self._world.state.jobs.get(source.uuid, ""))
@@ -244,17 +235,16 @@ class FrozenPoints:
         world.saved()
         return image
 
-    def _progress(self, token: str) -> Progress:
-        image = self._world.state.images.get(token)
-        if image is not None and image.why_lost:
+    def _progress(self, image: Image) -> Progress:
+        """Return how a copy stands; DONE only when every file of it is there."""
+        if image.why_lost:
             told, image.why_lost = image.why_lost, ""
             raise SourceChanged(told)
-        if image is None or image.lost or any(name not in self._world.state.volumes for name in image.volumes):
+        if image.lost or any(name not in self._world.state.volumes for name in image.volumes):
             return Progress(state=OperationState.LOST)
         percent = image.percent(self._world.now())
-        if percent < 100:  # noqa: PLR2004  - per cent
-            return Progress(state=OperationState.RUNNING, percent=percent)
-        return Progress(state=OperationState.DONE, percent=percent, frozen=self._point(image))
+        state = OperationState.RUNNING if percent < 100 else OperationState.DONE  # noqa: PLR2004  - per cent
+        return Progress(state=state, percent=percent, frozen=self._point(image), handle=BEGUN)
 
     def _point(self, image: Image) -> FrozenPoint:
         stored = sum(self._world.state.volumes[name].allocated_bytes for name in image.volumes)

@@ -80,7 +80,7 @@ class FullCopies:
         self.remove_files(calls, disks[0].group, keep={disk.name for disk in disks})
         return True
 
-    def poll(self, calls: Calls, token: str) -> Progress:
+    def standing(self, calls: Calls, token: str) -> Progress:
         """Return how the copies of an attempt stand; lost when this process has none."""
         run = next((run for run in self._runs.values() if run.token == token), None)
         if run is None:

@@ -18,12 +18,10 @@ from vmclone_operator.domain.backend import (
     DiskInfo,
     Finding,
     FreezeIntent,
-    Frozen,
     GuestCommand,
     GuestResult,
     ImageInfo,
     ObservedClone,
-    Operation,
     Owner,
     Power,
     Progress,
@@ -100,7 +98,7 @@ class FakeSession:
         wish = wishes.Wish(replicas=replicas, pool=pool, full=full, image=image, agent=agent)
         return calls.read("look at source", source.name, lambda: wishes.blockers(self._world, source, wish))
 
-    async def freeze(self, intent: FreezeIntent) -> Frozen:
+    async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take the point in time and start copying it; a repeat with the same token adopts the running copy."""
         return self._frozen_points.freeze(await self._begin("freeze"), intent)
 
@@ -108,8 +106,8 @@ class FakeSession:
         """Thaw the guest's file systems if they are frozen; return whether they were."""
         return self._frozen_points.thaw(await self._begin("thaw"), source_id)
 
-    async def release_frozen(self, owner: Owner, token: str) -> bool:
-        """Remove a frozen point or what a lost attempt left of it; return true once nothing is left."""
+    async def release_frozen(self, owner: Owner, token: str, handle: str = "") -> Progress:  # noqa: ARG002 - needs none
+        """Remove a frozen point or what a lost attempt left of it; DONE once nothing is left."""
         return self._frozen_points.release(await self._begin("release_frozen"), owner, token)
 
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
@@ -133,19 +131,12 @@ class FakeSession:
         """Return the VM that has the clone's UUID and not its stamp."""
         return self._clones.unstamped(await self._begin("unstamped"), ref.stamp)
 
-    async def start_clone(self, intent: CloneIntent) -> Operation:
+    async def start_clone(self, intent: CloneIntent) -> Progress:
         """Make the clone, powered off and (mode Disk) with its links down; a repeat adopts the clone it made."""
-        operation = self._clones.start(await self._begin("start_clone"), intent)
+        progress = self._clones.start(await self._begin("start_clone"), intent)
         if intent.copy is DiskCopy.FULL and self._world.clone_seconds:
             self._wake_after(self._world.clone_seconds, intent.stamp.incarnation)
-        return operation
-
-    async def poll(self, operation: Operation) -> Progress:
-        """Ask how a long task stands."""
-        calls = await self._begin("poll")
-        if operation.kind == clones.KIND:
-            return self._clones.poll(calls, operation)
-        return self._frozen_points.poll(calls, operation)
+        return progress
 
     async def set_power(self, ref: CloneRef, power: Power) -> None:
         """Switch the clone on or off; no effect when it already is."""
@@ -202,8 +193,8 @@ class FakeSession:
         machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         return calls.read("guest addresses", machine.name, lambda: self._addresses(machine))
 
-    async def delete_clone(self, ref: CloneRef) -> bool:
-        """Remove the VM, its disks and seed; return true once all of them are gone."""
+    async def delete_clone(self, ref: CloneRef) -> Progress:
+        """Remove the VM, its disks and seed; DONE once all of them are gone."""
         return self._clones.delete(await self._begin("delete_clone"), ref.stamp)
 
     async def disown(self, ref: CloneRef) -> bool:

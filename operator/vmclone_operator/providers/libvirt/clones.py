@@ -17,12 +17,12 @@ from vmclone_operator.domain.backend import (
     DiskCopy,
     Mode,
     ObservedClone,
-    Operation,
     OperationState,
     Owner,
     Power,
     Progress,
     Stamp,
+    removal,
 )
 from vmclone_operator.domain.errors import RetryLater, TargetConflict
 from vmclone_operator.domain.ownership import mismatch
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from vmclone_operator.providers.libvirt.connection import Connection
     from vmclone_operator.providers.libvirt.events import Watch
 
-KIND = "clone"
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -80,16 +79,14 @@ class Clones:
             return clone
         return None
 
-    def start(self, connection: libvirt.virConnect, intent: CloneIntent) -> Operation:
-        """Make the clone, or adopt the one this incarnation has."""
+    def start(self, connection: libvirt.virConnect, intent: CloneIntent) -> Progress:
+        """Make the clone, or adopt the one this incarnation has; RUNNING while its disks are copied."""
         self._watch.know_clone(intent.stamp.incarnation)
         with self._alone(intent.stamp.incarnation):
-            token = _existing(connection, intent)
-            if token is None:
-                self._make(connection, intent)
-            else:
-                self._full.forget(intent.uuid)
-        return Operation(kind=KIND, token=token or intent.token, target=intent.uuid)
+            if not _exists(connection, intent) and not self._make(connection, intent):
+                return self._full.standing(connection, intent)
+            self._full.forget(intent.uuid)
+        return Progress(state=OperationState.DONE, percent=100, external_id=intent.uuid)
 
     @contextmanager
     def _alone(self, incarnation: str) -> Iterator[None]:
@@ -104,21 +101,22 @@ class Clones:
             with self._lock:
                 self._busy.discard(incarnation)
 
-    def _make(self, connection: libvirt.virConnect, intent: CloneIntent) -> None:
+    def _make(self, connection: libvirt.virConnect, intent: CloneIntent) -> bool:
+        """Make the disks, the seed, and the domain last; false while disks are copied."""
         own_pool = volumes.open_pool(connection, self._pool)
         pool = volumes.open_directory_pool(connection, intent.pool) if intent.pool else own_pool
         plan = blueprint.draw(connection, own_pool, intent, self._network)
         content = seed_image(intent.seed, intent.mode)
         made = self._disks(connection, pool, intent, plan)
         if made is None:
-            return
+            return False
         seed = self._seed(connection, pool, intent, content)
         variables = self._own_variables(connection, pool, intent, plan)
         disks = CloneDisks(overlays=made, left_out=plan.left_out, seed=seed, variables=variables)
         xml = clone_xml(plan.machine, intent, disks)
         self._fence()
         connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
-        self._full.forget(intent.uuid)
+        return True
 
     def _disks(
         self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, intent: CloneIntent, plan: Blueprint
@@ -170,18 +168,10 @@ class Clones:
         name = f"{naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)}{intent.token}-vars"
         return blank_variables(plan.machine, posixpath.join(volumes.pool_path(pool), name))
 
-    def poll(self, connection: libvirt.virConnect, operation: Operation) -> Progress:
-        """Tell whether the clone of this attempt is there (it is defined last), or how far its disks are copied."""
-        domain = sources.by_uuid(connection, operation.target)
-        mark = None if domain is None else read_stamp(configuration(domain))
-        if mark is None or mark[1] != operation.token or naming.clone_uuid(mark[0].incarnation) != operation.target:
-            return self._full.poll(connection, operation)
-        return Progress(state=OperationState.DONE, percent=100)
-
-    def delete(self, connection: libvirt.virConnect, stamp: Stamp) -> bool:
-        """Remove the VM, then its volumes; true once nothing is left."""
+    def delete(self, connection: libvirt.virConnect, stamp: Stamp) -> Progress:
+        """Remove the VM, then its volumes; DONE once nothing is left."""
         with self._alone(stamp.incarnation):
-            return self._delete(connection, stamp)
+            return removal(gone=self._delete(connection, stamp))
 
     def _delete(self, connection: libvirt.virConnect, stamp: Stamp) -> bool:
         domain = sources.by_uuid(connection, naming.clone_uuid(stamp.incarnation))
@@ -286,15 +276,15 @@ def _require_stamp(domain: libvirt.virDomain, stamp: Stamp) -> None:
         raise mismatch(f"{domain.name()} ({domain.UUIDString()})", None if mark is None else mark[0], stamp)
 
 
-def _existing(connection: libvirt.virConnect, intent: CloneIntent) -> str | None:
-    """Return the token of the clone that is there already; TargetConflict when a foreign VM is in the way."""
+def _exists(connection: libvirt.virConnect, intent: CloneIntent) -> bool:
+    """Return whether the clone is there already; TargetConflict when a foreign VM is in the way."""
     domain = sources.by_uuid(connection, intent.uuid)
     if domain is not None:
         mark = read_stamp(configuration(domain))
         if mark is None or mark[0] != intent.stamp:
             raise TargetConflict(f"the VM {domain.name()} has the UUID {intent.uuid} but not our stamp: left alone")
-        return mark[1]
+        return True
     named = translate.found(lambda: connection.lookupByName(intent.vm_name), libvirt.VIR_ERR_NO_DOMAIN)
     if named is not None:
         raise TargetConflict(f"a VM named {intent.vm_name} exists that is not ours ({named.UUIDString()}): left alone")
-    return None
+    return False

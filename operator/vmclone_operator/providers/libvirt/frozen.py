@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libvirt
@@ -10,12 +11,11 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
     Consistency,
     FreezeIntent,
-    Frozen,
     FrozenPoint,
-    Operation,
     OperationState,
     Owner,
     Progress,
+    removal,
 )
 from vmclone_operator.domain.errors import (
     AgentNotReady,
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from vmclone_operator.providers.libvirt.events import Watch
     from vmclone_operator.providers.libvirt.source import Source
 
-KIND = "freeze"
+BEGUN = "begun"
+"""The handle of an attempt whose point in time is taken. Without it, files that no copy fills are those of a call that
+was killed before: the source's last backup, which libvirt can tell of, may be that of another attempt."""
 
 
 class FrozenPoints:
@@ -52,12 +54,23 @@ class FrozenPoints:
         self._copies: dict[str, Copy] = {}
         self._done: dict[str, FrozenPoint] = {}
 
-    def freeze(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Frozen:
-        """Take the point in time and start copying; adopts what this token has running."""
+    def standing(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Progress | None:
+        """Tell how the copy of a token stands, complete only when something proves it; None when there is none."""
         self._watch.know_source(intent.source_id)
+        pool = volumes.open_pool(connection, self._pool)
+        held = _of_token(pool, intent.token, naming.frozen_prefix(intent.instance, intent.vmclone_uid))
         copy = self._copies.get(intent.token)
-        if copy is not None and copy.running:
-            return _frozen(intent, Consistency.POWERED_OFF, copy.fingerprint)
+        if copy is not None:
+            return self._of_copy(pool, held, copy)
+        if not held:
+            return Progress(state=OperationState.LOST) if intent.handle else None
+        domain = sources.by_uuid(connection, intent.source_id)
+        if domain is None:
+            return Progress(state=OperationState.LOST)
+        return self._of_backup(pool, domain, held, intent)
+
+    def begin(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Progress:
+        """Take the point in time and start copying."""
         if intent.image:
             return self._freeze_image(connection, intent)
         source = sources.read(connection, intent.source_id)
@@ -71,12 +84,9 @@ class FrozenPoints:
 
     def _freeze_running(
         self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent, left: Sequence[FrozenVolume]
-    ) -> Frozen:
-        files = freeze.running_backup(source.domain)
-        if files is not None and files & _paths(pool, left):
-            return _frozen(intent, left[0].consistency, sources.fingerprint(source))
+    ) -> Progress:
         busy = freeze.other_job(source.domain, source.live)
-        if files is not None or busy:
+        if busy or freeze.running_backup(source.domain) is not None:
             raise SourceLocked(busy or "another backup of the source is running")
         _refuse_leftovers(intent, left)
         fingerprint = sources.fingerprint(source)
@@ -86,7 +96,7 @@ class FrozenPoints:
             if not (isinstance(error, libvirt.libvirtError) and translate.is_connection_loss(error)):
                 self._give_up(pool, source, intent)
             raise
-        return _frozen(intent, consistency, fingerprint)
+        return _begun(intent, consistency, fingerprint)
 
     def _back_up(self, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent) -> Consistency:
         """Start the backup with the guest held still, or without where that is acceptable and the guest cannot."""
@@ -133,13 +143,13 @@ class FrozenPoints:
 
     def _freeze_powered_off(
         self, connection: libvirt.virConnect, pool: libvirt.virStoragePool, source: Source, intent: FreezeIntent
-    ) -> Frozen:
+    ) -> Progress:
         for disk in source.copied:
             sources.source_volume(connection, disk)
         copy = Copy(intent=intent, fingerprint=sources.fingerprint(source), disks=len(source.copied))
         return self._copy(copy, lambda bulk: copy_disks(bulk, copy, pool.name(), self._watch, self._fence))
 
-    def _freeze_image(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Frozen:
+    def _freeze_image(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Progress:
         """Copy a golden image; the source only lends the name of its first disk, where it is on this host."""
         image = images.find(connection, self._pool, intent.image)
         pool = volumes.open_pool(connection, self._pool)
@@ -150,68 +160,68 @@ class FrozenPoints:
         copy = Copy(intent=intent, fingerprint=image.fingerprint, disks=1, total_bytes=image.info.allocation)
         return self._copy(copy, lambda bulk: images.copy_image(bulk, copy, name, self._pool, self._fence))
 
-    def _copy(self, copy: Copy, work: Callable[[libvirt.virConnect], None]) -> Frozen:
+    def _copy(self, copy: Copy, work: Callable[[libvirt.virConnect], None]) -> Progress:
         self._copies[copy.intent.token] = copy
         copy.future = self._bulk.submit(work)
         copy.future.add_done_callback(lambda _future: self._watch.all_changed())
-        return _frozen(copy.intent, Consistency.POWERED_OFF, copy.fingerprint)
+        return _begun(copy.intent, Consistency.POWERED_OFF, copy.fingerprint)
 
-    def poll(self, connection: libvirt.virConnect, operation: Operation) -> Progress:
-        """Tell how far a freeze is; complete only when something proves it."""
-        self._watch.know_source(operation.target)
-        pool = volumes.open_pool(connection, self._pool)
-        held = _of_token(pool, operation.token)
-        copy = self._copies.get(operation.token)
-        if copy is not None and copy.running:
-            written = sum(volumes.written(pool, volume.name) for volume in held)
-            return Progress(state=OperationState.RUNNING, percent=copy.percent(written))
-        if copy is not None:
-            try:
-                copy.raise_failure()
-            except CloneError:
-                del self._copies[operation.token]  # told once; asked again, the attempt is lost
-                raise
-            return self._finished(pool, held, copy.intent.source_id, copy.fingerprint)
-        domain = sources.by_uuid(connection, operation.target)
-        if domain is None or not held:
+    def _of_copy(self, pool: libvirt.virStoragePool, held: Sequence[FrozenVolume], copy: Copy) -> Progress:
+        """Tell how a copy of this process stands; how it failed is told once, after that it is lost."""
+        if copy.told:
             return Progress(state=OperationState.LOST)
-        return self._poll_backup(pool, domain, held)
+        if copy.running:
+            written = sum(volumes.written(pool, volume.name) for volume in held)
+            begun = _begun(copy.intent, Consistency.POWERED_OFF, copy.fingerprint)
+            return replace(begun, percent=copy.percent(written))
+        try:
+            copy.raise_failure()
+        except CloneError:
+            copy.told = True
+            raise
+        return self._finished(pool, held, copy.intent, copy.fingerprint)
 
-    def _poll_backup(
-        self, pool: libvirt.virStoragePool, domain: libvirt.virDomain, held: Sequence[FrozenVolume]
+    def _of_backup(
+        self,
+        pool: libvirt.virStoragePool,
+        domain: libvirt.virDomain,
+        held: Sequence[FrozenVolume],
+        intent: FreezeIntent,
     ) -> Progress:
+        """Tell how the copy of a running source stands, which libvirt makes by itself."""
+        begun = intent.handle == BEGUN
         known = self._done.get(held[0].token)
         if known is not None:
-            return Progress(state=OperationState.DONE, percent=100, frozen=known)
+            return Progress(state=OperationState.DONE, percent=100, frozen=known, handle=BEGUN)
         if (freeze.running_backup(domain) or frozenset()) & _paths(pool, held):
-            return Progress(state=OperationState.RUNNING, percent=freeze.percent(domain))
-        if held[0].consistency is Consistency.POWERED_OFF or not freeze.last_backup_succeeded(domain):
+            if begun:  # the ledger has the point in time
+                return Progress(state=OperationState.RUNNING, percent=freeze.percent(domain))
+            return _begun(intent, held[0].consistency, sources.fingerprint(sources.examine(domain)))
+        if not begun or held[0].consistency is Consistency.POWERED_OFF or not freeze.last_backup_succeeded(domain):
             return Progress(state=OperationState.LOST)
         source = sources.examine(domain)
         if {disk.target for disk in source.copied} != {volume.target for volume in held}:
             return Progress(state=OperationState.LOST)
-        return self._finished(pool, held, domain.UUIDString(), sources.fingerprint(source))
+        return self._finished(pool, held, intent, sources.fingerprint(source))
 
     def _finished(
-        self, pool: libvirt.virStoragePool, held: Sequence[FrozenVolume], source_id: str, fingerprint: str
+        self, pool: libvirt.virStoragePool, held: Sequence[FrozenVolume], intent: FreezeIntent, fingerprint: str
     ) -> Progress:
         if not held:
             return Progress(state=OperationState.LOST)
-        copy = self._copies.get(held[0].token)
         found = [volumes.find_volume(pool, volume.name) for volume in held]
-        point = FrozenPoint(
-            token=held[0].token,
-            vmclone_uid=held[0].vmclone_uid if copy is None else copy.intent.vmclone_uid,
-            source_id=source_id,
-            fingerprint=fingerprint,
-            consistency=held[0].consistency,
+        point = replace(
+            _point(intent, held[0].consistency, fingerprint),
             allocated_bytes=sum(volume.info()[2] for volume in found if volume is not None),
         )
         self._done[point.token] = point
-        return Progress(state=OperationState.DONE, percent=100, frozen=point)
+        return Progress(state=OperationState.DONE, percent=100, frozen=point, handle=BEGUN)
 
-    def release(self, connection: libvirt.virConnect, owner: Owner, token: str) -> bool:
-        """Remove a frozen point; false while its copy has yet to end."""
+    def release(self, connection: libvirt.virConnect, owner: Owner, token: str) -> Progress:
+        """Remove a frozen point; DONE once nothing is left, which has to wait for its copy's end."""
+        return removal(gone=self._release(connection, owner, token))
+
+    def _release(self, connection: libvirt.virConnect, owner: Owner, token: str) -> bool:
         pool = volumes.open_pool(connection, self._pool)
         copy = self._copies.get(token)
         if copy is not None and not copy.give_up():
@@ -246,9 +256,22 @@ class FrozenPoints:
         return sorted(begun | {copy.intent.token for copy in copies if copy.running and copy.is_of(owner)})
 
 
-def _frozen(intent: FreezeIntent, consistency: Consistency, fingerprint: str) -> Frozen:
-    operation = Operation(kind=KIND, token=intent.token, target=intent.source_id)
-    return Frozen(operation=operation, consistency=consistency, fingerprint=fingerprint)
+def _point(intent: FreezeIntent, consistency: Consistency, fingerprint: str) -> FrozenPoint:
+    """Return the frozen point that an attempt makes; its bytes are counted at the end."""
+    return FrozenPoint(
+        token=intent.token,
+        vmclone_uid=intent.vmclone_uid,
+        source_id=intent.source_id,
+        fingerprint=fingerprint,
+        consistency=consistency,
+        allocated_bytes=0,
+    )
+
+
+def _begun(intent: FreezeIntent, consistency: Consistency, fingerprint: str) -> Progress:
+    """Return what is told of a copy whose point in time is taken."""
+    point = _point(intent, consistency, fingerprint)
+    return Progress(state=OperationState.RUNNING, frozen=point, handle=BEGUN)
 
 
 def _of_token(pool: libvirt.virStoragePool, token: str, prefix: str = "vmclone-base-") -> list[FrozenVolume]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import libvirt
 
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import Operation, OperationState, Progress
+from vmclone_operator.domain.backend import OperationState, Progress
 from vmclone_operator.domain.errors import RetryLater
 from vmclone_operator.providers.libvirt import volumes
 
@@ -170,10 +170,10 @@ class FullCopies:
         """Forget the copies of a clone that is defined."""
         self._attempts.pop(uuid, None)
 
-    def poll(self, connection: libvirt.virConnect, operation: Operation) -> Progress:
+    def standing(self, connection: libvirt.virConnect, intent: CloneIntent) -> Progress:
         """Tell how far the copies of an attempt are; LOST when this process knows nothing of it."""
-        attempt = self._attempts.get(operation.target)
-        if attempt is None or attempt.token != operation.token or attempt.lost:
+        attempt = self._attempts.get(intent.uuid)
+        if attempt is None or attempt.token != intent.token or attempt.lost:
             return Progress(state=OperationState.LOST)
         attempt.raise_failure()
         finished = tuple(sorted(attempt.finished))

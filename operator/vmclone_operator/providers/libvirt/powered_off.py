@@ -37,6 +37,8 @@ class Copy:
     """How much there is to write, where that is known."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     future: Future[None] | None = None
+    told: bool = False
+    """Somebody was told how it failed."""
 
     @property
     def running(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,20 +20,18 @@ from vmclone_operator.domain.backend import (
     Fence,
     Finding,
     FreezeIntent,
-    Frozen,
     GuestCommand,
     GuestResult,
     ImageInfo,
     Leftover,
     ObservedClone,
-    Operation,
     Owner,
     Power,
     Progress,
     SourceInfo,
     Wake,
 )
-from vmclone_operator.domain.errors import ActionNeeded, CloneFailed, OwnershipMismatch
+from vmclone_operator.domain.errors import ActionNeeded, OwnershipMismatch, RetryLater
 from vmclone_operator.providers.libvirt import (
     clones,
     frozen,
@@ -132,9 +131,18 @@ class LibvirtSession:
         )
         return await self._quick.run(partial(preflight.findings, info=source, wish=wish, room=self._room))
 
-    async def freeze(self, intent: FreezeIntent) -> Frozen:
-        """Take the point in time and start copying it."""
-        return await self._guests.run(partial(self._frozen.freeze, intent=intent))
+    async def freeze(self, intent: FreezeIntent) -> Progress:
+        """Take the point in time, or tell how its copy stands."""
+        standing = await self._quick.run(partial(self._frozen.standing, intent=intent))
+        if standing is not None:
+            return standing
+        begun = await self._guests.run(partial(self._frozen.begin, intent=intent))
+        try:  # a small disk is copied by now, and that is told with the same answer
+            asked = replace(intent, handle=begun.handle)
+            standing = await self._quick.run(partial(self._frozen.standing, intent=asked))
+        except RetryLater:
+            return begun
+        return standing if standing is not None and standing.done else begun
 
     async def thaw(self, source_id: str) -> bool:
         """Thaw the guest if it is frozen."""
@@ -145,7 +153,7 @@ class LibvirtSession:
 
         return await self._quick.run(thaw)
 
-    async def release_frozen(self, owner: Owner, token: str) -> bool:
+    async def release_frozen(self, owner: Owner, token: str, handle: str = "") -> Progress:  # noqa: ARG002 - needs none
         """Remove a frozen point."""
         if not owner.vmclone_uid:
             raise OwnershipMismatch("a frozen point is removed for one VMClone only, and none was named")
@@ -184,16 +192,9 @@ class LibvirtSession:
         """Return the VM that has the clone's UUID and not its stamp."""
         return await self._quick.run(partial(clones.unstamped, stamp=ref.stamp))
 
-    async def start_clone(self, intent: CloneIntent) -> Operation:
+    async def start_clone(self, intent: CloneIntent) -> Progress:
         """Make the clone, powered off and (mode Disk) with its links down."""
         return await self._quick.run(partial(self._clones.start, intent=intent))
-
-    async def poll(self, operation: Operation) -> Progress:
-        """Ask how a freeze or a clone stands."""
-        verbs = {frozen.KIND: self._frozen.poll, clones.KIND: self._clones.poll}
-        if operation.kind not in verbs:
-            raise CloneFailed(f"libvirt has no operation of the kind {operation.kind}")
-        return await self._quick.run(partial(verbs[operation.kind], operation=operation))
 
     async def set_power(self, ref: CloneRef, power: Power) -> None:
         """Switch the clone on or off; one that boots is listened to."""
@@ -223,7 +224,7 @@ class LibvirtSession:
         """Return the guest's own addresses."""
         return await self._guests.run(lambda connection: guest.addresses(clones.owned(connection, ref.stamp)))
 
-    async def delete_clone(self, ref: CloneRef) -> bool:
+    async def delete_clone(self, ref: CloneRef) -> Progress:
         """Remove the VM and its volumes."""
         self._consoles.forget(ref.stamp.incarnation)
         return await self._quick.run(partial(self._clones.delete, stamp=ref.stamp))
