@@ -39,6 +39,8 @@ _GO_ON = frozenset({Do.START_CLONE, Do.RECORD_CLONE, Do.POWER_ON, Do.RESET_IDENT
 """After these a pass looks again at once, and goes on with the next step if that rests on nothing unwritten."""
 _NEEDS_NO_WRITE = frozenset({Do.NOTHING, Do.POWER_ON, Do.RESET_IDENTITY, Do.RECORD_IDENTITY, Do.RECORD_READY})
 """The others rest on a record: a clone on its intent, its links on its identity, a copy on its turn."""
+_UNMADE_SECONDS = 300.0
+"""How often a VM is looked for that nobody began to make, where looks have a price."""
 _PATIENCE = timedelta(minutes=2)
 """How long a replica may wait in line before its own status says so: in a burst most have their turn before."""
 
@@ -57,6 +59,9 @@ class ReplicaPass:
 
     async def run(self) -> float | None:
         """Return after how many seconds to look again, or None when events will say."""
+        early = self._engine.looks.wait(f"pass of {self._incarnation}")
+        if early > 0:  # woken by news of something else
+            return early
         status = self._replica.status  # one that was wiped gets its id back, and never an intent again
         if status.intent is not None or status.external_id or self._replica.adopted:
             document = await self._engine.ensure_finalizer(Kind.REPLICA, self._replica.document)
@@ -68,8 +73,8 @@ class ReplicaPass:
         while decision.do is not Do.NOTHING:
             done.add(decision.do)
             status = await self._carried_out(decision, situation, status)
-            if not _may_go_on(decision.do, status):
-                break
+            if self._pace.look_seconds > 0 or not _may_go_on(decision.do, status):
+                break  # where looks have a price, the next one is that of the next pass
             before = self._replica
             self._replica = self._with_status(status, decision)
             seen = await self._gather()
@@ -139,8 +144,8 @@ class ReplicaPass:
 
     async def _gather(self) -> Situation:
         status = self._replica.status
-        clone = await self._session.find_clone(self._replica.ref)
         provisioned = is_true(status.conditions, "Provisioned")
+        clone = await self._look(status, provisioned=provisioned)
         probe = None if status.guest is not None else await self._identity.probe(clone)
         foreign = await self._foreign_holder(clone, provisioned=provisioned)
         found = await self._identity.findings(probe, self._sibling_documents())
@@ -183,6 +188,23 @@ class ReplicaPass:
             if clone is not None and status.guest is not None
             else HomeSituation(),
         )
+
+    async def _look(self, status: VMCloneReplicaStatus, *, provisioned: bool) -> ObservedClone | None:
+        """Look the clone up; where looks have a price, not while nothing can be found by it.
+
+        Nothing was made without an intent, so one look tells of a ledger that was wiped; with one, `start_clone` is
+        called next and finds whatever is there.
+        """
+        priced = self._pace.look_seconds > 0
+        unmade = priced and not (provisioned or self._replica.adopted or status.external_id)
+        if unmade and (status.intent is not None or self._engine.looks.wait(self._incarnation) > 0):
+            return None
+        clone = await self._session.find_clone(self._replica.ref)
+        if priced:
+            self._engine.looks.not_before(f"pass of {self._incarnation}", self._pace.look_seconds)
+        if unmade and clone is None:
+            self._engine.looks.not_before(self._incarnation, _UNMADE_SECONDS)
+        return clone
 
     async def _foreign_holder(self, clone: ObservedClone | None, *, provisioned: bool) -> str:
         """Return the VM that is where a clone was and carries our stamp no more."""

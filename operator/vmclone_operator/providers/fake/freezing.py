@@ -59,7 +59,7 @@ class FrozenPoints:
         if begun is None:
             begun = self._of_image(calls, intent) if intent.image else self._of_source(calls, intent)
         point = begun.frozen
-        if point is None or intent.handle or point.consistency.satisfies(intent.consistency):
+        if point is None or BEGUN in intent.handle or point.consistency.satisfies(intent.consistency):
             return begun
         self._discard(calls, self._world.state.images[intent.token])
         raise RetryLater("the source's guest was thawed before the point in time was taken")
@@ -128,7 +128,7 @@ class FrozenPoints:
         image = self._world.state.images.get(intent.token)
         if image is not None and image.vmclone_uid == intent.vmclone_uid:
             return self._progress(image)
-        known = bool(image or intent.handle or self._files(intent, intent.token))
+        known = bool(image or BEGUN in intent.handle or self._files(intent, intent.token))
         return Progress(state=OperationState.LOST) if known else None
 
     def _check_source(self, source: Machine, intent: FreezeIntent) -> None:

@@ -28,7 +28,7 @@ from vmclone_operator.domain.backend import (
     SourceInfo,
 )
 from vmclone_operator.domain.errors import AgentNotReady, RetryLater
-from vmclone_operator.providers.fake import clones, freezing, leftovers, wishes
+from vmclone_operator.providers.fake import clones, freezing, leftovers, steps, wishes
 from vmclone_operator.providers.fake.calls import Calls
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class FakeSession:
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take the point in time and start copying it; a repeat with the same token adopts the running copy."""
-        return self._frozen_points.freeze(await self._begin("freeze"), intent)
+        calls = await self._begin("freeze", intent.source_id)
+        return steps.freeze(self._world, intent, lambda: self._frozen_points.freeze(calls, intent))
 
     async def thaw(self, source_id: str) -> bool:
         """Thaw the guest's file systems if they are frozen; return whether they were."""
@@ -125,15 +126,16 @@ class FakeSession:
 
     async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
         """Return the VM of this incarnation."""
-        return self._clones.find_one(await self._begin("find_clone"), ref.stamp)
+        return self._clones.find_one(await self._begin("find_clone", ref.stamp.incarnation), ref.stamp)
 
     async def unstamped(self, ref: CloneRef) -> str:
         """Return the VM that has the clone's UUID and not its stamp."""
-        return self._clones.unstamped(await self._begin("unstamped"), ref.stamp)
+        return self._clones.unstamped(await self._begin("unstamped", ref.stamp.incarnation), ref.stamp)
 
     async def start_clone(self, intent: CloneIntent) -> Progress:
         """Make the clone, powered off and (mode Disk) with its links down; a repeat adopts the clone it made."""
-        progress = self._clones.start(await self._begin("start_clone"), intent)
+        calls = await self._begin("start_clone", intent.stamp.incarnation)
+        progress = steps.start_clone(self._world, intent, lambda: self._clones.start(calls, intent))
         if intent.copy is DiskCopy.FULL and self._world.clone_seconds:
             self._wake_after(self._world.clone_seconds, intent.stamp.incarnation)
         return progress
@@ -189,7 +191,7 @@ class FakeSession:
 
     async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         """Return the guest's own addresses; empty while it has none."""
-        calls = await self._begin("guest_addresses")
+        calls = await self._begin("guest_addresses", ref.stamp.incarnation)
         machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         return calls.read("guest addresses", machine.name, lambda: self._addresses(machine))
 
@@ -206,9 +208,10 @@ class FakeSession:
         self._open = False
         self._world.unlisten(self._wake)
 
-    async def _begin(self, verb: str) -> Calls:
+    async def _begin(self, verb: str, vm: str = "") -> Calls:
         """Let other tasks run, as a call to an executor does, then return the way to the hypervisor."""
         await self._pause()
+        self._world.reads.count(self._world.profile, verb, vm, self._world.now())
         return Calls(self._world, self._fence, process=self._process, verb=verb, is_open=lambda: self._open)
 
     def _wake_after(self, seconds: float, incarnation: str) -> None:

@@ -17,6 +17,7 @@ from vmclone_operator.providers.fake.faults import FaultSchedule
 from vmclone_operator.providers.fake.guest import Guest, host_key
 from vmclone_operator.providers.fake.inventory import Inventory, take_inventory
 from vmclone_operator.providers.fake.pool import Pool
+from vmclone_operator.providers.fake.profiles import LIBVIRT, Ids, Profile, Reads
 from vmclone_operator.providers.fake.state import (
     GIB,
     WATCHDOG_SECONDS,
@@ -61,6 +62,8 @@ class World:
         """From a source that is asked to shut down to one that is off."""
         self.capabilities = Capabilities()
         """What it can do; a session tells once."""
+        self.profile = LIBVIRT
+        self.ids, self.reads = Ids(), Reads()
         self._clock, self._path, self._on_demand = clock, path, on_demand
         self._listeners: list[tuple[int, Wake]] = []
         state = _STATE.validate_json(path.read_bytes()) if path is not None and path.exists() else State()
@@ -83,6 +86,12 @@ class World:
         sources = self.state.machines.values()
         running = (WATCHDOG_SECONDS for machine in sources if machine.frozen(self.now()))
         return max((*(machine.longest_freeze_seconds for machine in sources), *running), default=0.0)
+
+    def become(self, profile: Profile) -> None:
+        """Behave as another kind of backend from now on."""
+        self.profile, self.capabilities = profile, profile.capabilities
+        self.boot_seconds, self.settle_seconds = profile.boot_seconds, profile.settle_seconds
+        self.copy_seconds, self.clone_seconds = profile.copy_seconds, profile.clone_seconds
 
     def now(self) -> float:
         """Return this world's time in seconds."""
