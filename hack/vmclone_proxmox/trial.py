@@ -19,6 +19,7 @@ from vmclone_operator.domain.backend import (
     ObservedClone,
     OperationState,
     Owner,
+    PlanWish,
     Power,
     Progress,
     Seed,
@@ -149,7 +150,7 @@ class Trial:
         return f"{info.version}; linked clones: {'yes' if info.capabilities.linked else 'no'}"
 
     async def _preflight(self, run: Run) -> str:
-        found = await self._session.preflight(_source(run), replicas=1)
+        found = await self._session.preflight(_source(run), PlanWish(replicas=1))
         if found:
             raise Failed("; ".join(one.message for one in found))
         return "nothing speaks against it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.contract.backends import Play, Stage
 
+from vmclone_operator.domain.backend import PlanWish
 from vmclone_operator.domain.errors import CloneError, SourceNotFound
 
 
@@ -48,7 +49,7 @@ def test_healthy_source_has_no_blockers(on_backend: Play) -> None:
     async def scenario(stage: Stage) -> None:
         before = (stage.site.files(), stage.site.vms())
         source = await stage.session.describe_source(stage.site.source)
-        assert list(await stage.session.preflight(source, replicas=2)) == []
+        assert list(await stage.session.preflight(source, PlanWish(replicas=2))) == []
         assert (stage.site.files(), stage.site.vms()) == before
 
     on_backend(scenario)

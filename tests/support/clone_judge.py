@@ -23,7 +23,7 @@ from tests.integration.libvirt import shapes
 from tests.integration.libvirt.steps import INSTANCE, begun, clone_intent, ended, freeze_intent, gone, stamp_of
 from tests.support.refs import is_gone, ref_to
 
-from vmclone_operator.domain.backend import BackendSession, Consistency, OperationState, Owner, Stamp
+from vmclone_operator.domain.backend import BackendSession, Consistency, OperationState, Owner, PlanWish, Stamp
 from vmclone_operator.domain.errors import ActionNeeded
 
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
@@ -67,7 +67,7 @@ async def judge(session: BackendSession, facts: LibvirtFacts, *, start: bool = T
     """Clone a powered-off source, or see it refused; raises AssertionError with what is wrong."""
     before, held = state_of(facts), facts.volume_names()
     source = await session.describe_source(facts.source_id)
-    findings = [finding.message for finding in await session.preflight(source, replicas=1)]
+    findings = [finding.message for finding in await session.preflight(source, PlanWish(replicas=1))]
     if findings:
         await _refuses(session, facts)
         assert facts.volume_names() == held, f"something was made though it was refused: {findings}"

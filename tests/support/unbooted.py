@@ -11,7 +11,6 @@ import copy
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
 
 from tests.support.unbooted_host import Host
@@ -33,6 +32,7 @@ from vmclone_operator.domain.backend import (
     ObservedClone,
     OperationState,
     Owner,
+    PlanWish,
     Power,
     Progress,
     SourceInfo,
@@ -88,8 +88,8 @@ class UnbootedSession:
         host.settle()
         return result
 
-    async def check(self) -> BackendInfo:
-        return await self._call("check", self._real.check)
+    async def check(self, pool: str = "") -> BackendInfo:
+        return await self._call("check", lambda: self._real.check(pool))
 
     async def describe_source(self, name: str) -> SourceInfo:
         return await self._call("describe_source", lambda: self._real.describe_source(name))
@@ -97,21 +97,9 @@ class UnbootedSession:
     async def describe_image(self, name: str) -> ImageInfo:
         return await self._call("describe_image", lambda: self._real.describe_image(name))
 
-    async def preflight(
-        self,
-        source: SourceInfo,
-        *,
-        replicas: int,
-        pool: str = "",
-        full: bool = False,
-        image: str = "",
-        agent: bool = False,
-        networks: Sequence[str] = (),
-    ) -> Sequence[Finding]:
-        agent = agent and self._host.asks_for_agent
-        wish = partial(self._real.preflight, replicas=replicas, pool=pool, full=full, image=image)
-        look = partial(wish, agent=agent, networks=networks)
-        return await self._call("preflight", lambda: look(source))
+    async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
+        asked = replace(wish, agent=wish.agent and self._host.asks_for_agent)
+        return await self._call("preflight", lambda: self._real.preflight(source, asked))
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         return await self._call("freeze", lambda: self._freeze(intent))

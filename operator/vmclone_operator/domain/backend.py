@@ -35,6 +35,7 @@ from vmclone_operator.domain.provider_values import (
     ObservedClone,
     OperationState,
     Owner,
+    PlanWish,
     Progress,
     Seed,
     Stamp,
@@ -52,8 +53,11 @@ Fence = Callable[[], None]
 class BackendSession(Protocol):
     """One authenticated connection to a backend. Every method is safe to call twice."""
 
-    async def check(self) -> BackendInfo:
-        """Prove that the backend answers and accepts us."""
+    async def check(self, pool: str = "") -> BackendInfo:
+        """Prove that the backend answers and accepts us; what it can do is told as it is for clones in this pool.
+
+        Whether clones can be linked may depend on the storage (Proxmox VE). Empty: the backend's own pool.
+        """
 
     async def describe_source(self, name: str) -> SourceInfo:
         """Find a source by name or id; raises SourceNotFound, also when two match."""
@@ -61,23 +65,8 @@ class BackendSession(Protocol):
     async def describe_image(self, name: str) -> ImageInfo:
         """Find a golden image for mode Clean by name; raises ImageNotFound."""
 
-    async def preflight(
-        self,
-        source: SourceInfo,
-        *,
-        replicas: int,
-        pool: str = "",
-        full: bool = False,
-        image: str = "",
-        agent: bool = False,
-        networks: Sequence[str] = (),
-    ) -> Sequence[Finding]:
-        """Return every reason why this source cannot be cloned that often, in sentences; empty when it can.
-
-        `pool`: where the clones' disks go; `full`: they are copies of their own; `image`: mode Clean, what is copied
-        in the source's place; `agent`: the guest must answer, or a clone of it can not get an identity; `networks`:
-        what the clones hang on in place of the source's networks.
-        """
+    async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
+        """Return every reason why this source cannot be cloned so, in sentences; empty when it can."""
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take the point in time, copy it, and tell how that stands; called until it is DONE, or LOST.
@@ -224,6 +213,7 @@ __all__ = [
     "ObservedClone",
     "OperationState",
     "Owner",
+    "PlanWish",
     "Power",
     "Progress",
     "Seed",

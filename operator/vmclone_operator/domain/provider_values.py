@@ -87,7 +87,9 @@ class Capabilities:
     linked: bool = True
     full: bool = True
     freeze_running: bool = True
+    """Whether a source can be frozen while it runs."""
     quiesce: bool = True
+    """Whether the file systems of a running source can be held still for it."""
     guest: GuestChannel = GuestChannel.EXEC
     look_seconds: float = 0
     """The least time between two looks at one VM or task: a floor of every wait (Azure 10, Proxmox VE 3)."""
@@ -99,6 +101,23 @@ class BackendInfo:
 
     version: str
     capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanWish:
+    """What is to be made of a source, for the preflight: everything that a backend could refuse."""
+
+    replicas: int
+    pool: str = ""
+    """Where the clones' disks go; empty: the backend's own pool."""
+    full: bool = False
+    """Their disks are copies of their own."""
+    image: str = ""
+    """Mode Clean: what is copied in the source's place."""
+    agent: bool = False
+    """The guest must answer, or a clone of it can not get an identity."""
+    shape: Shape = AS_THE_SOURCE
+    """What differs from the source; its networks are what the clones hang on in place of the source's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

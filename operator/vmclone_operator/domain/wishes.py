@@ -8,7 +8,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmclone_operator.api.plan import PlanAction, PlanEstimate, PlanStatus
-from vmclone_operator.domain.backend import Capabilities, DiskCopy, Finding, Mode, SourceInfo
+from vmclone_operator.domain.backend import (
+    Capabilities,
+    Consistency,
+    DiskCopy,
+    Finding,
+    GuestChannel,
+    Mode,
+    Power,
+    SourceInfo,
+)
 from vmclone_operator.domain.rollout import ReplicaChanges, ReplicaView
 from vmclone_operator.domain.steps import Blocker
 
@@ -53,6 +62,25 @@ def missing_capabilities(able: Capabilities, mode: Mode, choice: CopyChoice) -> 
     sentences = [choice.refused] if choice.refused else []
     if mode not in able.modes:
         sentences.append(f"the backend cannot do mode {mode.value}; use another mode, or another backend")
+    if able.guest is GuestChannel.NONE:
+        sentences.append("the backend runs no commands in a guest, so no clone's identity can be proven; use another")
+    return _missing(sentences)
+
+
+def cannot_freeze(able: Capabilities, power: Power, consistency: Consistency, *, stops: bool) -> tuple[Finding, ...]:
+    """Return why a backend cannot freeze a source as it is; `stops`: it is switched off before that."""
+    if power is Power.OFF or stops:
+        return ()
+    if not able.freeze_running:
+        told = "the backend cannot freeze a source that runs; switch it off, or set spec.sourcePower to StopForClone"
+        return _missing([told])
+    if consistency is Consistency.QUIESCED and not able.quiesce:
+        told = "the backend cannot quiesce a running source; set spec.disk.consistency to CrashConsistent"
+        return _missing([told])
+    return ()
+
+
+def _missing(sentences: Sequence[str]) -> tuple[Finding, ...]:
     return tuple(Finding(reason="CapabilityMissing", message=sentence) for sentence in sentences)
 
 

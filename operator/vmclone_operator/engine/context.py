@@ -180,9 +180,9 @@ class Engine:
         """Return the session of a CloneBackend by its name; raises what `Sessions.get` does."""
         return await self.sessions.get(self.cache.get(Key(Kind.BACKEND, "", backend)), backend)
 
-    async def capabilities(self, backend: str) -> Capabilities:
-        """Return what a CloneBackend can do; raises what `Sessions.get` does."""
-        return await self.sessions.capabilities(self.cache.get(Key(Kind.BACKEND, "", backend)), backend)
+    async def capabilities(self, backend: str, pool: str) -> Capabilities:
+        """Return what a CloneBackend can do in a pool, an empty one is its own; raises what `Sessions.get` does."""
+        return await self.sessions.capabilities(self.cache.get(Key(Kind.BACKEND, "", backend)), backend, pool)
 
     def look_seconds(self, backend: str) -> float:
         """Return the least time between two looks at a CloneBackend, as far as that is known; costs no call."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vmclone_operator.api.vmclone import FrozenPointStatus, SourceStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import wishes
-from vmclone_operator.domain.backend import BackendSession, Consistency, DiskCopy, Owner, Power, SourceInfo
+from vmclone_operator.domain.backend import BackendSession, Consistency, DiskCopy, Owner, PlanWish, Power, SourceInfo
 from vmclone_operator.domain.errors import (
     ActionNeeded,
     CloneError,
@@ -26,6 +26,7 @@ from vmclone_operator.engine.freeze_attempts import FreezeAttempts, FreezeHeld
 from vmclone_operator.engine.freezing import Freezer, FreezeStep, copied_elsewhere
 from vmclone_operator.engine.lineage import is_deleting, order_of
 from vmclone_operator.engine.queue import spread
+from vmclone_operator.engine.replica import shape_of
 from vmclone_operator.engine.source_power import AGAIN_SECONDS, SourcePower
 from vmclone_operator.engine.source_vm import described
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -225,13 +226,13 @@ class FrozenPass:
     async def _preflight(self, status: VMCloneStatus, session: BackendSession, info: SourceInfo) -> None:
         """Raise PreflightFailed with all findings, before the source is touched."""
         replicas = sum(not view.provisioned and not view.deleting for view in self.views)
-        findings = await session.preflight(
-            info,
+        wish = PlanWish(
             replicas=replicas,
             pool=self.spec.disk.pool or "",
             full=status.copy_.actual == DiskCopy.FULL.value,
-            networks=self.spec.template.networks or (),
+            shape=shape_of(self.spec.template),
         )
+        findings = await session.preflight(info, wish)
         if findings:
             told = "; ".join(finding.message for finding in findings)
             only_room = wishes.reason_of(findings) == InsufficientSpace.reason

@@ -28,8 +28,8 @@ PROGRESS_PAUSE_SECONDS = 10.0
 
 async def new_attempt(engine: Engine, replica: Replica, wish: VMCloneSpec, situation: Situation) -> IntentStatus:
     """Return the intent of a first attempt, or of one from another frozen point; raises CapabilityMissing."""
-    able = await engine.capabilities(replica.spec.backend)
-    choice = choose_copy(replica.disk(wish).copy_, able)
+    disk = replica.disk(wish)
+    choice = choose_copy(disk.copy_, await engine.capabilities(replica.spec.backend, disk.pool or ""))
     if choice.refused:
         raise CapabilityMissing(choice.refused)
     return IntentStatus(

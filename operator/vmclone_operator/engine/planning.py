@@ -13,7 +13,7 @@ from vmclone_operator.api.disk import CopyStatus
 from vmclone_operator.api.plan import PlanAction, PlanEstimate, PlanStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import wishes
-from vmclone_operator.domain.backend import Finding, Mode
+from vmclone_operator.domain.backend import Capabilities, Consistency, Finding, Mode, PlanWish
 from vmclone_operator.domain.errors import ImageNotFound
 from vmclone_operator.domain.revision import revision_of, user_disk
 from vmclone_operator.domain.rollout import newest_complete
@@ -21,6 +21,7 @@ from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.domain.wishes import CopyChoice, Cost
 from vmclone_operator.engine import consent, user_data
 from vmclone_operator.engine.context import Engine, annotation
+from vmclone_operator.engine.replica import shape_of
 from vmclone_operator.engine.replica_objects import ReplicaObjects
 from vmclone_operator.engine.source_vm import described
 from vmclone_operator.kube.cluster import Document
@@ -93,13 +94,14 @@ class Planning:
         copy, estimate = status.copy_, PlanEstimate()
         if clones:
             choice = wishes.choose_copy(
-                self.spec.disk.copy_, able := await self.engine.capabilities(self.found.backend_name)
+                self.spec.disk.copy_,
+                able := await self.engine.capabilities(self.found.backend_name, self.spec.disk.pool or ""),
             )
             copy = CopyStatus(
                 requested=self.spec.disk.copy_, actual=choice.actual.value, fallback_reason=choice.fallback_reason
             )
             findings += wishes.missing_capabilities(able, self._mode, choice)
-            found, estimate = await self._look(status, choice, clones)
+            found, estimate = await self._look(status, able, choice, clones)
             findings += found
         plan = PlanStatus(
             hash=wishes.plan_hash(actions, self._wish()),
@@ -122,7 +124,7 @@ class Planning:
         return Planned(plan=plan, copy=copy, verdict=verdict, carry_out=False)
 
     async def _look(
-        self, status: VMCloneStatus, choice: CopyChoice, clones: int
+        self, status: VMCloneStatus, able: Capabilities, choice: CopyChoice, clones: int
     ) -> tuple[tuple[Finding, ...], PlanEstimate]:
         """Look at the source and the backend; return what speaks against the plan, and what it costs."""
         session = await self.engine.session(self.found.backend_name)
@@ -136,18 +138,22 @@ class Planning:
             except ImageNotFound as error:
                 return (*findings, Finding(reason=error.reason, message=str(error))), PlanEstimate()
             held, fingerprint = image.allocated_bytes, image.fingerprint
+        else:
+            stops = self.spec.source_power == "StopForClone"
+            wanted = Consistency(self.spec.disk.consistency)
+            findings += wishes.cannot_freeze(able, info.power, wanted, stops=stops)
         newest = newest_complete(status.frozen_points)
         new_point = newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, fingerprint)
         if new_point or full:
-            findings += await session.preflight(
-                info,
+            wish = PlanWish(
                 replicas=clones,
                 pool=self.spec.disk.pool or "",
                 full=full,
                 image=self.found.image,
                 agent=self._mode is Mode.DISK and self.spec.identity.verify == "Require",
-                networks=self.spec.template.networks or (),
+                shape=shape_of(self.spec.template),
             )
+            findings += await session.preflight(info, wish)
         cost = Cost(
             clones=clones,
             at_a_time=self.spec.rollout.max_in_flight,

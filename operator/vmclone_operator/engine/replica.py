@@ -73,12 +73,7 @@ class Replica:
     @property
     def shape(self) -> Shape:
         """Return what the clone has beside its disks, where that differs from the source."""
-        template = self.spec.template or TemplateSpec()
-        return Shape(
-            cpus=template.cpus or 0,
-            memory_bytes=bytes_of(template.memory) if template.memory else 0,
-            networks=template.networks,
-        )
+        return shape_of(self.spec.template or TemplateSpec())
 
     @property
     def vm_name(self) -> str:
@@ -114,6 +109,15 @@ class Replica:
     def seed(self) -> Seed:
         """Return what every clone's cloud-init is told."""
         return Seed(instance_id=f"vmclone-{self.stamp.incarnation}", hostname=self.vm_name)
+
+
+def shape_of(template: TemplateSpec) -> Shape:
+    """Return what a template asks for that may differ from the source."""
+    return Shape(
+        cpus=template.cpus or 0,
+        memory_bytes=bytes_of(template.memory) if template.memory else 0,
+        networks=template.networks,
+    )
 
 
 def read_replica(document: Document, *, instance: str) -> Replica | None:

@@ -32,7 +32,8 @@ class _Open:
     version: tuple[str, ...]
     session: BackendSession
     checked_at: float
-    able: Capabilities | None = None
+    able: dict[str, Capabilities] = field(default_factory=dict)
+    """By pool; an empty name is the backend's own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,24 +71,24 @@ class Sessions:
                 self._failed[name] = (spec_version, self.clock(), error)
                 raise
 
-    async def capabilities(self, backend: Document | None, name: str) -> Capabilities:
-        """Return what a CloneBackend can do; asked once for each connection. Raises what `get` does."""
+    async def capabilities(self, backend: Document | None, name: str, pool: str) -> Capabilities:
+        """Return what a CloneBackend can do in a pool; asked once for each connection. Raises what `get` does."""
         session = await self.get(backend, name)
         known = self._open[name]
-        if known.session is not session or known.able is None:
-            known.able = (await session.check()).capabilities
-        return known.able
+        if known.session is not session or pool not in known.able:
+            known.able[pool] = (await session.check(pool)).capabilities
+        return known.able[pool]
 
     def learned(self, name: str, session: BackendSession, able: Capabilities) -> None:
         """Keep what a check of a connection that is open told."""
         known = self._open.get(name)
         if known is not None and known.session is session:
-            known.able = able
+            known.able[""] = able
 
     def look_seconds(self, name: str) -> float:
         """Return the least time between two looks at a CloneBackend; 0 until it was asked what it can do."""
         known = self._open.get(name)
-        return 0 if known is None or known.able is None else known.able.look_seconds
+        return 0 if known is None else max((able.look_seconds for able in known.able.values()), default=0)
 
     def _refuse_failed(self, name: str, spec_version: tuple[str, ...]) -> None:
         """Fail at once while the last attempt to connect is fresh: a dead host must not hold up N passes."""

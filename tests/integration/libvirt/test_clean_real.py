@@ -24,6 +24,7 @@ from vmclone_operator.domain.backend import (
     Mode,
     OperationState,
     Owner,
+    PlanWish,
     Power,
     Seed,
     Shape,
@@ -255,7 +256,7 @@ def test_without_its_source_on_this_host_a_clone_is_made_by_its_shape_and_starts
         shape = Shape(cpus=2, memory_bytes=64 << 20)
         intent = replace(await clean_intent(session, facts), source_id=str(uuid.uuid4()), shape=shape)
         elsewhere = replace(await session.describe_source(facts.source_id), source_id=intent.source_id)
-        assert list(await session.preflight(elsewhere, replicas=1, image=GOLDEN)) == []
+        assert list(await session.preflight(elsewhere, PlanWish(replicas=1, image=GOLDEN))) == []
         await session.start_clone(intent)
         await session.set_power(ref_to(intent.stamp), Power.ON)
         (clone,) = await session.find_clones(

@@ -14,7 +14,7 @@ from tests.integration.libvirt import shapes
 from tests.integration.libvirt.shapes import DiskSpec
 from tests.integration.libvirt.steps import play
 
-from vmclone_operator.domain.backend import BackendSession, Seed
+from vmclone_operator.domain.backend import BackendSession, PlanWish, Seed
 from vmclone_operator.providers.libvirt import definition_check, domain_xml
 from vmclone_operator.providers.seed import seed_image
 
@@ -34,7 +34,7 @@ async def clone_of(session: BackendSession, facts: LibvirtFacts, *, starts: bool
     """
     before = ET.tostring(configuration(shapes.domain_of(facts)))
     source = await session.describe_source(facts.source_id)
-    assert list(await session.preflight(source, replicas=1)) == []
+    assert list(await session.preflight(source, PlanWish(replicas=1))) == []
     stamp = await shapes.cloned(session, facts)
     clone = shapes.clone_domain(facts, stamp)
     found = configuration(clone)
@@ -311,7 +311,7 @@ def test_a_definition_that_libvirt_would_not_take_is_a_finding_that_names_the_el
         facts = plain(facts, screen)
         before = facts.volume_names(), {domain.name() for domain in facts.connection.listAllDomains()}
         source = await session.describe_source(facts.source_id)
-        (finding,) = await session.preflight(source, replicas=1)
+        (finding,) = await session.preflight(source, PlanWish(replicas=1))
         assert "<graphics type='vnc'>" in finding.message
         assert (facts.volume_names(), {domain.name() for domain in facts.connection.listAllDomains()}) == before
 

@@ -13,7 +13,7 @@ from tests.integration.libvirt import shapes
 from tests.integration.libvirt.shapes import DiskSpec
 from tests.integration.libvirt.steps import play
 
-from vmclone_operator.domain.backend import BackendSession
+from vmclone_operator.domain.backend import BackendSession, PlanWish
 from vmclone_operator.domain.errors import SourceUnhealthy
 
 pytestmark = pytest.mark.libvirt
@@ -85,7 +85,7 @@ async def refusals(session: BackendSession, facts: LibvirtFacts, disk: Path) -> 
     """Return what the preflight says of a source that must be refused; nothing may change by it or by an attempt."""
     before = state_of(facts, disk)
     source = await session.describe_source(facts.source_id)
-    found = [finding.message for finding in await session.preflight(source, replicas=1)]
+    found = [finding.message for finding in await session.preflight(source, PlanWish(replicas=1))]
     if not found:
         return []
     with pytest.raises(SourceUnhealthy):

@@ -30,6 +30,7 @@ from vmclone_operator.domain.backend import (
     Consistency,
     OperationState,
     Owner,
+    PlanWish,
     Power,
 )
 from vmclone_operator.domain.errors import (
@@ -147,8 +148,8 @@ def test_a_source_is_found_by_name_and_by_id_and_may_be_cloned() -> None:
         assert (named.source_id, named.power, named.agent) == (facts.source_id, Power.OFF, False)
         (disk,) = named.disks
         assert (disk.target, disk.capacity_bytes, disk.shared) == ("vda", CAPACITY, False)
-        assert list(await session.preflight(named, replicas=3)) == []
-        (problem,) = await session.preflight(named, replicas=1 << 24)
+        assert list(await session.preflight(named, PlanWish(replicas=3))) == []
+        (problem,) = await session.preflight(named, PlanWish(replicas=1 << 24))
         assert facts.pool_name in problem.message
         with pytest.raises(SourceNotFound):
             await session.describe_source(f"{facts.pool_name}-nobody")

@@ -11,7 +11,7 @@ from tests.integration.libvirt import shapes
 from tests.integration.libvirt.shapes import DiskSpec, clone_disks, content, letters
 from tests.integration.libvirt.steps import play
 
-from vmclone_operator.domain.backend import BackendSession, Power
+from vmclone_operator.domain.backend import BackendSession, PlanWish, Power
 
 pytestmark = pytest.mark.libvirt
 AWKWARD = 'disk (2) & "it\'s" <é>, 100%.qcow2'
@@ -84,7 +84,7 @@ def test_a_clone_has_the_current_content_of_every_disk(make: Callable[[LibvirtFa
             shapes.domain_of(facts).create()
         source = await session.describe_source(facts.source_name)
         assert (source.source_id, source.power) == (facts.source_id, power)
-        assert list(await session.preflight(source, replicas=1)) == []
+        assert list(await session.preflight(source, PlanWish(replicas=1))) == []
         before = facts.volume_names()
         stamp = await shapes.cloned(session, facts)
         found = {

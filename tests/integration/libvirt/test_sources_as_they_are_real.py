@@ -19,7 +19,7 @@ from tests.integration.libvirt import shapes
 from tests.integration.libvirt.shapes import DiskSpec, clone_disks
 from tests.integration.libvirt.steps import play
 
-from vmclone_operator.domain.backend import BackendSession, Power
+from vmclone_operator.domain.backend import BackendSession, PlanWish, Power, Shape
 from vmclone_operator.domain.errors import SourceUnhealthy
 
 pytestmark = pytest.mark.libvirt
@@ -36,7 +36,7 @@ def _system(facts: LibvirtFacts) -> DiskSpec:
 
 async def _findings(session: BackendSession, facts: LibvirtFacts) -> list[str]:
     source = await session.describe_source(facts.source_id)
-    return [finding.message for finding in await session.preflight(source, replicas=1)]
+    return [finding.message for finding in await session.preflight(source, PlanWish(replicas=1))]
 
 
 # --- seeds ------------------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_room_is_asked_for_by_what_a_copy_of_a_compressed_disk_becomes(power: Po
             (disk,) = (await session.describe_source(facts.source_id)).disks
             assert 200 << 20 <= disk.allocated_bytes <= 201 << 20, "not 4 GiB, and not the few KiB that are stored"
             source = await session.describe_source(facts.source_id)
-            (found,) = await session.preflight(source, replicas=1)
+            (found,) = await session.preflight(source, PlanWish(replicas=1))
             assert found.reason == "InsufficientSpace"
             shapes.domain_of(facts).undefine() if power is Power.OFF else shapes.domain_of(facts).destroy()
 
@@ -354,7 +354,7 @@ def test_networks_that_are_missing_or_stopped_are_findings_with_their_command() 
             ]
             assert f"virsh net-start {stopped.name()}" in found[0]
             source = await session.describe_source(facts.source_id)
-            assert list(await session.preflight(source, replicas=1, networks=("default",))) == []
+            assert list(await session.preflight(source, PlanWish(replicas=1, shape=Shape(networks=("default",))))) == []
         finally:
             stopped.undefine()
 

@@ -13,7 +13,7 @@ from tests.integration.libvirt import shapes
 from tests.integration.libvirt.shapes import DiskSpec, clone_disks, content
 from tests.integration.libvirt.steps import play
 
-from vmclone_operator.domain.backend import BackendSession
+from vmclone_operator.domain.backend import BackendSession, PlanWish
 from vmclone_operator.domain.errors import SourceLocked, SourceUnhealthy
 from vmclone_operator.providers.libvirt.session import LibvirtSession
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_copied_safely_is_refused_before_anything_is_made(
         facts = make(facts)
         before = facts.volume_names()
         source = await session.describe_source(facts.source_id)
-        (finding,) = await session.preflight(source, replicas=1)
+        (finding,) = await session.preflight(source, PlanWish(replicas=1))
         assert sentence in finding.message
         with pytest.raises(SourceUnhealthy, match=re.escape(sentence)):
             await shapes.cloned(session, facts)
@@ -193,7 +193,7 @@ def test_all_findings_are_told_at_once() -> None:
         )
         facts = shapes.define(facts, *disks, devices=network + device)
         source = await session.describe_source(facts.source_id)
-        found = list(await session.preflight(source, replicas=1 << 24, pool="nowhere", agent=True))
+        found = list(await session.preflight(source, PlanWish(replicas=1 << 24, pool="nowhere", agent=True)))
         for word in ("vda", "vdb", "vdy is a network disk", "hostdev", "agent channel", "storage pool nowhere"):
             assert [finding for finding in found if word in finding.message], (word, found)
         assert len(found) == 6
@@ -208,14 +208,14 @@ def test_space_is_asked_for_in_every_pool_that_is_touched() -> None:
         source = await session.describe_source(facts.source_id)
         free = facts.pool.info()[3]
         full = free // source.disks[0].allocated_bytes
-        assert list(await session.preflight(source, replicas=1, full=True)) == []
-        (problem,) = await session.preflight(source, replicas=full, full=True)
+        assert list(await session.preflight(source, PlanWish(replicas=1, full=True))) == []
+        (problem,) = await session.preflight(source, PlanWish(replicas=full, full=True))
         assert problem.reason == "InsufficientSpace"
         assert facts.pool_name in problem.message
         assert "15 % margin" in problem.message
-        (problem,) = await session.preflight(source, replicas=1, pool="nowhere")
+        (problem,) = await session.preflight(source, PlanWish(replicas=1, pool="nowhere"))
         assert "there is no storage pool nowhere" in problem.message
-        (problem,) = await session.preflight(source, replicas=1, image="no-such.qcow2")
+        (problem,) = await session.preflight(source, PlanWish(replicas=1, image="no-such.qcow2"))
         assert "no image no-such.qcow2" in problem.message
 
     play(scenario)

@@ -6,7 +6,7 @@ import pytest
 
 from vmclone_operator.api.plan import PlanAction, PlanStatus
 from vmclone_operator.domain import wishes
-from vmclone_operator.domain.backend import Capabilities, DiskCopy, Finding, Mode
+from vmclone_operator.domain.backend import Capabilities, Consistency, DiskCopy, Finding, GuestChannel, Mode, Power
 from vmclone_operator.domain.rollout import ReplicaChanges, ReplicaView
 from vmclone_operator.domain.wishes import Cost
 
@@ -40,6 +40,33 @@ def test_everything_that_a_backend_cannot_do_is_found_at_once() -> None:
     able = Capabilities(linked=False, modes=frozenset({Mode.CLEAN}))
     found = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Linked", able))
     assert [finding.reason for finding in found] == ["CapabilityMissing", "CapabilityMissing"]
+
+
+def test_a_backend_without_a_way_into_guests_is_refused() -> None:
+    able = Capabilities(guest=GuestChannel.NONE)
+    (found,) = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able))
+    assert (found.reason, "identity" in found.message) == ("CapabilityMissing", True)
+
+
+_QUIET, _ROUGH = Capabilities(), Capabilities(quiesce=False)
+_COLD = Capabilities(freeze_running=False)
+FREEZES = {
+    "a source that runs, held still": (_QUIET, Power.ON, Consistency.QUIESCED, False, ""),
+    "a source that runs and cannot be held still": (_ROUGH, Power.ON, Consistency.QUIESCED, False, "CrashConsistent"),
+    "a source that runs, and a crash is acceptable": (_ROUGH, Power.ON, Consistency.CRASH_CONSISTENT, False, ""),
+    "a source that is off, where none can be held still": (_ROUGH, Power.OFF, Consistency.QUIESCED, False, ""),
+    "a source that runs, where it may not": (_COLD, Power.ON, Consistency.CRASH_CONSISTENT, False, "StopForClone"),
+    "a source that runs and is stopped before": (_COLD, Power.ON, Consistency.QUIESCED, True, ""),
+}
+
+
+@pytest.mark.parametrize(("able", "power", "consistency", "stops", "remedy"), FREEZES.values(), ids=FREEZES.keys())
+def test_a_freeze_that_a_backend_cannot_do_is_refused_before_the_source_is_touched(
+    able: Capabilities, power: Power, consistency: Consistency, stops: bool, remedy: str
+) -> None:
+    found = wishes.cannot_freeze(able, power, consistency, stops=stops)
+    assert bool(found) is bool(remedy)
+    assert all(one.reason == "CapabilityMissing" and remedy in one.message for one in found)
 
 
 def test_a_plan_has_a_name_that_follows_its_actions_and_its_wish() -> None:

@@ -23,6 +23,7 @@ from vmclone_operator.domain.backend import (
     ImageInfo,
     ObservedClone,
     Owner,
+    PlanWish,
     Power,
     Progress,
     SourceInfo,
@@ -60,7 +61,7 @@ class FakeSession:
         self._clones = clones.Clones(world)
         world.listen(wake)
 
-    async def check(self) -> BackendInfo:
+    async def check(self, pool: str = "") -> BackendInfo:  # noqa: ARG002 - all its pools are alike
         """Prove that the backend answers and accepts us."""
         calls = await self._begin("check")
         info = BackendInfo(version="fake 1", capabilities=self._world.capabilities)
@@ -82,20 +83,9 @@ class FakeSession:
             allocated_bytes=image.allocated_bytes,
         )
 
-    async def preflight(
-        self,
-        source: SourceInfo,
-        *,
-        replicas: int,
-        pool: str = "",
-        full: bool = False,
-        image: str = "",
-        agent: bool = False,
-        networks: Sequence[str] = (),  # noqa: ARG002 - its networks are all there
-    ) -> Sequence[Finding]:
+    async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned that often."""
         calls = await self._begin("preflight")
-        wish = wishes.Wish(replicas=replicas, pool=pool, full=full, image=image, agent=agent)
         return calls.read("look at source", source.name, lambda: wishes.blockers(self._world, source, wish))
 
     async def freeze(self, intent: FreezeIntent) -> Progress:

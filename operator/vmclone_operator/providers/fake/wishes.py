@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmclone_operator.domain.backend import Finding
@@ -11,30 +10,19 @@ from vmclone_operator.domain.errors import CloneError, InsufficientSpace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vmclone_operator.domain.backend import SourceInfo
+    from vmclone_operator.domain.backend import PlanWish, SourceInfo
     from vmclone_operator.providers.fake.world import World
 
 _MARGIN_PERCENT = 115
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What is to be made of a source."""
-
-    replicas: int
-    pool: str
-    full: bool
-    image: str
-    agent: bool
-
-
-def blockers(world: World, source: SourceInfo, wish: Wish) -> list[Finding]:
+def blockers(world: World, source: SourceInfo, wish: PlanWish) -> list[Finding]:
     """Return every reason why this source cannot be cloned so."""
     found = [Finding(message=sentence) for sentence in _of_source(world, source, wish)]
     return [*found, *_of_storage(world, source, wish)]
 
 
-def _of_source(world: World, source: SourceInfo, wish: Wish) -> Iterator[str]:
+def _of_source(world: World, source: SourceInfo, wish: PlanWish) -> Iterator[str]:
     if not wish.image and not any(not disk.shared for disk in source.disks):
         yield f"{source.name} has no disk that can be copied"
     machine = world.state.machines.get(source.source_id)
@@ -42,7 +30,7 @@ def _of_source(world: World, source: SourceInfo, wish: Wish) -> Iterator[str]:
         yield f"{source.name} has no guest agent: install qemu-guest-agent in it"
 
 
-def _of_storage(world: World, source: SourceInfo, wish: Wish) -> Iterator[Finding]:
+def _of_storage(world: World, source: SourceInfo, wish: PlanWish) -> Iterator[Finding]:
     try:
         world.require_pool(wish.pool)
         point = _point_bytes(world, source, wish)
@@ -55,7 +43,7 @@ def _of_storage(world: World, source: SourceInfo, wish: Wish) -> Iterator[Findin
         yield Finding(reason=InsufficientSpace.reason, message=told)
 
 
-def _point_bytes(world: World, source: SourceInfo, wish: Wish) -> int:
+def _point_bytes(world: World, source: SourceInfo, wish: PlanWish) -> int:
     if wish.image:
         return world.find_image(wish.image).allocated_bytes
     return sum(disk.allocated_bytes for disk in source.disks if not disk.shared)

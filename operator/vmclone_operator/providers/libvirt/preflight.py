@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,38 +19,23 @@ if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
     from collections.abc import Iterator, Sequence
 
-    from vmclone_operator.domain.backend import SourceInfo
+    from vmclone_operator.domain.backend import PlanWish, SourceInfo
     from vmclone_operator.providers.libvirt.source import Source
 
 PER_CLONE_BYTES = 64 << 20
 """What a fresh overlay is expected to take until the identity step is done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What is to be made of a source."""
-
-    replicas: int
-    home_pool: str
-    """Where frozen points and golden images are."""
-    pool: str = ""
-    """Where the clones' disks go; empty: the same."""
-    full: bool = False
-    image: str = ""
-    """Mode Clean: what is copied in the source's place."""
-    agent: bool = False
-    """Whether the clones' guests must answer."""
-    networks: Sequence[str] = ()
-    """What the clones' cards hang on in place of the source's networks."""
-
-
-def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room: Room) -> Sequence[Finding]:
-    """Return every reason why this source cannot be cloned so."""
+def findings(
+    connection: libvirt.virConnect, info: SourceInfo, wish: PlanWish, home_pool: str, room: Room
+) -> Sequence[Finding]:
+    """Return every reason why this source cannot be cloned so; `home_pool` has frozen points and golden images."""
+    space = partial(_space_findings, connection, info, wish, home_pool, room)
     try:
         source = sources.read(connection, info.source_id)
     except SourceNotFound as error:
         # Mode Clean may go to another host than the source's: its clones get a machine of their own there.
-        return [*_space_findings(connection, info, wish, room)] if wish.image else [Finding(message=str(error))]
+        return [*space()] if wish.image else [Finding(message=str(error))]
     except CloneError as error:
         return [Finding(message=str(error))]
     found = list(refusals(with_one_disk(source.xml)) if wish.image else _source_findings(source))
@@ -59,8 +43,8 @@ def findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room:
         found = definition_check.problems(source, clean=bool(wish.image))
     if wish.agent:
         found += _agent_findings(source, info)
-    found += network_findings(connection, wish.networks or networks_of(source.xml))
-    return [*(Finding(message=sentence) for sentence in found), *_space_findings(connection, info, wish, room)]
+    found += network_findings(connection, wish.shape.networks or networks_of(source.xml))
+    return [*(Finding(message=sentence) for sentence in found), *space()]
 
 
 def networks_of(domain: ET.Element) -> list[str]:
@@ -103,12 +87,14 @@ def _agent_findings(source: Source, info: SourceInfo) -> list[str]:
     return []
 
 
-def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish, room: Room) -> Iterator[Finding]:
+def _space_findings(
+    connection: libvirt.virConnect, info: SourceInfo, wish: PlanWish, home_pool: str, room: Room
+) -> Iterator[Finding]:
     """Tell which pools have too little room; of one that is missing, that."""
     try:
-        home = volumes.open_pool(connection, wish.home_pool)
+        home = volumes.open_pool(connection, home_pool)
         target = volumes.open_directory_pool(connection, wish.pool) if wish.pool else home
-        size = _frozen_bytes(connection, info, wish)
+        size = _frozen_bytes(connection, info, wish, home_pool)
     except CloneError as error:
         yield Finding(message=str(error))
         return
@@ -121,7 +107,7 @@ def _space_findings(connection: libvirt.virConnect, info: SourceInfo, wish: Wish
             yield Finding(reason=InsufficientSpace.reason, message=problem)
 
 
-def _frozen_bytes(connection: libvirt.virConnect, info: SourceInfo, wish: Wish) -> int:
+def _frozen_bytes(connection: libvirt.virConnect, info: SourceInfo, wish: PlanWish, home_pool: str) -> int:
     if wish.image:
-        return images.describe(connection, wish.home_pool, wish.image).allocated_bytes
+        return images.describe(connection, home_pool, wish.image).allocated_bytes
     return sum(disk.allocated_bytes for disk in info.disks if not disk.shared)

@@ -26,6 +26,7 @@ from vmclone_operator.domain.backend import (
     Leftover,
     ObservedClone,
     Owner,
+    PlanWish,
     Power,
     Progress,
     SourceInfo,
@@ -91,7 +92,7 @@ class LibvirtSession:
         self._switches = switches.Switches(fence)
         self._frozen = frozen.FrozenPoints(pool=settings.pool, bulk=self._bulk, watch=watch, fence=fence)
 
-    async def check(self) -> BackendInfo:
+    async def check(self, pool: str = "") -> BackendInfo:  # noqa: ARG002 - all its pools are alike
         """Prove that libvirtd answers and that the pool is there."""
         return await self._quick.run(self._check)
 
@@ -108,28 +109,11 @@ class LibvirtSession:
         """Find a golden image by name."""
         return await self._quick.run(partial(images.describe, pool_name=self._pool, name=name))
 
-    async def preflight(
-        self,
-        source: SourceInfo,
-        *,
-        replicas: int,
-        pool: str = "",
-        full: bool = False,
-        image: str = "",
-        agent: bool = False,
-        networks: Sequence[str] = (),
-    ) -> Sequence[Finding]:
+    async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so."""
-        wish = preflight.Wish(
-            replicas=replicas,
-            home_pool=self._pool,
-            pool=pool,
-            full=full,
-            image=image,
-            agent=agent,
-            networks=networks,
+        return await self._quick.run(
+            partial(preflight.findings, info=source, wish=wish, home_pool=self._pool, room=self._room)
         )
-        return await self._quick.run(partial(preflight.findings, info=source, wish=wish, room=self._room))
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take the point in time, or tell how its copy stands."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from vmclone_operator.domain.backend import Finding, SourceInfo
+from vmclone_operator.domain.backend import Finding, PlanWish, SourceInfo
 from vmclone_operator.domain.errors import (
     CapabilityMissing,
     CloneError,
@@ -27,25 +26,13 @@ PER_CLONE_BYTES = 64 << 20
 _LONGEST_NAME = 63
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What is to be made of a source."""
-
-    replicas: int
-    pool: str = ""
-    full: bool = False
-    image: str = ""
-    agent: bool = False
-    networks: Sequence[str] = ()
-
-
 class Preflight:
     """Looks before anything is done."""
 
     def __init__(self, site: Site, sources: Sources) -> None:
         self._site, self._sources = site, sources
 
-    async def findings(self, info: SourceInfo, wish: Wish) -> Sequence[Finding]:
+    async def findings(self, info: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so."""
         try:
             seen = await (self._sources.image_vm(wish.image) if wish.image else self._sources.by_id(info.source_id))
@@ -60,7 +47,7 @@ class Preflight:
         found += await self._of_rights(seen, wish, rows)
         return [*found, *await self._of_cluster()]
 
-    async def _of_source(self, seen: Seen, info: SourceInfo, wish: Wish) -> list[Finding]:
+    async def _of_source(self, seen: Seen, info: SourceInfo, wish: PlanWish) -> list[Finding]:
         """Return what speaks against the one full copy of a VM."""
         found = []
         on = await self._site.is_running(seen)
@@ -87,7 +74,7 @@ class Preflight:
             found.append(Finding(message="the source's guest agent does not answer: install and start it in the guest"))
         return found
 
-    async def _of_storages(self, seen: Seen, wish: Wish, rows: Sequence[Row]) -> list[Finding]:
+    async def _of_storages(self, seen: Seen, wish: PlanWish, rows: Sequence[Row]) -> list[Finding]:
         """Return what speaks against the storages: each must be there, able, and have room with 15 % to spare."""
         found = []
         needs = await self._needs(seen, wish)
@@ -112,7 +99,7 @@ class Preflight:
             )
         return found
 
-    async def _needs(self, seen: Seen, wish: Wish) -> dict[str, int]:
+    async def _needs(self, seen: Seen, wish: PlanWish) -> dict[str, int]:
         """Return how many bytes go where."""
         sizes = await self._sources.sizes(seen)
         needs: dict[str, int] = {}
@@ -125,7 +112,7 @@ class Preflight:
             needs[target] = needs.get(target, 0) + wish.replicas * each
         return needs
 
-    def _not_linked(self, seen: Seen, wish: Wish, rows: Sequence[Row]) -> Iterator[str]:
+    def _not_linked(self, seen: Seen, wish: PlanWish, rows: Sequence[Row]) -> Iterator[str]:
         own = self._site.place.storage
         held = {one.storage for one in configs.disks(seen.config)}
         homes = {own} if own and not seen.template else held
@@ -138,7 +125,7 @@ class Preflight:
                 " disk.copy: Full, or leave disk.pool out"
             )
 
-    async def _of_ids(self, seen: Seen, wish: Wish) -> list[Finding]:
+    async def _of_ids(self, seen: Seen, wish: PlanWish) -> list[Finding]:
         place = self._site.place
         taken = [row for row in await self._site.rows() if place.first_vmid <= int(row["vmid"]) <= place.last_vmid]
         left = place.last_vmid - place.first_vmid + 1 - len(taken)
@@ -148,8 +135,8 @@ class Preflight:
         words = f"{needed} VMIDs are needed, and {left} of {place.first_vmid} to {place.last_vmid} are free"
         return [Finding(message=f"{words}: make vmIDRange of the CloneBackend larger")]
 
-    async def _of_rights(self, seen: Seen, wish: Wish, rows: Sequence[Row]) -> list[Finding]:
-        networks = wish.networks or tuple(one.network for one in configs.cards(seen.config))
+    async def _of_rights(self, seen: Seen, wish: PlanWish, rows: Sequence[Row]) -> list[Finding]:
+        networks = wish.shape.networks or tuple(one.network for one in configs.cards(seen.config))
         disks = sorted((await self._needs(seen, wish)).keys() & {str(row["storage"]) for row in rows})
         needs = [
             *rights.of_source(seen.vmid),

@@ -21,6 +21,7 @@ from vmclone_operator.domain.backend import (
     Leftover,
     ObservedClone,
     Owner,
+    PlanWish,
     Power,
     Progress,
     SourceInfo,
@@ -32,7 +33,7 @@ from vmclone_operator.providers.proxmox.clones import Clones
 from vmclone_operator.providers.proxmox.copying import Copying
 from vmclone_operator.providers.proxmox.frozen import FrozenPoints
 from vmclone_operator.providers.proxmox.guest import Guests
-from vmclone_operator.providers.proxmox.preflight import Preflight, Wish, quorate
+from vmclone_operator.providers.proxmox.preflight import Preflight, quorate
 from vmclone_operator.providers.proxmox.pve import Pve
 from vmclone_operator.providers.proxmox.removing import Removing
 from vmclone_operator.providers.proxmox.seeds import MakeImage, Seeds
@@ -110,19 +111,8 @@ class ProxmoxSession:
         return await self._sources.image(name)
 
     @in_our_words
-    async def preflight(
-        self,
-        source: SourceInfo,
-        *,
-        replicas: int,
-        pool: str = "",
-        full: bool = False,
-        image: str = "",
-        agent: bool = False,
-        networks: Sequence[str] = (),
-    ) -> Sequence[Finding]:
+    async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so."""
-        wish = Wish(replicas=replicas, pool=pool, full=full, image=image, agent=agent, networks=networks)
         return await Preflight(self._site, self._sources).findings(source, wish)
 
     @in_our_words

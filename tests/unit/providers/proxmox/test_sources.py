@@ -13,7 +13,7 @@ from tests.unit.doubles.pve.clients import Client, cluster
 from tests.unit.doubles.pve.lab import adopt
 from tests.unit.providers.proxmox.lives import PLACE, Life, story, with_rights, with_running_source
 
-from vmclone_operator.domain.backend import Power, SourceInfo
+from vmclone_operator.domain.backend import PlanWish, Power, SourceInfo
 from vmclone_operator.domain.errors import (
     CapabilityMissing,
     ImageNotFound,
@@ -146,7 +146,7 @@ def test_found_before_anything_is_copied(case: str) -> None:
 
     async def tell(life: Life) -> None:
         info = await life.session.describe_source("100")
-        found = await life.session.preflight(info, **{"replicas": 2, **wish})
+        found = await life.session.preflight(info, PlanWish(**{"replicas": 2, **wish}))
         assert [one for one in found if says in one.message and one.reason == reason], found
 
     story(tell, world)
@@ -159,7 +159,7 @@ def test_a_running_source_with_a_tpm_is_refused_before_the_server_does_it() -> N
 
     async def tell(life: Life) -> list[str]:
         info = await life.session.describe_source("golden")
-        return [one.message for one in await life.session.preflight(info, replicas=1)]
+        return [one.message for one in await life.session.preflight(info, PlanWish(replicas=1))]
 
     assert any("TPM" in message for message in story(tell, world))
 
@@ -168,7 +168,7 @@ def test_nothing_speaks_against_a_plain_source() -> None:
     async def tell(life: Life) -> None:
         info = await life.session.describe_source("golden")
         for full in (False, True):
-            assert list(await life.session.preflight(info, replicas=3, full=full, agent=True)) == []
+            assert list(await life.session.preflight(info, PlanWish(replicas=3, full=full, agent=True))) == []
 
     story(tell)
 
@@ -184,7 +184,7 @@ def test_the_role_of_the_howto_is_enough_for_a_whole_life(*, pooled: bool) -> No
     async def tell(life: Life) -> None:
         await life.session.check()
         info = await life.session.describe_source("golden")
-        assert list(await life.session.preflight(info, replicas=1)) == []
+        assert list(await life.session.preflight(info, PlanWish(replicas=1))) == []
         await life.whole()
 
     story(tell, world, place=POOLED if pooled else PLACE, **AS_OP)
@@ -213,7 +213,7 @@ def test_a_right_on_our_vms_that_is_left_out_is_named_by_the_check(right: str) -
 def test_a_right_on_what_is_cloned_that_is_left_out_is_named_by_the_preflight(right: str, path: str) -> None:
     async def tell(life: Life) -> list[tuple[str, str]]:
         info = await life.session.describe_source("golden")
-        return [(one.reason, one.message) for one in await life.session.preflight(info, replicas=1)]
+        return [(one.reason, one.message) for one in await life.session.preflight(info, PlanWish(replicas=1))]
 
     told = story(tell, with_rights(f"{right}@{path}"), place=POOLED, **AS_OP)
     assert (NotAuthorized.reason, f"the token has no {right} on {path}") in told
