@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.crash.lives import begin, wait_ready
 from tests.support.simulation import Simulation
-from tests.support.stories import replica, vmclone
+from tests.support.stories import DEV, replica, vmclone
 
+from vmclone_operator.domain.errors import QuiesceFailed
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point, at_call
 from vmclone_operator.providers.fake.profiles import AZURE, PROXMOX, Profile
 
@@ -99,3 +101,26 @@ def test_an_operator_killed_anywhere_in_a_freeze_of_many_steps_leaves_one_frozen
             assert sim.kills == 1, f"{kind} at {call}"
             assert len(sim.world.inventory().frozen_points) == 1, f"{kind} at {call}"
             assert sim.world.longest_freeze_seconds <= 5, f"{kind} at {call}"
+
+
+@pytest.mark.parametrize("handle", ["9101", "9101 begun"], ids=["an id is claimed", "the copy runs"])
+def test_a_vmclone_that_is_deleted_in_the_middle_of_its_freeze_leaves_nothing(handle: str) -> None:
+    """A VM in the making may not bear our mark yet: what the ledger has a handle of is removed by it."""
+    sim = remote(PROXMOX)
+    sim.run(600, until=lambda: point_of(sim).get("handle") == handle)
+    sim.cluster.remove(DEV)
+    sim.run(600)
+    assert sim.get(DEV.kind, DEV.name, DEV.namespace) is None
+    assert (sim.world.inventory().files, sim.world.inventory().frozen_points) == ((), ())
+
+
+def test_the_last_error_of_a_long_freeze_is_told_and_the_next_one_has_another_id() -> None:
+    """Whether a guest was held still is known at the end of the copy only."""
+    sim = remote(PROXMOX, retry={"backoff": "10s"})
+    sim.run(100)
+    late = Fault(kind=FaultKind.FAIL, error=QuiesceFailed("the guest's file systems were not frozen"))
+    sim.schedule.choose = at_call("look up files", late, verb="freeze")
+    sim.run(300, until=lambda: "retry" in vmclone(sim)["status"])
+    assert vmclone(sim)["status"]["retry"]["reason"] == "QuiesceFailed"
+    wait_ready(sim, 1)
+    assert len(sim.world.inventory().frozen_points) == 1
