@@ -43,6 +43,9 @@ BEGUN = "begun"
 was killed before: the source's last backup, which libvirt can tell of, may be that of another attempt."""
 
 
+_Key = tuple[str, str, str]
+
+
 class FrozenPoints:
     """The frozen points of one session; every method blocks and is called in a thread of the session."""
 
@@ -51,15 +54,15 @@ class FrozenPoints:
         self._bulk = bulk
         self._watch = watch
         self._fence = fence
-        self._copies: dict[str, Copy] = {}
-        self._done: dict[str, FrozenPoint] = {}
+        self._copies: dict[_Key, Copy] = {}
+        self._done: dict[_Key, FrozenPoint] = {}
 
     def standing(self, connection: libvirt.virConnect, intent: FreezeIntent) -> Progress | None:
         """Tell how the copy of a token stands, complete only when something proves it; None when there is none."""
         self._watch.know_source(intent.source_id)
         pool = volumes.open_pool(connection, self._pool)
         held = _of_token(pool, intent.token, naming.frozen_prefix(intent.instance, intent.vmclone_uid))
-        copy = self._copies.get(intent.token)
+        copy = self._copies.get(_key(intent, intent.token))
         if copy is not None:
             return self._of_copy(pool, held, copy)
         if not held:
@@ -161,7 +164,7 @@ class FrozenPoints:
         return self._copy(copy, lambda bulk: images.copy_image(bulk, copy, name, self._pool, self._fence))
 
     def _copy(self, copy: Copy, work: Callable[[libvirt.virConnect], None]) -> Progress:
-        self._copies[copy.intent.token] = copy
+        self._copies[_key(copy.intent, copy.intent.token)] = copy
         copy.future = self._bulk.submit(work)
         copy.future.add_done_callback(lambda _future: self._watch.all_changed())
         return _begun(copy.intent, Consistency.POWERED_OFF, copy.fingerprint)
@@ -190,7 +193,7 @@ class FrozenPoints:
     ) -> Progress:
         """Tell how the copy of a running source stands, which libvirt makes by itself."""
         begun = intent.handle == BEGUN
-        known = self._done.get(held[0].token)
+        known = self._done.get(_key(intent, intent.token))
         if known is not None:
             return Progress(state=OperationState.DONE, percent=100, frozen=known, handle=BEGUN)
         if (freeze.running_backup(domain) or frozenset()) & _paths(pool, held):
@@ -214,7 +217,7 @@ class FrozenPoints:
             _point(intent, held[0].consistency, fingerprint),
             allocated_bytes=sum(volume.info()[2] for volume in found if volume is not None),
         )
-        self._done[point.token] = point
+        self._done[_key(intent, point.token)] = point
         return Progress(state=OperationState.DONE, percent=100, frozen=point, handle=BEGUN)
 
     def release(self, connection: libvirt.virConnect, owner: Owner, token: str) -> Progress:
@@ -223,7 +226,7 @@ class FrozenPoints:
 
     def _release(self, connection: libvirt.virConnect, owner: Owner, token: str) -> bool:
         pool = volumes.open_pool(connection, self._pool)
-        copy = self._copies.get(token)
+        copy = self._copies.get(_key(owner, token))
         if copy is not None and not copy.give_up():
             return False
         volumes.refresh(pool)
@@ -234,8 +237,8 @@ class FrozenPoints:
         _refuse_in_use(connection, pool, paths)
         if not volumes.remove(pool, [volume.name for volume in held], self._fence):
             return False
-        self._copies.pop(token, None)
-        self._done.pop(token, None)
+        self._copies.pop(_key(owner, token), None)
+        self._done.pop(_key(owner, token), None)
         return True
 
     def _abort_backup(self, connection: libvirt.virConnect, paths: set[str]) -> bool:
@@ -254,6 +257,11 @@ class FrozenPoints:
         begun = {volume.token for name in names if (volume := parse_name(name))}
         copies = list(self._copies.values())
         return sorted(begun | {copy.intent.token for copy in copies if copy.running and copy.is_of(owner)})
+
+
+def _key(of: Owner | FreezeIntent, token: str) -> _Key:
+    """Return under what an attempt is remembered: tokens of two VMClones may be the same."""
+    return of.instance, of.vmclone_uid, token
 
 
 def _point(intent: FreezeIntent, consistency: Consistency, fingerprint: str) -> FrozenPoint:
