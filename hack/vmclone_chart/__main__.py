@@ -36,6 +36,8 @@ RENDERED = {
         "serviceMonitor.metricRelabelings[0].action=keep",
         "prometheusRule.enabled=true",
         "prometheusRule.labels.release=monitoring",
+        "grafanaDashboard.enabled=true",
+        "kubeStateMetrics.enabled=true",
     ),
     "a mirror": ("imageRegistry=mirror.example/team", f"image.digest=sha256:{'0' * 64}", "imagePullSecrets={pull}"),
     "own names": ("fullnameOverride=clones", "serviceAccount.name=robot", "operator.instance=restored"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ _CLUSTER_WIDE = {
 }
 _RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 _METRICS = ROOT / "docs" / "reference" / "metrics.md"
+_RUNBOOKS = ROOT / "docs" / "runbooks"
 _USED = re.compile(r"\b(?:vmclone|controller_runtime|workqueue|leader_election)_\w+")
 
 
@@ -32,6 +34,8 @@ def broken(documents: Sequence[dict[str, Any]]) -> list[str]:
         *_one_image(documents),
         *_one_registry(documents),
         *_alerts_on_what_exists(documents),
+        *_runbooks(documents),
+        *_dashboards_of_what_exists(documents),
     ]
 
 
@@ -115,11 +119,44 @@ def _registry(image: str) -> str:
 
 
 def _alerts_on_what_exists(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
-    made = set(re.findall(r"^\| `(\w+)`", _METRICS.read_text(), re.MULTILINE))
+    made = _made()
+    for rule in _alerts(documents):
+        used = _metrics_in(rule["expr"])
+        yield from (f"alert {rule['alert']} uses a metric that exists: {name}" for name in sorted(used - made))
+        if not used:
+            yield f"alert {rule['alert']} uses a metric of ours"
+
+
+def _runbooks(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for rule in _alerts(documents):
+        if rule["alert"].startswith("VMClone") and not (_RUNBOOKS / f"{rule['alert'].lower()}.md").is_file():
+            yield f"alert {rule['alert']} has a page: docs/runbooks/{rule['alert'].lower()}.md"
+
+
+def _dashboards_of_what_exists(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    made = _made()
+    for document in documents:
+        files: dict[str, str] = document.get("data", {}) if document["kind"] == "ConfigMap" else {}
+        for name, text in files.items():
+            for panel in json.loads(text)["panels"] if name.endswith(".json") else ():
+                used = {used for target in panel["targets"] for used in _metrics_in(target["expr"])}
+                title = panel["title"]
+                yield from (f"panel {title} shows a metric that exists: {other}" for other in sorted(used - made))
+                if not used:
+                    yield f"panel {title} shows a metric of ours"
+
+
+def _alerts(documents: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for document in documents:
         for group in document["spec"]["groups"] if document["kind"] == "PrometheusRule" else ():
-            for rule in group["rules"]:
-                used = {re.sub(r"_(bucket|sum|count)$", "", name) for name in _USED.findall(rule["expr"])}
-                yield from (f"alert {rule['alert']} uses a metric that exists: {name}" for name in used - made)
-                if not used:
-                    yield f"alert {rule['alert']} uses a metric of ours"
+            yield from group["rules"]
+
+
+def _metrics_in(expression: str) -> set[str]:
+    """Return the metrics of ours that an expression uses; those of a histogram by its name."""
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in _USED.findall(expression)}
+
+
+def _made() -> set[str]:
+    """Return the metrics that the operator has, by the page that is generated from its registry."""
+    return set(re.findall(r"^\| `(\w+)`", _METRICS.read_text(), re.MULTILINE))

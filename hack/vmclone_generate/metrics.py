@@ -47,6 +47,8 @@ _LABELS = {
     "vmclone_homecopy_duration_seconds": "backend, result",
     "vmclone_homecopy_files": "backend",
     "vmclone_build_info": "version",
+    "vmclone_time_to_ready_seconds": "backend, mode",
+    "vmclone_orphans": "backend, kind",
     "leader_election_master_status": "name",
     "vmclone_watch_age_seconds": "kind",
     "vmclone_replicas": "backend, state",

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from vmclone_lab import components, gotools, guestimage, images, sources, status, teardown
+from vmclone_lab import components, gotools, guestimage, images, promtool, sources, status, teardown
 from vmclone_lab.errors import LabError
 from vmclone_lab.lab import Lab
 from vmclone_lab.layout import Layout
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     execute = commands.add_parser("exec", help="run a command inside the lab")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD ...")
     build = commands.add_parser("build", help="build into the cache and print the paths")
-    names = [*gotools.TOOLS, *(f"guest-{profile}" for profile in guestimage.PROFILES)]
+    names = [*gotools.TOOLS, promtool.NAME, *(f"guest-{profile}" for profile in guestimage.PROFILES)]
     build.add_argument("names", nargs="+", choices=names)
     source = commands.add_parser("source", help="make a real source VM and print it as JSON")
     source.add_argument("name")
@@ -74,6 +74,8 @@ def _build(lab: Lab, names: list[str]) -> None:
             tool = gotools.TOOLS[name]
             folder = gotools.build(tool, lab.paths.cache)
             paths = [folder / command for command in sorted(tool.commands)]
+        elif name == promtool.NAME:
+            paths = [promtool.fetch(lab.paths.cache)]
         else:
             paths = [guestimage.build(name.removeprefix("guest-"), lab.paths.cache)]
         sys.stdout.write("".join(f"{path}\n" for path in paths))

@@ -50,7 +50,7 @@ INTEGRATION = Part(
     45 * 60,
     lab=(),
     packages=("git", "lua5.1", "openssh-client", "openssh-server", "parted", "rsync"),
-    prepare=(("hack/lab", "build", "helm", "kstatus", "armjudge"), ("hack/images/build",)),
+    prepare=(("hack/lab", "build", "helm", "kstatus", "armjudge", "promtool"), ("hack/images/build",)),
 )
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=(), prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)))
 FLEET = Part("fleet", ("tests/fleet",), 150 * 60, lab=("--only", "control-plane"))

@@ -317,6 +317,7 @@ def _engine(  # noqa: PLR0917  - everything is made by the caller
         server_now=cluster.time.now,
         new_token=lambda: secrets.token_hex(4),
         copy_meter=watching.copies,
+        ready_meter=watching.ready,
         host_slots=HostSlots(workers=settings.workers),
         pods=PodSettings(
             namespace=settings.namespace,

@@ -207,3 +207,12 @@ relabelings: {{- toYaml . | nindent 2 }}
 metricRelabelings: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{- /* Where an alert is explained: takes `root` and `alert`. */ -}}
+{{- define "vmclone.runbook" -}}
+{{- with .root.Values.prometheusRule.runbookUrl -}}
+runbook_url: {{ printf "%s/%s" (trimSuffix "/" .) (lower $.alert) | quote }}
+{{- else -}}
+runbook: {{ printf "docs/runbooks/%s.md" (lower .alert) }}
+{{- end -}}
+{{- end -}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneStatus
 from vmclone_operator.domain.admission import refusal
@@ -139,7 +140,11 @@ class ClonePass:
         )
 
     async def _tell(self, status: VMCloneStatus) -> None:
-        """Post what became of the VMClone since this pass began."""
+        """Post, and measure, what became of the VMClone since this pass began."""
+        if status.ready_time and not self._before.ready_time:
+            since = datetime.fromisoformat(self._document["metadata"]["creationTimestamp"])
+            seconds = (datetime.fromisoformat(status.ready_time) - since).total_seconds()
+            self._engine.ready_meter.became_ready(status.source.backend, status.mode, seconds)
         for told in news(self._before, status, wanted=self._spec.replicas):
             await self._engine.events.post(
                 Kind.VMCLONE,

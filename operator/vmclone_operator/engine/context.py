@@ -22,7 +22,7 @@ from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.freeze_turns import FreezeTurns
 from vmclone_operator.engine.host_slots import HostSlots
 from vmclone_operator.engine.lineage import incarnation_of
-from vmclone_operator.engine.meter import CopyMeter, NoMeter
+from vmclone_operator.engine.meter import CopyMeter, NoMeter, ReadyMeter
 from vmclone_operator.engine.own_writes import OwnWrites
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
@@ -57,6 +57,8 @@ class Engine:
     """Whether this installation writes the status of CloneBackends and CloneSources, which all installations share."""
     copy_meter: CopyMeter = field(default_factory=NoMeter)
     """Is told how home copies end."""
+    ready_meter: ReadyMeter = field(default_factory=NoMeter)
+    """Is told how long VMClones take to be ready."""
     host_slots: HostSlots = field(default_factory=lambda: HostSlots(workers=16))
     """Which passes are at which host."""
     freeze_turns: FreezeTurns = field(default_factory=FreezeTurns)

@@ -45,6 +45,13 @@ class CopyMeter(Protocol):
         """Note how an attempt to copy a home to a clone at this backend ended."""
 
 
+class ReadyMeter(Protocol):
+    """Is told when a VMClone has all its clones for the first time."""
+
+    def became_ready(self, backend: str, mode: str, seconds: float) -> None:
+        """Note how long that took from the VMClone's creation."""
+
+
 class NoMeter:
     """Measures nothing."""
 
@@ -61,4 +68,7 @@ class NoMeter:
         """Do nothing."""
 
     def copy_ended(self, backend: str, copy: CopyJobView) -> None:
+        """Do nothing."""
+
+    def became_ready(self, backend: str, mode: str, seconds: float) -> None:
         """Do nothing."""

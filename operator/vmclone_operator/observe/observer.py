@@ -11,6 +11,7 @@ from vmclone_operator.observe.calls import CallMeter
 from vmclone_operator.observe.copies import CopyCounts
 from vmclone_operator.observe.health import Health, LoopLag, News
 from vmclone_operator.observe.passes import PassMeter
+from vmclone_operator.observe.ready import ReadyTimes
 from vmclone_operator.observe.state import State
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Observer:
     passes: PassMeter
     calls: CallMeter
     copies: CopyCounts
+    ready: ReadyTimes
     state: State
 
     def follow(self, engine: Engine, *, relist_seconds: float) -> None:
@@ -47,5 +49,6 @@ def observer(*, clock: Callable[[], float], workers: int) -> Observer:
         passes=PassMeter(registry, clock=clock, workers=workers),
         calls=CallMeter(registry, clock=clock),
         copies=CopyCounts(registry),
+        ready=ReadyTimes(registry),
         state=State(registry, health),
     )

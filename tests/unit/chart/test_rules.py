@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -38,8 +39,12 @@ def role(*verbs: str) -> dict[str, Any]:
 BOUND = {"kind": "ClusterRoleBinding", "metadata": {"name": "b"}, "roleRef": {"name": "reads"}}
 
 
-def alert(expression: str) -> dict[str, Any]:
-    spec = {"groups": [{"rules": [{"alert": "A", "expr": expression}]}]}
+def named_alert(name: str) -> dict[str, Any]:
+    return alert("vmclone_backend_up == 0", name=name)
+
+
+def alert(expression: str, *, name: str = "A") -> dict[str, Any]:
+    spec = {"groups": [{"rules": [{"alert": name, "expr": expression}]}]}
     return {"kind": "PrometheusRule", "metadata": {"name": "r", "namespace": NAMESPACE}, "spec": spec}
 
 
@@ -50,7 +55,16 @@ def watching(*groups: str, kind: str = "Role", namespace: str = "team-a") -> dic
 
 
 WATCHES = {"args": ["--home-copy-image=mirror/copy:1", "--watch-namespaces=team-a"]}
+
+
+def dashboard(expression: str) -> dict[str, Any]:
+    panel = {"title": "P", "targets": [{"expr": expression}]}
+    meta = {"name": "d", "namespace": NAMESPACE}
+    return {"kind": "ConfigMap", "metadata": meta, "data": {"fleet.json": json.dumps({"panels": [panel]})}}
+
+
 KEPT = {
+    "a panel on our metric": [dashboard("sum(vmclone_orphans) or vector(0)")],
     "a role on our kinds in a namespace that is watched": [pod(**WATCHES), watching("vmclone.dev")],
     "a restricted pod": [pod()],
     "a role on Secrets that a team may bind": [role("get")],
@@ -64,6 +78,9 @@ BROKEN = {
     "a role on all Secrets": ([role("get"), BOUND], "reads no Secrets of the whole cluster"),
     "a wildcard": ([role("*")], "has no wildcard"),
     "an alert on what nobody measures": ([alert("vmclone_backend_down > 0")], "exists: vmclone_backend_down"),
+    "an alert of ours without a page": ([named_alert("VMCloneUnexplained")], "docs/runbooks/vmcloneunexplained.md"),
+    "a panel on what nobody measures": ([dashboard("vmclone_backend_down > 0")], "exists: vmclone_backend_down"),
+    "a panel on nothing of ours": ([dashboard("up == 0")], "panel P shows a metric of ours"),
     "an alert on nothing of ours": ([alert("up == 0")], "uses a metric of ours"),
     "other rights in a namespace that is watched": ([watching("vmclone.dev", "")], "namespace of the release"),
     "rights everywhere though some are watched": (
