@@ -32,6 +32,7 @@ RUN_IN_OTHER_WORDS = {
     "hack/images/build": "hack/vmclone_test/parts.py",
     "hack/gen-crds": "tests/unit/api/test_crds.py",
     "hack/gen-docs": "tests/unit/api/test_crds.py",
+    "hack/release": "tests/unit/release",
     "hack/lock": "docs/adr/0002-lock-file-without-hosts.md",
     "hack/plugin/build": "tests/unit/plugin/test_archives.py",
     "install dist/kubectl-vmclone": "tests/unit/plugin/test_archives.py",
@@ -40,6 +41,7 @@ RUN_IN_OTHER_WORDS = {
 }
 """How commands begin that a test runs with other names.
 
+Of hack/release the tests run all that needs no registry: what builds its Python packages is fetched from one.
 The last two need a registry, which a test must not use: hack/lock asks one for versions, and podman gets the base of
 the image from one. hack/images/build builds the same Containerfile from the same folder, with buildah, on a base of
 ours.

@@ -1,0 +1,1 @@
+"""Makes the files of a release, the same bytes from the same commit."""
