@@ -43,6 +43,7 @@ def steps(root: Path) -> list[Step]:
         Step("lint", ("ruff", "check", "--output-format", "concise", ".")),
         Step("format", ("ruff", "format", "--check", "--output-format", "concise", ".")),
         _chart(root),
+        _site(root),
     ]
 
 
@@ -61,12 +62,19 @@ def _chart(root: Path) -> Step:
     return Step("chart", nothing="no chart yet")
 
 
+def _site(root: Path) -> Step:
+    """Return the documentation's step: `--strict` makes a dead link an error, which `--quiet` would hide from it."""
+    if (root / "mkdocs.yml").exists():
+        return Step("docs site", ("mkdocs", "build", "--strict"))
+    return Step("docs site", nothing="no site yet")
+
+
 def run(step: Step, root: Path) -> Outcome:
     """Run one step and keep its output for the case that it fails."""
     if step.nothing:
         return Outcome(step, passed=True, seconds=0.0, output="")
     started = time.monotonic()
-    env = {**os.environ, "NO_COLOR": "1"}
+    env = {**os.environ, "NO_COLOR": "1", "NO_MKDOCS_2_WARNING": "1"}
     try:
         done = subprocess.run(step.argv, cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError as error:

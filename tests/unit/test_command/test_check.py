@@ -41,3 +41,22 @@ def test_a_chart_without_its_check_is_a_failure(tmp_path: Path) -> None:
     assert found(tmp_path)["chart"].nothing == "no chart yet"
     (tmp_path / "charts").mkdir()
     assert not run(found(tmp_path)["chart"], tmp_path).passed
+
+
+DEAD = {
+    "a link to no page": ("[a](gone.md)", "gone.md"),
+    "a link to no heading": ("[a](#gone)", "gone"),
+}
+
+
+@pytest.mark.parametrize(("text", "shown"), DEAD.values(), ids=DEAD.keys())
+def test_a_dead_link_fails_the_site(text: str, shown: str, tmp_path: Path) -> None:
+    assert found(tmp_path)["docs site"].nothing == "no site yet"
+    (tmp_path / "mkdocs.yml").write_text(
+        "site_name: x\nsite_dir: site\nvalidation: {links: {anchors: warn, not_found: warn}}\n"
+    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# Here\n\n{text}\n")
+    outcome = run(found(tmp_path)["docs site"], tmp_path)
+    assert not outcome.passed
+    assert shown in outcome.output
