@@ -1,0 +1,4 @@
+"""Clones on Azure, as Microsoft's own asyncio clients make them. Loaded only where the extra `azure` is installed.
+
+Not registered as a backend yet: docs/limits.md says what is missing.
+"""

@@ -1,0 +1,391 @@
+"""Clones on Azure: disks, a quarantined network interface, the VM; and all of it away again.
+
+Every step looks at what stands under the clone's names and begins what lacks, so it may be called at any moment and
+after any lost reply. A new VM runs at once; until `connect` its network security group lets nothing through.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vmclone_operator.domain.backend import (
+    CloneIntent,
+    CloneRef,
+    Mode,
+    ObservedClone,
+    OperationState,
+    Owner,
+    Power,
+    Progress,
+    Stamp,
+)
+from vmclone_operator.domain.errors import CloneError, CloneFailed, RetryLater, TargetConflict
+from vmclone_operator.domain.ownership import mismatch
+from vmclone_operator.providers.azure import translate
+from vmclone_operator.providers.azure.arm import DISK, NIC, NSG, VM, Arm, Json, Kind, state_of
+from vmclone_operator.providers.azure.frozen import LOOK_SECONDS, FrozenPoints
+from vmclone_operator.providers.azure.names import (
+    MADE_FROM,
+    clone_tags,
+    disk_name,
+    group_name,
+    nic_name,
+    read_stamp,
+    without_stamp,
+)
+from vmclone_operator.providers.azure.sources import Sources, agent_ready, power_codes
+
+_RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
+_DONE = OperationState.DONE
+_FAILED = frozenset({"Failed", "Canceled"})
+_ANYONE = {
+    "sourceAddressPrefix": "*",
+    "destinationAddressPrefix": "*",
+    "sourcePortRange": "*",
+    "destinationPortRange": "*",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where clones go, from the block `azure` of a CloneBackend."""
+
+    location: str
+    subnet_id: str
+    group_id: str = ""
+    """The network security group of a connected clone; empty: none of its own, its subnet's rules hold."""
+    size: str = ""
+    """A VM size for all clones; empty: the source's."""
+    agent_traffic: bool = False
+    """Whether a quarantined clone may reach AzureCloud:443, which is every tenant's public address in Azure."""
+
+
+class Clones:
+    """The clones of one resource group."""
+
+    def __init__(self, arm: Arm, place: Place, sources: Sources, frozen: FrozenPoints) -> None:
+        self._arm, self._place, self._sources, self._frozen = arm, place, sources, frozen
+
+    async def start(self, intent: CloneIntent) -> Progress:
+        """Make a clone one step on."""
+        vm = await self._arm.get(VM, intent.vm_name)
+        if vm is not None:
+            return await self._standing(intent, vm)
+        disks = await self._disks(intent)
+        card = await self._card(intent)
+        if disks is None or card is None:
+            return _RUNNING
+        body = await self._vm_body(intent, disks, card)
+        operation = await self._arm.put(VM, intent.vm_name, body)
+        return Progress(
+            state=OperationState.RUNNING,
+            percent=60,
+            handle=operation[:512],
+            again_seconds=LOOK_SECONDS,
+            external_id=self._arm.id_of("Microsoft.Compute/virtualMachines", intent.vm_name),
+        )
+
+    async def _standing(self, intent: CloneIntent, vm: Json) -> Progress:
+        """Go on with the VM that is there."""
+        mark = read_stamp(vm.get("tags"))
+        if mark is None or mark[0] != intent.stamp:
+            raise TargetConflict(f"a VM named {intent.vm_name} exists that is not ours ({vm['id']}): left alone")
+        state = state_of(vm)
+        if state in _FAILED:
+            code, text = await self._arm.why(intent.handle)
+            await self._arm.delete(VM, intent.vm_name)  # a failed VM is in the way of the next attempt
+            raise _why_failed(intent.vm_name, code, text)
+        if state != "Succeeded":
+            return Progress(state=OperationState.RUNNING, percent=80, again_seconds=LOOK_SECONDS)
+        if intent.mode is Mode.CLEAN:
+            await self._stamp_boot_disk(intent, vm)
+        return Progress(state=_DONE, percent=100, external_id=str(vm["id"]))
+
+    async def _stamp_boot_disk(self, intent: CloneIntent, vm: Json) -> None:
+        """Mark the boot disk that Azure made with the VM."""
+        name = disk_name(intent.vm_name, 0)
+        disk = await self._arm.get(DISK, name)
+        if disk is not None and read_stamp(disk.get("tags")) is None and disk.get("managedBy") == vm["id"]:
+            await self._arm.tag(DISK, name, clone_tags(intent.stamp, intent.token, intent.made_from))
+
+    async def _disks(self, intent: CloneIntent) -> list[tuple[int, str]] | None:
+        """Make the disks; return LUN and id of each, or None while one is being made."""
+        if intent.mode is Mode.CLEAN:
+            return []
+        stamp = intent.stamp
+        origins = await self._frozen.origins(stamp.instance, stamp.vmclone_uid, intent.frozen_token)
+        source = await self._sources.by_id(intent.source_id)
+        made: list[tuple[int, str]] = []
+        for number, (lun, creation) in enumerate(origins):
+            name = disk_name(intent.vm_name, number)
+            sku = source.disks[min(number, len(source.disks) - 1)].sku
+            body = self._owned(intent) | {"sku": {"name": sku}, "properties": {"creationData": creation}}
+            disk = await self._made(DISK, name, intent, body)
+            if disk is not None:
+                made.append((lun, str(disk["id"])))
+        return made if len(made) == len(origins) else None
+
+    async def _card(self, intent: CloneIntent) -> str | None:
+        """Make the network interface, quarantined in mode Disk; return its id, or None while it is being made."""
+        group = self._place.group_id
+        if intent.mode is Mode.DISK:
+            rules = {"properties": {"securityRules": quarantine(agent_traffic=self._place.agent_traffic)}}
+            made = await self._made(NSG, group_name(intent.vm_name), intent, self._owned(intent) | rules)
+            if made is None:
+                return None
+            group = str(made["id"])
+        inside = {"subnet": {"id": self._place.subnet_id}, "privateIPAllocationMethod": "Dynamic"}
+        properties: Json = {"ipConfigurations": [{"name": "main", "properties": inside}]}
+        if group:
+            properties["networkSecurityGroup"] = {"id": group}
+        card = await self._made(NIC, nic_name(intent.vm_name), intent, self._owned(intent) | {"properties": properties})
+        return None if card is None else str(card["id"])
+
+    def _owned(self, intent: CloneIntent) -> Json:
+        tags = clone_tags(intent.stamp, intent.token, intent.made_from)
+        return {"location": self._place.location, "tags": tags}
+
+    async def _made(self, kind: Kind, name: str, intent: CloneIntent, body: Json) -> Json | None:
+        """Return a part of the clone once it is complete; begin to make it when it is not there."""
+        found = await self._arm.get(kind, name)
+        if found is None:
+            await self._arm.put(kind, name, body)
+            return None
+        mark = read_stamp(found.get("tags"))
+        if mark is None or mark[0] != intent.stamp:
+            raise TargetConflict(f"{found['id']} has the name that the clone needs and is not ours: left alone")
+        state = state_of(found)
+        if state == "Succeeded":
+            return found
+        if state in _FAILED:
+            await self._arm.delete(kind, name)
+            raise CloneFailed(f"Azure could not make {found['id']}; it is removed and made again at the next attempt")
+        return None
+
+    async def _vm_body(self, intent: CloneIntent, disks: Sequence[tuple[int, str]], card: str) -> Json:
+        source = await self._sources.by_id(intent.source_id)
+        copied = source.vm["properties"]
+        properties: Json = {
+            "hardwareProfile": {"vmSize": self._place.size or copied["hardwareProfile"]["vmSize"]},
+            "networkProfile": {"networkInterfaces": [{"id": card}]},
+            "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+        }
+        if copied.get("securityProfile"):
+            properties["securityProfile"] = copied["securityProfile"]
+        if intent.mode is Mode.CLEAN:
+            properties |= _from_image(intent)
+        else:
+            properties |= _from_disks(disks, copied) | {"userData": _encoded(_seed_of_a_copy(intent))}
+        body = self._owned(intent) | {"properties": properties}
+        if source.vm.get("plan"):
+            body["plan"] = source.vm["plan"]
+        return body
+
+    async def find(self, ref: CloneRef) -> ObservedClone | None:
+        """Return a clone as it is now, once it is made; two reads."""
+        vm = await self._arm.get(VM, ref.vm_name, expand="instanceView")
+        if vm is None or state_of(vm) in {"Creating", "Deleting", *_FAILED}:
+            return None
+        mark = read_stamp(vm.get("tags"))
+        if mark is None or mark[0] != ref.stamp:
+            return None
+        return _observed(vm, mark, connected=await self._connected(ref.vm_name))
+
+    async def find_all(self, owner: Owner) -> Sequence[ObservedClone]:
+        """List an owner's clones; a minute old at worst."""
+        cards = {str(one["name"]): one for one in await self._arm.list(NIC)}
+        found = []
+        for vm in await self._arm.list(VM, expand="instanceView"):
+            mark = read_stamp(vm.get("tags"))
+            if mark is None or not mark[0].belongs_to(owner) or state_of(vm) in {"Creating", "Deleting", *_FAILED}:
+                continue
+            card = cards.get(nic_name(str(vm["name"])))
+            found.append(_observed(vm, mark, connected=_open(card, str(vm["name"]))))
+        return found
+
+    async def _connected(self, vm_name: str) -> bool:
+        return _open(await self._arm.get(NIC, nic_name(vm_name)), vm_name)
+
+    async def connect(self, ref: CloneRef) -> None:
+        """Put the clone's network interface behind the real rules."""
+        await self.owned(ref)
+        name = nic_name(ref.vm_name)
+        card = await self._arm.get(NIC, name)
+        if card is None:
+            raise RetryLater(f"the network interface {name} is not there")
+        _require(card, ref.stamp)
+        if _open(card, ref.vm_name):
+            return
+        group = {"id": self._place.group_id} if self._place.group_id else None
+        configurations = [_written(one) for one in card["properties"]["ipConfigurations"]]
+        properties: Json = {"ipConfigurations": configurations, "networkSecurityGroup": group}
+        body = {"location": card["location"], "tags": card["tags"], "properties": properties}
+        await self._arm.put(NIC, name, body)
+
+    async def owned(self, ref: CloneRef) -> Json:
+        """Return the clone's VM; raises OwnershipMismatch for another's."""
+        vm = await self._arm.get(VM, ref.vm_name, expand="instanceView")
+        if vm is None:
+            stamp = ref.stamp
+            raise RetryLater(f"the VM of replica {stamp.vmclone}-{stamp.ordinal} does not exist (any more)")
+        _require(vm, ref.stamp)
+        return vm
+
+    async def set_power(self, ref: CloneRef, power: Power) -> None:
+        """Start or deallocate the clone; a stopped one would go on costing money."""
+        vm = await self.owned(ref)
+        codes = power_codes(vm)
+        if power is Power.ON and "PowerState/running" not in codes:
+            await self._arm.begin(VM, "begin_start", ref.vm_name)
+        if power is Power.OFF and "PowerState/deallocated" not in codes:
+            await self._arm.begin(VM, "begin_deallocate", ref.vm_name)
+
+    async def delete(self, ref: CloneRef) -> Progress:
+        """Remove a clone one step on: VM, then its network interface, then disks and rules."""
+        vm = await self._arm.get(VM, ref.vm_name)
+        if vm is not None:
+            return await self._remove([(VM, vm)], ref)
+        disks: list[Json] = []
+        while (disk := await self._arm.get(DISK, disk_name(ref.vm_name, len(disks)))) is not None:
+            disks.append(disk)
+        card = await self._arm.get(NIC, nic_name(ref.vm_name))
+        rules = await self._arm.get(NSG, group_name(ref.vm_name))
+        left = [(NIC, card)] if card is not None else [(NSG, rules)] if rules is not None else []
+        # From the last one down: what is left after a kill is found by counting up from 0.
+        return await self._remove([*left, *([(DISK, disks[-1])] if disks else [])], ref)
+
+    async def _remove(self, left: Sequence[tuple[Kind, Json]], ref: CloneRef) -> Progress:
+        if not left:
+            return Progress(state=_DONE, percent=100)
+        for _, one in left:
+            _require(one, ref.stamp)
+        for kind, one in left:
+            if state_of(one) != "Deleting":
+                await self._arm.delete(kind, str(one["name"]))
+        return _RUNNING
+
+    async def disown(self, ref: CloneRef) -> bool:
+        """Take our tags off a clone, its parts first; return whether a VM stands there without them."""
+        vm = await self._arm.get(VM, ref.vm_name)
+        if vm is None:
+            return False
+        if read_stamp(vm.get("tags")) is None:
+            return True
+        _require(vm, ref.stamp)
+        parts = [(NIC, nic_name(ref.vm_name)), (NSG, group_name(ref.vm_name))]
+        number = 0
+        while (await self._arm.get(DISK, disk_name(ref.vm_name, number))) is not None:
+            parts.append((DISK, disk_name(ref.vm_name, number)))
+            number += 1
+        for kind, name in [*parts, (VM, ref.vm_name)]:
+            part = await self._arm.get(kind, name)
+            if part is not None and read_stamp(part.get("tags")) is not None:
+                _require(part, ref.stamp)
+                await self._arm.tag(kind, name, without_stamp(part.get("tags")))
+        return True
+
+    async def unstamped(self, ref: CloneRef) -> str:
+        """Return the name of a VM that has the clone's name and not its stamp; empty when there is none."""
+        vm = await self._arm.get(VM, ref.vm_name)
+        mark = None if vm is None else read_stamp(vm.get("tags"))
+        return ref.vm_name if vm is not None and (mark is None or mark[0] != ref.stamp) else ""
+
+
+def quarantine(*, agent_traffic: bool) -> list[Json]:
+    """Return the rules of a clone that has no identity of its own yet: nothing in, nothing out."""
+    rules = [
+        _rule("DenyIn", 4000, "Inbound", "Deny"),
+        _rule("DenyOut", 4000, "Outbound", "Deny"),
+    ]
+    if agent_traffic:
+        changed = {"protocol": "Tcp", "destinationAddressPrefix": "AzureCloud", "destinationPortRange": "443"}
+        allowed = _rule("AgentOut", 3000, "Outbound", "Allow")
+        rules.append(allowed | {"properties": allowed["properties"] | changed})
+    return rules
+
+
+def _rule(name: str, priority: int, direction: str, access: str) -> Json:
+    decided = {"priority": priority, "direction": direction, "access": access, "protocol": "*"}
+    return {"name": name, "properties": decided | _ANYONE}
+
+
+def _written(configuration: Json) -> Json:
+    """Return an IP configuration as it may be put again: without what Azure only answers."""
+    inside = configuration["properties"]
+    kept = {name: inside[name] for name in ("privateIPAllocationMethod", "privateIPAddress") if name in inside}
+    kept["subnet"] = {"id": inside["subnet"]["id"]}
+    if inside.get("publicIPAddress"):
+        kept["publicIPAddress"] = {"id": inside["publicIPAddress"]["id"]}
+    return {"name": configuration["name"], "properties": kept}
+
+
+def _open(card: Json | None, vm_name: str) -> bool:
+    """Tell whether a card is out of quarantine."""
+    group = ((card or {}).get("properties") or {}).get("networkSecurityGroup") or {}
+    name = str(group.get("id", "")).rsplit("/", 1)[-1]
+    return card is not None and name.lower() != group_name(vm_name).lower()
+
+
+def _from_disks(disks: Sequence[tuple[int, str]], source: Json) -> Json:
+    boot = {"createOption": "Attach", "osType": "Linux", "managedDisk": {"id": disks[0][1]}}
+    data = [{"lun": lun, "createOption": "Attach", "managedDisk": {"id": disk}} for lun, disk in disks[1:]]
+    profile: Json = {"osDisk": boot, "dataDisks": data}
+    controller = source["storageProfile"].get("diskControllerType")
+    if controller:
+        profile["diskControllerType"] = controller
+    return {"storageProfile": profile}
+
+
+def _from_image(intent: CloneIntent) -> Json:
+    seed = intent.seed
+    publisher, offer, sku, version = intent.frozen_handle.split(":")
+    user = seed.user or "vmclone"
+    keys = [{"path": f"/home/{user}/.ssh/authorized_keys", "keyData": key} for key in seed.authorized_keys]
+    linux: Json = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": keys}}
+    reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
+    # Made by Azure with the VM and without our tags: it goes with the VM, whatever happens before it is stamped.
+    boot = {"name": disk_name(intent.vm_name, 0), "createOption": "FromImage", "deleteOption": "Delete"}
+    profile: Json = {"computerName": seed.hostname, "adminUsername": user, "linuxConfiguration": linux}
+    if seed.host_key:
+        own = {"ssh_keys": {"ed25519_private": seed.host_key, "ed25519_public": seed.host_public_key}}
+        profile["customData"] = _encoded({**seed.extra, **own, "ssh_deletekeys": True})
+    return {"storageProfile": {"imageReference": reference, "osDisk": boot}, "osProfile": profile}
+
+
+def _seed_of_a_copy(intent: CloneIntent) -> Json:
+    """Return what cloud-init finds in a Disk clone: without it, it would make the default user."""
+    return {"hostname": intent.seed.hostname, "preserve_hostname": False, "users": [], "ssh_deletekeys": False}
+
+
+def _encoded(config: Json) -> str:
+    text = f"#cloud-config\n{json.dumps(config, indent=1)}\n"
+    return base64.b64encode(text.encode()).decode()
+
+
+def _observed(vm: Json, mark: tuple[Stamp, str], *, connected: bool) -> ObservedClone:
+    return ObservedClone(
+        stamp=mark[0],
+        token=mark[1],
+        external_id=str(vm["id"]),
+        vm_name=str(vm["name"]),
+        complete=True,
+        power=Power.ON if "PowerState/running" in power_codes(vm) else Power.OFF,
+        connected=connected,
+        agent=agent_ready(vm),
+        made_from=str((vm.get("tags") or {}).get(MADE_FROM, "")),
+    )
+
+
+def _require(resource: Json, stamp: Stamp) -> None:
+    mark = read_stamp(resource.get("tags"))
+    if mark is None or mark[0] != stamp:
+        raise mismatch(str(resource.get("id")), None if mark is None else mark[0], stamp)
+
+
+def _why_failed(name: str, code: str, text: str) -> CloneError:
+    if not code:
+        return CloneFailed(f"Azure could not make the VM {name} and does not say why; it is removed and tried again")
+    return translate.refused(409, code, f"the VM {name} could not be made: {text}")

@@ -1,0 +1,205 @@
+"""Frozen points on Azure: a restore point of all disks at once, or a snapshot of each disk.
+
+* Quiesced: one restore point in a collection of its own. Azure's agent freezes and thaws the file systems; what was
+  achieved stands in `consistencyMode`. Azure takes three an hour of one VM, and none beside another.
+* CrashConsistent, and a source that is off: one incremental snapshot of each disk. Snapshots of several disks of a
+  running VM are not of one moment, so such a source needs Quiesced.
+* An image: nothing is copied; the reference with its version is the handle.
+
+Everything is looked up by name at each step, so a lost reply or a restart changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vmclone_operator.domain.backend import (
+    Consistency,
+    FreezeIntent,
+    FrozenPoint,
+    OperationState,
+    Owner,
+    Power,
+    Progress,
+)
+from vmclone_operator.domain.errors import (
+    CapabilityMissing,
+    OwnershipMismatch,
+    QuiesceFailed,
+    RetryLater,
+)
+from vmclone_operator.providers.azure import translate
+from vmclone_operator.providers.azure.arm import COLLECTION, SNAPSHOT, Arm, Json, Kind, state_of
+from vmclone_operator.providers.azure.names import TOKEN, frozen_name, frozen_tags, is_frozen_of
+from vmclone_operator.providers.azure.sources import Seen, Sources
+
+POINT = "p"
+LOOK_SECONDS = 10
+_RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
+_POINT_KIND = Kind(service="compute", group="restore_points", put="begin_create")
+_GIB = 1 << 30
+_COMPLETE = 100
+
+
+class FrozenPoints:
+    """The frozen points of one resource group."""
+
+    def __init__(self, arm: Arm, sources: Sources) -> None:
+        self._arm, self._sources = arm, sources
+
+    async def freeze(self, intent: FreezeIntent) -> Progress:
+        """Take a frozen point one step on."""
+        if intent.image:
+            return await self._borrowed(intent)
+        seen = await self._sources.by_id(intent.source_id)
+        if intent.consistency is Consistency.QUIESCED and seen.power is Power.ON:
+            return await self._restore_point(intent, seen)
+        if seen.power is Power.ON and len(seen.disks) > 1:
+            raise CapabilityMissing(
+                f"the source {seen.name} runs and has {len(seen.disks)} disks, whose snapshots are not of one moment: "
+                "set disk.consistency to Quiesced (one restore point of all disks), or stop the source"
+            )
+        return await self._snapshots(intent, seen)
+
+    async def _borrowed(self, intent: FreezeIntent) -> Progress:
+        image = await self._sources.image(intent.image)
+        frozen = FrozenPoint(
+            token=intent.token,
+            vmclone_uid=intent.vmclone_uid,
+            source_id=intent.source_id,
+            fingerprint=image.fingerprint,
+            consistency=Consistency.POWERED_OFF,
+            allocated_bytes=0,
+            borrowed=True,
+        )
+        return Progress(state=OperationState.DONE, percent=100, handle=image.name, frozen=frozen)
+
+    async def _restore_point(self, intent: FreezeIntent, seen: Seen) -> Progress:
+        name, tags = _name(intent), frozen_tags(intent.instance, intent.vmclone_uid, intent.token)
+        collection = await self._arm.get(COLLECTION, name)
+        if collection is None:
+            body = {"location": seen.location, "tags": tags, "properties": {"source": {"id": seen.source_id}}}
+            await self._arm.put(COLLECTION, name, body)
+        else:
+            _require(collection, tags)
+        point = await self._arm.get(_POINT_KIND, name, POINT)
+        if point is None:
+            return await self._ask(name, intent.handle)
+        state = state_of(point)
+        if state in {"Failed", "Canceled"}:
+            code, text = await self._arm.why(intent.handle)
+            error = translate.refused(400, code or "VMAgentStatusCommunicationError", text or "it does not say why")
+            raise QuiesceFailed(f"the restore point of {seen.name} failed. {error}")
+        if state != "Succeeded":
+            return _RUNNING
+        if point["properties"].get("consistencyMode") == "CrashConsistent":
+            raise QuiesceFailed(f"Azure made a crash-consistent restore point of {seen.name} only: is its agent well?")
+        return _done(intent, seen, Consistency.QUIESCED, str(point["properties"].get("timeCreated", "")))
+
+    async def _ask(self, name: str, handle: str) -> Progress:
+        """Ask for the restore point; Azure takes few of them."""
+        body: Json = {"properties": {"consistencyMode": "FileSystemConsistent"}}
+        try:
+            operation = await self._arm.begin(_POINT_KIND, "begin_create", name, POINT, body)
+        except RetryLater as busy:
+            limit = "Azure takes three restore points an hour of one VM, and one at a time"
+            busy.args = (f"{busy}. {limit}; a source with one disk can have CrashConsistent, which needs none",)
+            raise
+        return Progress(state=OperationState.RUNNING, handle=(operation or handle)[:512], again_seconds=LOOK_SECONDS)
+
+    async def _snapshots(self, intent: FreezeIntent, seen: Seen) -> Progress:
+        tags = frozen_tags(intent.instance, intent.vmclone_uid, intent.token)
+        ready = 0
+        created = ""
+        for number, disk in enumerate(seen.disks):
+            name = f"{_name(intent)}-{number}"
+            snapshot = await self._arm.get(SNAPSHOT, name)
+            if snapshot is None:
+                creation = {"createOption": "Copy", "sourceResourceId": disk.id}
+                properties = {"creationData": creation, "incremental": True}
+                body = {"location": seen.location, "tags": tags, "properties": properties}
+                await self._arm.put(SNAPSHOT, name, body)
+                continue
+            _require(snapshot, tags)
+            if state_of(snapshot) in {"Failed", "Canceled"}:
+                raise QuiesceFailed(f"the snapshot {name} of {seen.name} failed; delete it, or rebuild")
+            ready += state_of(snapshot) == "Succeeded" and _percent(snapshot) >= _COMPLETE
+            created = str(snapshot["properties"].get("timeCreated", created))
+        if ready < len(seen.disks):
+            percent = 100 * ready // len(seen.disks)
+            return Progress(state=OperationState.RUNNING, percent=percent, again_seconds=LOOK_SECONDS)
+        off = seen.power is Power.OFF
+        return _done(intent, seen, Consistency.POWERED_OFF if off else Consistency.CRASH_CONSISTENT, created)
+
+    async def origins(self, instance: str, vmclone_uid: str, token: str) -> Sequence[tuple[int, Json]]:
+        """Return what a clone's disks are made from: its LUN (-1: the boot disk) and the creationData."""
+        name = frozen_name(instance, vmclone_uid, token)
+        point = await self._arm.get(_POINT_KIND, name, POINT)
+        if point is not None:
+            profile = point["properties"]["sourceMetadata"]["storageProfile"]
+            listed = [(-1, profile["osDisk"]), *((int(one["lun"]), one) for one in profile.get("dataDisks") or [])]
+            return [
+                (lun, {"createOption": "Restore", "sourceResourceId": one["diskRestorePoint"]["id"]})
+                for lun, one in listed
+                if "diskRestorePoint" in one
+            ]
+        found = [one["id"] for one in await self._numbered(name)]
+        if not found:
+            raise RetryLater(f"the frozen point {name} is not there (any more)")
+        return [(number - 1, {"createOption": "Copy", "sourceResourceId": one}) for number, one in enumerate(found)]
+
+    async def _numbered(self, name: str) -> list[Json]:
+        """Return a frozen point's snapshots, in order; they are made from 0 up and removed from the last down."""
+        found: list[Json] = []
+        while (snapshot := await self._arm.get(SNAPSHOT, f"{name}-{len(found)}")) is not None:
+            found.append(snapshot)
+        return found
+
+    async def release(self, owner: Owner, token: str) -> Progress:
+        """Remove a frozen point one step on; DONE once nothing is left."""
+        name = frozen_name(owner.instance, owner.vmclone_uid, token)
+        tags = frozen_tags(owner.instance, owner.vmclone_uid, token)
+        collection, snapshots = await self._arm.get(COLLECTION, name), await self._numbered(name)
+        left = [(COLLECTION, collection)] if collection is not None else []
+        left += [(SNAPSHOT, snapshots[-1])] if snapshots else []
+        if not left:
+            return Progress(state=OperationState.DONE, percent=100)
+        for kind, one in left:
+            _require(one, tags)
+            if state_of(one) != "Deleting":
+                await self._arm.delete(kind, str(one["name"]))
+        return _RUNNING
+
+    async def find(self, owner: Owner) -> Sequence[str]:
+        """List the tokens of the frozen points that an owner left."""
+        listed = [*await self._arm.list(COLLECTION), *await self._arm.list(SNAPSHOT)]
+        return sorted({one["tags"][TOKEN] for one in listed if is_frozen_of(one.get("tags"), owner)})
+
+
+def _name(intent: FreezeIntent) -> str:
+    return frozen_name(intent.instance, intent.vmclone_uid, intent.token)
+
+
+def _percent(snapshot: Json) -> float:
+    return float(snapshot["properties"].get("completionPercent") or 100)
+
+
+def _require(resource: Json, tags: dict[str, str]) -> None:
+    """Refuse to touch what carries our name and not our tags."""
+    found: dict[str, Any] = resource.get("tags") or {}
+    if any(found.get(name) != value for name, value in tags.items()):
+        raise OwnershipMismatch(f"{resource.get('id')} does not carry exactly our tags: it is left alone")
+
+
+def _done(intent: FreezeIntent, seen: Seen, consistency: Consistency, created: str) -> Progress:
+    frozen = FrozenPoint(
+        token=intent.token,
+        vmclone_uid=intent.vmclone_uid,
+        source_id=intent.source_id,
+        fingerprint=seen.fingerprint,
+        consistency=consistency,
+        allocated_bytes=sum(disk.gib for disk in seen.disks) * _GIB,
+        frozen_time=created,
+    )
+    return Progress(state=OperationState.DONE, percent=100, frozen=frozen)

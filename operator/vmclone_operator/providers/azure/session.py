@@ -1,0 +1,175 @@
+"""The verbs of the provider contract over one Azure subscription, as the engine will call them.
+
+Errors of Microsoft's clients become ours in `arm.py`; nothing here waits for a long operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.mgmt.compute.aio import ComputeManagementClient
+from azure.mgmt.network.aio import NetworkManagementClient
+
+from vmclone_operator.domain.backend import (
+    BackendInfo,
+    Capabilities,
+    CloneIntent,
+    CloneRef,
+    Fence,
+    FreezeIntent,
+    GuestRun,
+    GuestTask,
+    ImageInfo,
+    ObservedClone,
+    OperationState,
+    Owner,
+    Power,
+    Progress,
+    SourceInfo,
+)
+from vmclone_operator.domain.errors import CapabilityMissing
+from vmclone_operator.providers.azure.arm import VM, Arm, Gate
+from vmclone_operator.providers.azure.clones import Clones, Place
+from vmclone_operator.providers.azure.frozen import FrozenPoints
+from vmclone_operator.providers.azure.guest import Guests
+from vmclone_operator.providers.azure.sources import Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """Where and as whom: what a CloneBackend's block and Secret say."""
+
+    subscription_id: str
+    resource_group: str
+    place: Place
+    endpoint: str = "https://management.azure.com"
+    ca_file: str = ""
+    """A bundle to trust in place of the system's, for Azure Stack and doubles."""
+    requests_per_second: float = 10
+
+
+class AzureSession:
+    """One subscription and resource group, as one application."""
+
+    def __init__(self, where: Subscription, credential: AsyncTokenCredential, fence: Fence) -> None:
+        gate = Gate(fence, where.requests_per_second)
+        options: dict[str, Any] = {
+            "base_url": where.endpoint,
+            "credential_scopes": [f"{where.endpoint}/.default"],
+            "per_retry_policies": [gate],
+            "retry_total": 0,  # the engine's queue is what tries again, and it asks the fence first
+        }
+        if where.ca_file:
+            options["connection_verify"] = where.ca_file
+        self._credential = credential
+        self._compute = ComputeManagementClient(credential, where.subscription_id, **options)
+        self._network = NetworkManagementClient(credential, where.subscription_id, **options)
+        self._arm = Arm(self._compute, self._network, where.resource_group)
+        self._sources = Sources(self._arm, where.place.location)
+        self._frozen = FrozenPoints(self._arm, self._sources)
+        self._clones = Clones(self._arm, where.place, self._sources, self._frozen)
+        self._guests = Guests(self._arm, where.place.location)
+
+    async def check(self, pool: str = "") -> BackendInfo:
+        """Prove that the subscription answers and that we may look at our resource group."""
+        if pool:
+            raise CapabilityMissing(
+                f"disk.pool {pool!r}: on Azure a copy has the kind of its source's disk; leave it out"
+            )
+        await self._arm.list(VM)
+        return BackendInfo(version="Azure Resource Manager", capabilities=Capabilities(linked=False))
+
+    async def describe_source(self, name: str) -> SourceInfo:
+        """Find a source by name in our resource group, or by its resource id."""
+        return await self._sources.describe(name)
+
+    async def describe_image(self, name: str) -> ImageInfo:
+        """Resolve publisher:offer:sku:version."""
+        return await self._sources.image(name)
+
+    async def freeze(self, intent: FreezeIntent) -> Progress:
+        """Take a frozen point one step on."""
+        return await self._frozen.freeze(intent)
+
+    async def thaw(self, source_id: str) -> bool:  # noqa: ARG002 - Azure's own agent freezes, and thaws by itself
+        """Thaw nothing: nothing of ours freezes."""
+        return False
+
+    async def release_frozen(self, owner: Owner, token: str, handle: str = "") -> Progress:
+        """Remove a frozen point one step on; an image that was used as it is stays."""
+        if handle and not handle.startswith("http"):  # publisher:offer:sku:version; ours are operation addresses
+            return Progress(state=OperationState.DONE, percent=100)
+        return await self._frozen.release(owner, token)
+
+    async def find_frozen(self, owner: Owner) -> Sequence[str]:
+        """List the tokens of an owner's frozen points."""
+        return await self._frozen.find(owner)
+
+    async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
+        """Return a clone as it is now."""
+        return await self._clones.find(ref)
+
+    async def find_clones(self, owner: Owner) -> Sequence[ObservedClone]:
+        """List an owner's clones."""
+        return await self._clones.find_all(owner)
+
+    async def unstamped(self, ref: CloneRef) -> str:
+        """Return the name of a VM at the clone's place without its stamp."""
+        return await self._clones.unstamped(ref)
+
+    async def start_clone(self, intent: CloneIntent) -> Progress:
+        """Make a clone one step on."""
+        return await self._clones.start(intent)
+
+    async def set_power(self, ref: CloneRef, power: Power) -> None:
+        """Start or deallocate a clone."""
+        await self._clones.set_power(ref, power)
+
+    async def set_source_power(self, source_id: str, power: Power) -> bool:
+        """Start a source, or deallocate it; return whether this call changed anything."""
+        seen = await self._sources.by_id(source_id)
+        if seen.power is power:
+            return False
+        group, name = self._sources.place(source_id)
+        verb = "begin_start" if power is Power.ON else "begin_deallocate"
+        await self._arm.at(group).begin(VM, verb, name)
+        return True
+
+    async def connect_network(self, ref: CloneRef) -> None:
+        """Let a clone out of quarantine."""
+        await self._clones.connect(ref)
+
+    async def guest_start(self, ref: CloneRef, task: GuestTask) -> None:
+        """Have a task run in a clone's guest."""
+        await self._clones.owned(ref)
+        await self._guests.start(ref, task)
+
+    async def guest_result(self, ref: CloneRef, run: str) -> GuestRun:
+        """Return how a task stands."""
+        return await self._guests.result(ref, run)
+
+    async def console_tail(self, ref: CloneRef) -> str:  # noqa: ARG002 - boot diagnostics need a storage account's URL
+        """Return nothing: boot diagnostics are not read yet."""
+        return ""
+
+    async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
+        """Return a clone's private addresses."""
+        return await self._sources.addresses(await self._clones.owned(ref))
+
+    async def delete_clone(self, ref: CloneRef) -> Progress:
+        """Remove a clone one step on."""
+        return await self._clones.delete(ref)
+
+    async def disown(self, ref: CloneRef) -> bool:
+        """Take our tags off a clone."""
+        return await self._clones.disown(ref)
+
+    async def close(self) -> None:
+        """End the connections; what runs at Azure goes on."""
+        async with AsyncExitStack() as stack:
+            for one in (self._credential, self._network, self._compute):
+                stack.push_async_callback(one.close)

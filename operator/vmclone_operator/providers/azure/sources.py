@@ -1,0 +1,163 @@
+"""Sources and images on Azure, as they are now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError
+
+from vmclone_operator.domain.backend import DiskInfo, ImageInfo, Power, SourceInfo
+from vmclone_operator.domain.errors import ImageNotFound, RetryLater, SourceNotFound
+from vmclone_operator.providers.azure.arm import DISK, NIC, VM, Arm, Json
+
+_GIB = 1 << 30
+_ID = re.compile(
+    r"/subscriptions/[^/]+/resourceGroups/(?P<group>[^/]+)/providers/(?P<kind>.+)/(?P<name>[^/]+)", re.IGNORECASE
+)
+_URN_PARTS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenDisk:
+    """One managed disk of a source."""
+
+    id: str
+    gib: int
+    sku: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A source as one look at it shows it."""
+
+    source_id: str
+    name: str
+    location: str
+    power: Power
+    agent: bool
+    deallocated: bool
+    disks: tuple[SeenDisk, ...]
+    """The boot disk first."""
+    vm: Json
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what makes it this source: its id and its disks."""
+        parts = [self.vm["properties"].get("vmId"), *((disk.id.lower(), disk.gib) for disk in self.disks)]
+        return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+
+
+class Sources:
+    """What may be cloned, in one subscription."""
+
+    def __init__(self, arm: Arm, location: str) -> None:
+        self._arm, self._location = arm, location
+
+    async def by_id(self, name: str) -> Seen:
+        """Return a source by name (in our resource group) or by its resource id; raises SourceNotFound."""
+        group, vm_name = self.place(name)
+        arm = self._arm.at(group)
+        vm = await arm.get(VM, vm_name, expand="instanceView")
+        if vm is None:
+            raise SourceNotFound(f"there is no VM {vm_name} in the resource group {group}")
+        profile = vm["properties"].get("storageProfile") or {}
+        named = [profile.get("osDisk") or {}, *(profile.get("dataDisks") or [])]
+        disks = [await self._disk(arm, vm_name, one) for one in named]
+        codes = power_codes(vm)
+        return Seen(
+            source_id=str(vm["id"]),
+            name=vm_name,
+            location=str(vm["location"]),
+            power=Power.ON if "PowerState/running" in codes else Power.OFF,
+            agent=agent_ready(vm),
+            deallocated="PowerState/deallocated" in codes,
+            disks=tuple(disks),
+            vm=vm,
+        )
+
+    async def _disk(self, arm: Arm, vm: str, named: Json) -> SeenDisk:
+        disk_id = str((named.get("managedDisk") or {}).get("id", ""))
+        found = _ID.fullmatch(disk_id)
+        if found is None:
+            raise SourceNotFound(
+                f"the VM {vm} has a disk that is no managed disk ({named.get('name')}): move it to one"
+            )
+        disk = await arm.at(found["group"]).get(DISK, found["name"])
+        if disk is None:
+            raise RetryLater(f"the disk {disk_id} of {vm} is not there just now")
+        return SeenDisk(id=disk_id, gib=int(disk["properties"]["diskSizeGB"]), sku=str(disk["sku"]["name"]))
+
+    async def describe(self, name: str) -> SourceInfo:
+        """Return a source in the contract's words."""
+        seen = await self.by_id(name)
+        disks = (
+            DiskInfo(target=str(number), capacity_bytes=disk.gib * _GIB, allocated_bytes=disk.gib * _GIB)
+            for number, disk in enumerate(seen.disks)
+        )
+        return SourceInfo(
+            source_id=seen.source_id,
+            name=seen.name,
+            power=seen.power,
+            agent=seen.agent,
+            disks=tuple(disks),
+            macs=(),
+            fingerprint=seen.fingerprint,
+            addresses=await self.addresses(seen.vm),
+        )
+
+    async def addresses(self, vm: Json) -> tuple[str, ...]:
+        """Return a VM's private addresses, as its network interfaces have them."""
+        found: list[str] = []
+        for one in (vm["properties"].get("networkProfile") or {}).get("networkInterfaces") or []:
+            place = _ID.fullmatch(str(one["id"]))
+            nic = await self._arm.at(place["group"]).get(NIC, place["name"]) if place else None
+            for configuration in (nic or {}).get("properties", {}).get("ipConfigurations") or []:
+                address = configuration["properties"].get("privateIPAddress")
+                found += [str(address)] if address else []
+        return tuple(found)
+
+    async def image(self, reference: str) -> ImageInfo:
+        """Resolve publisher:offer:sku:version to a version, which is also its fingerprint; raises ImageNotFound."""
+        parts = reference.split(":")
+        if len(parts) != _URN_PARTS:
+            raise ImageNotFound(f"the image {reference!r} is no publisher:offer:sku:version")
+        images: Any = self._arm.operations("compute", "virtual_machine_images")
+        try:
+            listed = [str(one.name) for one in await images.list(self._location, *parts[:3])]
+        except HttpResponseError as error:
+            raise RetryLater(f"the versions of {reference} can not be listed: {error.reason}") from error
+        version = max(listed, key=_numbers, default="") if parts[3] == "latest" else parts[3]
+        if version not in listed:
+            raise ImageNotFound(f"there is no image {reference} in {self._location}")
+        name = ":".join([*parts[:3], version])
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        return ImageInfo(name=name, fingerprint=f"sha256:{digest}", capacity_bytes=0, allocated_bytes=0)
+
+    def place(self, name: str) -> tuple[str, str]:
+        """Return group and name of a VM that is named by its name or its id."""
+        found = _ID.fullmatch(name)
+        if found is None:
+            return self._arm.group, name
+        if found["kind"].lower() != "microsoft.compute/virtualmachines":
+            raise SourceNotFound(f"{name} is not the id of a virtual machine")
+        return found["group"], found["name"]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+
+
+def power_codes(vm: Json) -> set[str]:
+    """Return the codes of an instance view."""
+    view = vm["properties"].get("instanceView") or {}
+    return {str(one.get("code")) for one in view.get("statuses") or []}
+
+
+def agent_ready(vm: Json) -> bool:
+    """Tell whether Azure's agent in a VM reports."""
+    view = (vm["properties"].get("instanceView") or {}).get("vmAgent") or {}
+    return any(one.get("code") == "ProvisioningState/succeeded" for one in view.get("statuses") or [])
