@@ -107,7 +107,7 @@ def is_told(namespace: str, name: str) -> bool:
 
 def drop_all(namespace: str) -> None:
     """Remove all VMClones and their replicas without an operator: finalizers first."""
-    for kind in (Kind.VMCLONE, Kind.REPLICA):
+    for kind in (Kind.REPLICA, Kind.VMCLONE):  # else the garbage collector removes replicas meanwhile
         names = [document["metadata"]["name"] for document in all_of(kind, namespace)]
 
         async def drop(client: KubeClient, name: str, kind: Kind = kind) -> None:
