@@ -21,6 +21,7 @@ from vmclone_operator.domain.backend import (
     CloneRef,
     Fence,
     FreezeIntent,
+    GuestChannel,
     GuestRun,
     GuestTask,
     ImageInfo,
@@ -37,6 +38,9 @@ from vmclone_operator.providers.azure.clones import Clones, Place
 from vmclone_operator.providers.azure.frozen import FrozenPoints
 from vmclone_operator.providers.azure.guest import Guests
 from vmclone_operator.providers.azure.sources import Sources
+
+LOOK_SECONDS = 10.0
+"""12 reads of a VM a minute (azure-compute-docs compute-throttling-limits.md), shared with whoever else looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,8 @@ class AzureSession:
                 f"disk.pool {pool!r}: on Azure a copy has the kind of its source's disk; leave it out"
             )
         await self._arm.list(VM)
-        return BackendInfo(version="Azure Resource Manager", capabilities=Capabilities(linked=False))
+        capabilities = Capabilities(linked=False, guest=GuestChannel.TASK, look_seconds=LOOK_SECONDS)
+        return BackendInfo(version="Azure Resource Manager", capabilities=capabilities)
 
     async def describe_source(self, name: str) -> SourceInfo:
         """Find a source by name in our resource group, or by its resource id."""

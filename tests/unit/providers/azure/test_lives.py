@@ -9,7 +9,7 @@ from tests.doubles.arm.guests import Outcome
 from tests.doubles.arm.refusals import Refusal
 from tests.unit.providers.azure.site import NAME, OWNER, REF, STAMP, Consistency, Mode, Site, at_site
 
-from vmclone_operator.domain.backend import CloneRef, GuestRunState, GuestTask, Power
+from vmclone_operator.domain.backend import CloneRef, GuestChannel, GuestRunState, GuestTask, Power
 from vmclone_operator.domain.errors import (
     CapabilityMissing,
     InsufficientSpace,
@@ -263,6 +263,16 @@ def test_a_source_is_named_by_name_or_by_id_and_started_and_stopped() -> None:
         site.later(60)
         assert not await site.session.set_source_power(by_name.source_id, Power.OFF)
         assert (await site.session.describe_source("golden")).power is Power.OFF
+
+    at_site(story)
+
+
+def test_azure_copies_disks_whole_and_its_guests_run_tasks() -> None:
+    async def story(site: Site) -> None:
+        can = (await site.session.check()).capabilities
+        assert (can.linked, can.guest, can.look_seconds) == (False, GuestChannel.TASK, 10)
+        with pytest.raises(CapabilityMissing, match="premium"):
+            await site.session.check("premium")
 
     at_site(story)
 
