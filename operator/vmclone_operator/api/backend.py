@@ -20,6 +20,7 @@ from vmclone_operator.api.base import (
     rules,
 )
 from vmclone_operator.api.home import Duration, HostKey
+from vmclone_operator.api.proxmox import ProxmoxSettings
 from vmclone_operator.api.template import Network
 
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -90,7 +91,8 @@ class Credentials(ApiModel):
     """Where the operator finds its credentials."""
 
     secret_ref: SecretRef
-    """A Secret in the operator's namespace; libvirt over TLS: tls.crt, tls.key, ca.crt; over SSH: ssh-privatekey."""
+    """A Secret in the operator's namespace; libvirt over TLS: tls.crt, tls.key, ca.crt; over SSH: ssh-privatekey;
+    Proxmox VE: token-id (user@realm!name), token-secret."""
 
 
 class BackendLimits(ApiModel):
@@ -113,13 +115,17 @@ class DriftSpec(ApiModel):
 
 
 class CloneBackendSpec(ApiModel):
-    """One libvirt host: where it is, who may use it and how hard."""
+    """One libvirt host or Proxmox VE cluster: where it is, who may use it and how hard."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            cel("has(self.libvirt) != has(self.fake)", "a backend needs exactly one block: libvirt or fake"),
             cel(
-                "has(self.libvirt) == has(oldSelf.libvirt) && has(self.fake) == has(oldSelf.fake)",
+                "[has(self.libvirt), has(self.proxmox), has(self.fake)].filter(block, block).size() == 1",
+                "a backend needs exactly one block: libvirt, proxmox or fake",
+            ),
+            cel(
+                "has(self.libvirt) == has(oldSelf.libvirt) && has(self.proxmox) == has(oldSelf.proxmox)"
+                " && has(self.fake) == has(oldSelf.fake)",
                 "the kind of a backend is immutable; create another CloneBackend",
             ),
             cel(
@@ -130,11 +136,17 @@ class CloneBackendSpec(ApiModel):
                 "!has(self.libvirt) || self.libvirt.transport != 'ssh' || has(self.credentials)",
                 "transport ssh needs credentials.secretRef: a Secret with ssh-privatekey",
             ),
+            cel(
+                "!has(self.proxmox) || has(self.credentials)",
+                "proxmox needs credentials.secretRef: a Secret with token-id and token-secret",
+            ),
         )
     )
 
     libvirt: LibvirtSettings | None = None
     """A libvirt host."""
+    proxmox: ProxmoxSettings | None = None
+    """A Proxmox VE cluster."""
     fake: FakeSettings | None = None
     """VMs in memory, for tests."""
     credentials: Credentials | None = None
@@ -149,7 +161,8 @@ class CloneBackendSpec(ApiModel):
     @property
     def kind(self) -> str:
         """Return the provider's registry name."""
-        return "libvirt" if self.libvirt is not None else "fake"
+        blocks = {"libvirt": self.libvirt, "proxmox": self.proxmox}
+        return next((name for name, block in blocks.items() if block is not None), "fake")
 
 
 class OrphanStatus(ApiModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
-_HOST_FIELDS = {"libvirt": "host"}
+_HOST_FIELDS = {"libvirt": "host", "proxmox": "endpoints"}
 """For each block of a CloneBackend that means a host: the field that names it. A new provider adds its own here."""
 
 
@@ -14,7 +14,10 @@ def endpoint_of(backend: Document) -> str:
     for kind, field in _HOST_FIELDS.items():
         block = backend["spec"].get(kind)
         if block is not None:
-            return f"{kind}/{(block.get(field) or 'local').lower()}"
+            named = block.get(field) or "local"
+            # Of a cluster's nodes any may stand first: two that name one of them first are one cluster.
+            first = named if isinstance(named, str) else min(map(str.lower, named))
+            return f"{kind}/{first.lower()}"
     # A backend without a host of its own, such as the fake, shares nothing with another one.
     return f"own/{backend['metadata']['name']}"
 

@@ -10,6 +10,7 @@ from vmclone_operator.domain.errors import CapabilityMissing
 
 _KINDS = {
     "libvirt": "vmclone_operator.providers.libvirt:LibvirtBackend",
+    "proxmox": "vmclone_operator.providers.proxmox:ProxmoxBackend",
     "fake": "vmclone_operator.providers.fake:FakeBackend",
 }
 _OWN_PACKAGE = "vmclone_operator"

@@ -9,7 +9,8 @@ import pytest
 from tests.integration.api.rows import SMALLEST, Row, changed
 from tests.integration.api.rows_change import CHANGE, labels
 from tests.integration.api.rows_platform import BACKEND, SOURCE
-from tests.integration.api.rows_updates import UPDATES
+from tests.integration.api.rows_proxmox import PROXMOX, PROXMOX_UPDATES
+from tests.integration.api.rows_updates import UPDATES as OTHER_UPDATES
 from tests.integration.api.rows_vmclone import REPLICA, VMCLONE
 from tests.integration.api.server import Answer, Server
 
@@ -22,8 +23,9 @@ TABLES = {
     "VMClone": {**VMCLONE, **CHANGE},
     "VMCloneReplica": {**REPLICA, **labels("VMCloneReplica")},
     "CloneSource": SOURCE,
-    "CloneBackend": BACKEND,
+    "CloneBackend": {**BACKEND, **PROXMOX},
 }
+UPDATES = {**OTHER_UPDATES, **PROXMOX_UPDATES}
 CREATED = {f"{kind}: {sentence}": row for kind, table in TABLES.items() for sentence, row in table.items()}
 
 

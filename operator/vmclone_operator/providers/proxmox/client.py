@@ -162,7 +162,7 @@ class Client:
         try:
             async with self._session.request(method, url, data=body, timeout=wait, allow_redirects=False) as answer:
                 status = answer.status
-                content = await answer.content.read(_MOST_BYTES)
+                content = await _whole(answer)
                 reason = answer.reason or ""
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch) as error:
             raise CredentialsInvalid(
@@ -178,6 +178,16 @@ class Client:
                 self._journal(method, path, status)
         self._first = self._door.endpoints.index(endpoint)
         return _data(f"{method} {path}", status, reason, content)
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    """Return an answer's body to its end; raises BackendUnreachable for one that has none in sight."""
+    content = bytearray()
+    async for chunk in answer.content.iter_any():
+        content += chunk
+        if len(content) > _MOST_BYTES:
+            raise BackendUnreachable(f"the answer of {answer.url.host} is longer than {_MOST_BYTES} bytes")
+    return bytes(content)
 
 
 class _Unsent(BackendUnreachable):

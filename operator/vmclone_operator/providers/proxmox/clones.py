@@ -140,11 +140,15 @@ class Clones:
         return seen
 
     async def find_one(self, ref: CloneRef) -> ObservedClone | None:
-        """Return one clone as it is now."""
-        seen = await self._locate(ref)
-        if seen is None or not self._whole(seen):
-            return None
-        return await self._observed(seen)
+        """Return the finished clone of this installation and incarnation as it is now; None when there is none."""
+        known = handles.read(ref.handle)
+        seen = await self._site.look(known.vmid, known.node) if known is not None else None
+        if seen is None or not _same(seen.mark, ref.stamp):
+            tag = marks.incarnation_tag(ref.stamp.incarnation)
+            rows = await self._site.tagged(tag)
+            looked = [await self._site.look(int(row["vmid"]), str(row["node"])) for row in rows]
+            seen = next((one for one in looked if one is not None and _same(one.mark, ref.stamp)), None)
+        return await self._observed(seen) if seen is not None and self._whole(seen) else None
 
     async def find(self, owner: Owner) -> Sequence[ObservedClone]:
         """Return the finished clones of an owner."""
@@ -254,6 +258,13 @@ _NOWHERE = Handle(node="", vmid=0)
 
 def _is(mark: Mark | None, stamp: Stamp) -> bool:
     return isinstance(mark, CloneMark) and mark.stamp == stamp
+
+
+def _same(mark: Mark | None, stamp: Stamp) -> bool:
+    """Tell whether a mark is of the same clone of this installation, whatever else of its stamp differs."""
+    if not isinstance(mark, CloneMark):
+        return False
+    return (mark.stamp.instance, mark.stamp.incarnation) == (stamp.instance, stamp.incarnation)
 
 
 def _token(mark: Mark | None) -> str:

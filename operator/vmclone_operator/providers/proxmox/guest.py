@@ -12,11 +12,13 @@ import gzip
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 from urllib.parse import quote_plus
 
 from vmclone_operator.domain.backend import GuestCommand, GuestResult
 from vmclone_operator.domain.errors import AgentNotReady, GuestAgentMissing
+from vmclone_operator.domain.guest_parts import in_parts
 from vmclone_operator.providers.proxmox import config as configs
 from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.translate import Kind, Refused, error
@@ -29,6 +31,8 @@ POST_BYTES = 60_000
 """A request may have 64 KiB before pve-http-server 5.2.1, with every sign in its escaped form."""
 INPUT_CHARACTERS = 65_536
 MAX_OUTPUT = 64 * 1024
+PART_BYTES = 44_000
+"""Of one message as JSON: in a form, base64 and a script take a third more."""
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
 _UNPACK = 'base64 -d | gzip -d | /bin/sh -c "$(printf %s "$1" | base64 -d | gzip -d)"'
 _AT_ONCE = 2
@@ -67,11 +71,18 @@ class Guests:
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, seen: Seen, command: GuestCommand) -> GuestResult:
-        """Run a command in the guest to its end; one that takes too long is left running there."""
-        argv, stdin = packed(command)
+        """Run a command in the guest to its end; one that takes too long is left running there.
+
+        What is too long for one message goes in several; the last one's answer is the command's.
+        """
         async with self._turn:
-            pid = await self._asked(seen, lambda: self._site.pve.exec(seen.node, seen.vmid, argv, stdin))
-            return await self._ended(seen, command.name, pid)
+            for part in in_parts(command, PART_BYTES):
+                argv, stdin = packed(part)
+                pid = await self._asked(seen, partial(self._site.pve.exec, seen.node, seen.vmid, argv, stdin))
+                result = await self._ended(seen, command.name, pid)
+                if result.exit_code:
+                    break
+        return result
 
     async def _ended(self, seen: Seen, name: str, pid: int) -> GuestResult:
         deadline, looks = self._now() + COMMAND_SECONDS, 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from vmclone_operator.domain.backend import (
     BackendInfo,
@@ -30,7 +30,7 @@ from vmclone_operator.domain.errors import NotAuthorized, RetryLater
 from vmclone_operator.providers.proxmox import leftovers, rights, storages, switches, translate
 from vmclone_operator.providers.proxmox.client import Client
 from vmclone_operator.providers.proxmox.clones import Clones
-from vmclone_operator.providers.proxmox.copying import Copying
+from vmclone_operator.providers.proxmox.copying import LOOK_SECONDS, Copying
 from vmclone_operator.providers.proxmox.frozen import FrozenPoints
 from vmclone_operator.providers.proxmox.guest import Guests
 from vmclone_operator.providers.proxmox.preflight import Preflight, quorate
@@ -45,7 +45,7 @@ Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 
 
-def in_our_words(verb: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Awaitable[Answer]]:
+def in_our_words(verb: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable[Asked, Coroutine[Any, Any, Answer]]:
     """Let a verb fail only with the errors of the contract."""
 
     @wraps(verb)
@@ -98,7 +98,7 @@ class ProxmoxSession:
             node = next((str(row["node"]) for row in await self._pve.nodes() if row.get("status") == "online"), "")
             linked = storages.links(await self._pve.storages(node), place.storage) if node else linked
         named = f"Proxmox VE {translate.plain(str(version.get('version', release)))}"
-        return BackendInfo(version=named, capabilities=Capabilities(linked=linked))
+        return BackendInfo(version=named, capabilities=Capabilities(linked=linked, look_seconds=LOOK_SECONDS))
 
     @in_our_words
     async def describe_source(self, name: str) -> SourceInfo:

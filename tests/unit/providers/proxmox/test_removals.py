@@ -190,10 +190,10 @@ def test_a_clone_that_lost_our_mark_is_left_alone_by_every_verb_and_named(spoil:
             life.session.connect_network,
             life.session.disown,
             life.session.guest_addresses,
-            life.session.find_clone,
         ):
             with pytest.raises(OwnershipMismatch):
                 await verb(life.ref)
+        assert await life.session.find_clone(life.ref) is None
         assert config(life, vmid) == before
 
     story(tell)
