@@ -20,9 +20,9 @@ from tests.crash.libvirt_lives import KINDS, Outcome, Place, live, places, troub
 from tests.crash.libvirt_site import Site, open_site
 from tests.support import unbooted_story
 
-from vmclone_operator.domain.backend import Progress
-from vmclone_operator.engine.freezing import Freezer
+from vmclone_operator.domain.backend import FreezeIntent, Progress
 from vmclone_operator.providers.fake import FaultKind, FaultSchedule
+from vmclone_operator.providers.libvirt import source as sources
 from vmclone_operator.providers.libvirt.clones import Clones
 from vmclone_operator.providers.libvirt.frozen import FrozenPoints
 from vmclone_operator.providers.libvirt.full_copies import FullCopies
@@ -172,14 +172,10 @@ def _leaves_files(patch: pytest.MonkeyPatch) -> None:
 
 
 def _takes_every_copy_for_whole(patch: pytest.MonkeyPatch) -> None:
-    def finished(points: FrozenPoints, pool: Any, domain: Any, held: Any) -> Progress:
-        return points._finished(pool, held, domain.UUIDString(), "")
+    def finished(points: FrozenPoints, pool: Any, domain: Any, held: Any, intent: FreezeIntent) -> Progress:
+        return points._finished(pool, held, intent, sources.fingerprint(sources.examine(domain)))
 
-    async def still_copied(*_: object) -> None:
-        """A copy that takes longer than the pass that began it: its frozen time is written, then comes the kill."""
-
-    patch.setattr(FrozenPoints, "_poll_backup", finished)
-    patch.setattr(Freezer, "_completed", still_copied)
+    patch.setattr(FrozenPoints, "_of_backup", finished)
 
 
 def _forgets_copies(patch: pytest.MonkeyPatch) -> None:
