@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -127,6 +128,20 @@ def test_many_short_looks_never_ring() -> None:
         with alarm:
             re.match(rb"a*b", b"a" * 64)
     alarm.stop()
+
+
+def test_an_alarm_does_not_kill_a_program_that_comes_to_its_end() -> None:
+    program = """
+from vmclone_operator.homecopy.clone.alarm import Alarm
+
+class Late:
+    def __del__(self, worked=range(3_000_000)):
+        sum(worked)  # when Python is about to end, and heeds no signal any more
+
+Alarm(0.01)
+late = Late()
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_f2_a_file_without_end_is_named_with_what_to_do_and_the_rest_is_scrubbed(home: Path) -> None:
