@@ -95,14 +95,14 @@ def test_key_of_a_copy_gives_no_shell(copying: Copying) -> None:
 def test_a_home_of_texts_travels_compressed_and_arrives_as_it_was(copying: Copying, transfer: Transfer) -> None:
     for number in range(200):
         write(copying.source.home / f"notes {number % 7}/{number}.txt", f"line of text number {number}\n" * 900)
-    write(copying.source.home / "notes 1/token.txt", "line of text\n" * 900 + "ghp_" + "a1B2" * 9)
+    write(copying.source.home / "notes 1/pasted.txt", "line of text\n" * 900 + "ghp_" + "a1B2" * 9)
     age(copying.source.home)
     copying.source.own()
     copying.job = replace(copying.job, transfer=transfer)
     result = copying.run()
     assert (result.reason, result.receipt["excluded"]) == ("Copied", {"content": 1}), result.receipt
     assert 0 < result.receipt["sentBytes"] < result.receipt["bytes"] / 4
-    (copying.source.home / "notes 1/token.txt").unlink()
+    (copying.source.home / "notes 1/pasted.txt").unlink()
     age(copying.source.home)
     assert picture(copying.clone.home) == picture(copying.source.home)
 
