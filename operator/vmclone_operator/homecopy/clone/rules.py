@@ -15,6 +15,7 @@ from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Rules
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
 from vmclone_operator.homecopy.source.judge import Judge
 from vmclone_operator.homecopy.source.patterns import Patterns
+from vmclone_operator.homecopy.source.published import PublishedFiles
 
 _MAGIC = re.compile(rb"[*?[]")
 _SYSTEM = re.compile(rb"/(?:bin|sbin|lib\w*|usr|boot|dev|proc|sys)/")
@@ -30,11 +31,16 @@ class Filter:
         self.without_end: Dict[Tuple[int, int], bytes] = {}
         """Files that no verdict was reached on, each by what it is."""
         self.tracked: Optional[TrackedFiles] = None
-        self.judge = Judge(rules, names, allow, self._is_tracked)
+        self.published: Optional[PublishedFiles] = None
+        self.published_rules = rules["published"]
+        self.judge = Judge(rules, names, allow, self._is_tracked, self._is_published)
         self.text_limit = int(rules["textLimitBytes"])
 
     def _is_tracked(self, path: bytes) -> bool:
         return self.tracked is not None and self.tracked.has(path)
+
+    def _is_published(self, path: bytes) -> bool:
+        return self.published is not None and self.published.has(path)
 
 
 class HomeRules(Rules):
@@ -45,6 +51,7 @@ class HomeRules(Rules):
         self._filter = shared
         self._judge = shared.judge
         self._tracked = TrackedFiles(home)
+        self._published = PublishedFiles(home, shared.published_rules)
         self._clean: Dict[Tuple[int, int], Tuple[int, int]] = {}
 
     def takes(self, entry: Entry, *, above: bool) -> bool:
@@ -88,7 +95,7 @@ class HomeRules(Rules):
             left_by_us.append(data is not None and is_overwritten(data))
             return data
 
-        self._filter.tracked = self._tracked
+        self._filter.tracked, self._filter.published = self._tracked, self._published
         return self._judge.file(entry.path, read).family is not None or any(left_by_us)
 
 

@@ -14,6 +14,7 @@ from vmclone_operator.homecopy.source.copies import Copies
 from vmclone_operator.homecopy.source.patterns import Patterns
 from vmclone_operator.homecopy.source.signatures import Signatures
 
+_KEYS = "ssh-keys"
 Read = Callable[[], Optional[bytes]]
 """Gives a file's bytes, or nothing when it is larger than what is looked into."""
 
@@ -41,7 +42,12 @@ class Judge:
     """The floor, the additional patterns and the owner's exceptions, asked about one path at a time."""
 
     def __init__(
-        self, rules: Dict[str, Any], excludes: List[str], allow: List[str], tracked: Callable[[bytes], bool]
+        self,
+        rules: Dict[str, Any],
+        excludes: List[str],
+        allow: List[str],
+        tracked: Callable[[bytes], bool],
+        published: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         families = rules["families"]
         self._families = [
@@ -62,7 +68,10 @@ class Judge:
         self._armoured = Patterns(rules["armoured"])
         self._public = frozenset(label.encode() for label in rules["publicBlocks"])
         self._signatures = Signatures(rules)
-        self._tracked = tracked
+        self._tracked, self._published = tracked, published
+        self._lock_files = Patterns(rules["lockFiles"]["names"])
+        self._not_by_value = Signatures(_without(rules, rules["lockFiles"]["shapes"]))
+        self._not_by_example = Signatures(_without(rules, rules["published"]["shapes"]))
 
     def allows(self, path: bytes, *, is_directory: bool = False) -> bool:
         """Return whether the source's owner lets this path pass in spite of the floor."""
@@ -95,12 +104,25 @@ class Judge:
         data = read()
         doubtful = self._doubtful(path)
         if doubtful is None or self._git_store.match(path):
-            kept_back = "content" if data is not None and self.secret_in(data) else None
+            kept_back = "content" if data is not None and self._is_secret(path, data) else None
         elif data is None:
             return doubtful
         else:
-            kept_back = None if self._is_public(path, data) else doubtful
+            spared = self._is_public(path, data) or self._is_example(path, doubtful, data)
+            kept_back = None if spared else doubtful
         return None if kept_back is None or self._is_known(path) else kept_back
+
+    def _is_secret(self, path: bytes, data: bytes) -> bool:
+        """Return whether an ordinary file has a key shape, and one that is no checksum or example where these are."""
+        if not self.secret_in(data):
+            return False
+        if self._lock_files.match(path):
+            return self._not_by_value.found_in(data) is not None
+        return not self._published(path) or self._not_by_example.found_in(data) is not None
+
+    def _is_example(self, path: bytes, doubtful: str, data: bytes) -> bool:
+        """Return whether a doubtful name is that of a published test or document without a key shape."""
+        return doubtful != _KEYS and self._published(path) and not self.secret_in(data)
 
     def _is_known(self, path: bytes) -> bool:
         """Return whether this is a file that others published: of an installed package, or as git has it."""
@@ -136,3 +158,9 @@ class Judge:
     def is_clean(self, lines: List[bytes], read: Read) -> bool:
         """Return whether an ordinary text is clean of which all lines that may hold a secret are known."""
         return not lines or self._signatures.found_in_lines(lines, lambda: read() or b"") is None
+
+
+def _without(rules: Dict[str, Any], names: List[str]) -> Dict[str, Any]:
+    """Return the rules without the key shapes of these names."""
+    kept = {key: [shape for shape in rules[key] if shape["name"] not in names] for key in ("signatures", "shapes")}
+    return dict(rules, **kept)

@@ -11,6 +11,7 @@ from vmclone_operator.homecopy.source.folders import Entry, Folders, why_not
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
 from vmclone_operator.homecopy.source.judge import Judge
 from vmclone_operator.homecopy.source.listing import Listing, name_of
+from vmclone_operator.homecopy.source.published import PublishedFiles
 from vmclone_operator.homecopy.source.screen import Screen
 from vmclone_operator.homecopy.source.texts import is_binary, is_plain_text
 
@@ -45,7 +46,8 @@ class Scan:
         self._home = os.path.realpath(home)
         self.device = os.lstat(self._home).st_dev
         tracked = TrackedFiles(repositories or self._home, files=self._home)
-        self.judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has)
+        published = PublishedFiles(repositories or self._home, parameters["rules"]["published"])
+        self.judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has, published.has)
         self.text_limit = int(parameters["rules"]["textLimitBytes"])
         self._screen = Screen(self._home, parameters["rules"]["screens"])
         self.folders = Folders(self._home)
