@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NEED_PREPARATION = ("arm", "chart", "copies", "truth_table", "e2e")
 """Test folders that use what a part prepares; a selection of others does without."""
 LAB_DOWN_MARKER = "lab_down"
+BY_HAND_MARKER = "by_hand"
+"""Slow repeats of what another test of every run proves already: see `MORE`."""
 PREPARE_SECONDS = 15 * 60
 """Deadline of one preparing command: an image on a cold cache."""
 LAB_UP_SECONDS = 30 * 60
@@ -36,7 +38,7 @@ class Part:
     """Commands below the checkout that run first, outside of the lab: its network leads nowhere."""
     workers: int = 0
     """Processes that share the tests; 0: this one alone, for tests that share a lab."""
-    marker: str = f"not {LAB_DOWN_MARKER}"
+    marker: str = f"not {LAB_DOWN_MARKER} and not {BY_HAND_MARKER}"
     """The pytest `-m` expression."""
 
 
@@ -55,10 +57,12 @@ INTEGRATION = Part(
 E2E = Part("e2e", ("tests/e2e",), 40 * 60, lab=(), prepare=(("hack/lab", "build", "helm"), ("hack/images/build",)))
 FLEET = Part("fleet", ("tests/fleet",), 150 * 60, lab=("--only", "control-plane"))
 """By hand only: it measures for an hour and more."""
+MORE = Part("more", ("tests/e2e",), 40 * 60, lab=(), prepare=E2E.prepare, marker=BY_HAND_MARKER)
+"""By hand only: the stock guest's whole life, and a reboot from inside beside the power cycle."""
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, BEHAVIOUR, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""
-BY_HAND = (FLEET,)
+BY_HAND = (FLEET, MORE)
 """What a user can ask for beside them: too long for every run."""
 
 

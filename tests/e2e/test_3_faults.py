@@ -100,7 +100,13 @@ def test_killed_at_every_step_no_volume_is_left_over(struck: Life) -> None:
     assert points[0] in bases.pop()
 
 
-@pytest.mark.parametrize("how", [reboot, power_cycle], ids=["rebooted from inside", "switched off and on"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(reboot, id="rebooted from inside", marks=pytest.mark.by_hand),
+        pytest.param(power_cycle, id="switched off and on"),
+    ],
+)
 def test_after_another_boot_a_clone_is_who_its_status_says_and_nothing_of_the_source_is_back(
     struck: Life, source: dict[str, Any], starts: Starts, how: Callable[[str, Login], None]
 ) -> None:

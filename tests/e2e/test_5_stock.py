@@ -25,7 +25,7 @@ from tests.e2e.story import StockBoot
 from tests.e2e.wishes import clone_source, vmclone
 from tests.support.cluster_cli import kubectl
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.by_hand]  # a stock guest is reset in every run by tests/integration/guest
 STOCK = "golden-stock"
 _WAITER = "systemd-networkd-wait-online.service"
 

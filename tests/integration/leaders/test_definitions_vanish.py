@@ -7,7 +7,8 @@ from tests.integration.leaders.conftest import Start
 from tests.integration.leaders.operators import ROOT
 from tests.support.cluster_cli import kubectl, wait_until
 
-ENDED_SECONDS = 90
+ENDED_SECONDS = 180
+"""Also for one that waits a minute for another installation, which seems to live, before it begins."""
 
 
 @pytest.mark.parametrize("so_far", ['"leading"', "waiting for the lease"])
