@@ -75,7 +75,7 @@ def struck(operator: Operator, load: WriteLoad, source: dict[str, Any]) -> Life:
 
 def test_the_operator_was_killed_at_every_step(struck: Life, operator: Operator) -> None:
     tell(f"{operator.kills} kills in one replica's life: {', '.join(struck.moments)}")
-    assert {"freeze intended", "Freeze", "Clone", "Boot", "Identity", "Verify", "Ready"} <= set(struck.moments)
+    assert {"freeze intended", "frozen", "Clone", "Boot", "Identity", "Verify", "Ready"} <= set(struck.moments)
 
 
 def test_killed_at_every_step_it_is_one_vm_started_once(struck: Life, starts: Starts) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.cluster import (
     NAMESPACE,
     VMCLONES,
+    Document,
     apply,
     delete,
     find,
@@ -27,15 +28,23 @@ pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("operator", "source")]
 GONE_SECONDS = 30
 
 
+def _is_in(change: Document, name: str, state: str) -> bool:
+    """Tell whether a change shows the moment; that its source is frozen, a VMClone says before its replicas do."""
+    if state == "Freeze":
+        points = (change.get("status") or {}).get("frozenPoints", ())
+        return bool(change["metadata"]["name"] == name and points and not points[-1].get("completionTime"))
+    return bool(change["metadata"]["name"] == f"{name}-1" and state_of(change) == state)
+
+
 @pytest.mark.parametrize("state", [pytest.param(s, id=s.lower()) for s in ("Freeze", "Clone", "Boot")])
 def test_deleted_in_any_state_a_vmclone_leaves_nothing(state: str) -> None:
     name = f"short-{state.lower()}"
     with Watch() as watch:
         apply(vmclone(name))
-        for change in watch.changes(90, f"{name}-1 in state {state}"):
-            if change["metadata"]["name"] == f"{name}-1" and state_of(change) == state:
+        for change in watch.changes(90, f"{name} in state {state}"):
+            if _is_in(change, name, state):
                 break
-    wish, replicas = get(VMCLONES, name), [change]
+    wish, replicas = get(VMCLONES, name), [change] if state != "Freeze" else replicas_of(name)
     if state == "Boot":
         wait_until("the clone boots", lambda: domains_of(replicas) & domains("--state-running"), 30)
     delete(name)
