@@ -54,6 +54,7 @@ def test_deleted_in_any_state_a_vmclone_leaves_nothing(state: str) -> None:
     assert (replicas_of(name), domains_of(replicas), volumes_of(wish, replicas)) == ([], set(), set())
 
 
+@pytest.mark.by_hand
 def test_scaled_up_and_down_sessions_keep_their_names() -> None:
     apply(vmclone("x"))
     wait_until("x boots", lambda: [state_of(r) for r in replicas_of("x")] == ["Boot"], 90)
@@ -71,6 +72,7 @@ def test_scaled_up_and_down_sessions_keep_their_names() -> None:
     assert replicas_of("x")[0]["metadata"]["uid"] == first["metadata"]["uid"]
 
 
+@pytest.mark.by_hand
 def test_deleted_when_ready_a_vmclone_leaves_nothing() -> None:
     wish, replicas = wait_ready("x", 300), replicas_of("x")
     delete("x")
