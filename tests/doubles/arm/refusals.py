@@ -36,10 +36,6 @@ class Refusal(Exception):  # noqa: N818  - named for what happened
         return error
 
 
-class Dropped(Exception):  # noqa: N818  - named for what happened
-    """The connection breaks without an answer."""
-
-
 def not_found(kind: str, name: str, group: str) -> Refusal:
     """Return ARM's own 404 (azure-docs articles/azure-resource-manager/troubleshooting/error-not-found.md)."""
     return Refusal(

@@ -9,61 +9,35 @@
 from __future__ import annotations
 
 import json
-import ssl
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 from tests.doubles.arm import tokens
-from tests.doubles.arm.call import Answer, Request
+from tests.doubles.arm.call import Answer, Request, kind_and_name
 from tests.doubles.arm.double import Double
 from tests.doubles.arm.faults import Faults
-from tests.doubles.arm.refusals import Dropped, Refusal
-from tests.doubles.pve.certificate import make_certificate
+from tests.doubles.arm.refusals import Refusal
+from tests.doubles.faults import Dropped, Sleep
+from tests.doubles.https import HttpsServer
 
-Sleep = Callable[[float], Awaitable[None]]
 
-
-class Server:
+class Server(HttpsServer):
     """Serves a double until it is closed."""
 
     def __init__(self, double: Double, *, sleep: Sleep, faults: Faults | None = None) -> None:
+        super().__init__("arm")
         self.double = double
         self.faults = faults or Faults()
-        self.port = 0
         self.calls: list[str] = []
         """Every request to ARM as "METHOD path", in order of arrival."""
         self._sleep = sleep
-        self._folder = TemporaryDirectory(prefix="arm-double-")
-        self.certificate = Path(self._folder.name) / "certificate.pem"
 
     @property
     def base(self) -> str:
         """Return the address of both services."""
         return f"https://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> Self:
-        key = self.certificate.with_name("key.pem")
-        make_certificate(self.certificate, key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, key)
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
-        self._folder.cleanup()
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.content.read()
         if tokens.is_login(request.path):
             return _response(tokens.issue(self.double.world, self.base, request.path, body))
@@ -89,7 +63,8 @@ class Server:
 
     async def _answered(self, request: Request) -> Answer:
         self.calls.append(f"{request.method} {request.path}")
-        fault = await self.faults.before(request, self._sleep)
+        call = f"{request.method} {kind_and_name(request.path)[0]}"
+        fault = await self.faults.before(call, request.method, request.path, self._sleep)
         answer = self.double.answer(request)
         await self.faults.after(fault, self._sleep)
         return answer

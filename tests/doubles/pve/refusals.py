@@ -31,10 +31,6 @@ class Raw(Exception):  # noqa: N818  - named for what happened
         self.body = body
 
 
-class Dropped(Exception):  # noqa: N818  - named for what happened
-    """The server breaks the connection without an answer."""
-
-
 class Interrupted(Exception):  # noqa: N818  - named for what happened
     """A worker task is told to stop (SIGTERM): it cleans up, then ends."""
 

@@ -13,60 +13,33 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 
 from aiohttp import web
+from tests.doubles.faults import Dropped, Sleep
+from tests.doubles.https import HttpsServer
 from tests.doubles.pve.call import route
-from tests.doubles.pve.certificate import make_certificate
 from tests.doubles.pve.double import Answer, Double, Request
 from tests.doubles.pve.faults import Faults
-from tests.doubles.pve.refusals import Dropped, Raw
+from tests.doubles.pve.refusals import Raw
 from tests.doubles.pve.wire import Reply, extjs, understood, written
 
 WORKERS = 3
-Sleep = Callable[[float], Awaitable[None]]
 
 
-class Server:
+class Server(HttpsServer):
     """Serves a double until it is closed."""
 
     def __init__(self, double: Double, *, sleep: Sleep, faults: Faults | None = None) -> None:
+        super().__init__("pve")
         self.double = double
         self.faults = faults or Faults()
-        self.port = 0
         self.calls: list[str] = []
         """Every request as "METHOD endpoint", in order of arrival."""
         self._sleep = sleep
         self._workers: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(WORKERS))
-        self._folder = TemporaryDirectory(prefix="pve-double-")
-        self.certificate = Path(self._folder.name) / "certificate.pem"
-        self.fingerprint = ""
 
-    async def __aenter__(self) -> Self:
-        key = self.certificate.with_name("key.pem")
-        self.fingerprint = make_certificate(self.certificate, key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, key)
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
-        self._folder.cleanup()
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         target = request.raw_path
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
@@ -85,7 +58,7 @@ class Server:
         found = route(request.method, request.path)
         name = found[0] if found else f"{request.method} {request.path}"
         self.calls.append(name)
-        fault = await self.faults.before(name, request, self._sleep)
+        fault = await self.faults.before(name, request.method, request.path, self._sleep)
         if self.double.occupies_worker(request):
             node = re.match(r"/nodes/([^/]+)", request.path)
             async with self._workers[node[1] if node else ""]:

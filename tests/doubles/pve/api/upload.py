@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 
+from tests.doubles.faults import Dropped
 from tests.doubles.pve.call import Call, endpoint
-from tests.doubles.pve.refusals import Dropped, Refused, wrong
+from tests.doubles.pve.refusals import Refused, wrong
 from tests.doubles.pve.storages import CONTENT_FOLDERS, Storage, Volume
 from tests.doubles.pve.tasks import Task
 from tests.doubles.pve.timeline import Steps

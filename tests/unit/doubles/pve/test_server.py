@@ -10,8 +10,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.doubles.faults import Sleep
 from tests.doubles.pve.faults import Faults, ServerSays
-from tests.doubles.pve.server import Server, Sleep
+from tests.doubles.pve.server import Server
 from tests.unit.doubles.pve.clients import QEMU, TOKEN, Client, cluster, run
 
 from vmclone_operator.providers.fake.faults import Fault, FaultKind, FaultSchedule, at_call
