@@ -197,9 +197,9 @@ def copied_elsewhere(engine: Engine, vmclone: Document, vm: tuple[str, str]) -> 
 
 def _again(point: FrozenPointStatus, update: Mapping[str, object]) -> float:
     """Return when to ask again: at once with a handle that was just kept, else as fast as a small disk is copied."""
-    if point.frozen_time:
+    if point.frozen_time or not update:
         return 0.5
-    return 0.2 if "frozen_time" in update else 0.5 if not update else 0.0
+    return 0.2 if "frozen_time" in update else 0.0
 
 
 def _replaced(points: Points, point: FrozenPointStatus, update: Mapping[str, object]) -> Points:
