@@ -29,6 +29,7 @@ from azure.mgmt.network.aio import NetworkManagementClient
 from vmclone_operator.domain.backend import Fence
 from vmclone_operator.domain.errors import BackendUnreachable, CredentialsInvalid
 from vmclone_operator.providers.azure import translate
+from vmclone_operator.providers.turns import Turns
 
 Json = dict[str, Any]
 Sdk: TypeAlias = Any
@@ -59,22 +60,15 @@ class Gate(SansIOHTTPPolicy[Any, Any]):
     """What happens before each request is sent."""
 
     def __init__(self, fence: Fence, requests_per_second: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._fence, self._rate, self._now = fence, requests_per_second, now
-        self._level, self._since = requests_per_second, now()
+        self._fence = fence
+        self._turns = Turns(requests_per_second, requests_per_second - 1, now, asyncio.sleep)
 
     async def on_request(self, request: PipelineRequest[Any]) -> None:
         """Wait for a token, ask the fence before a write, and give the request a name."""
-        await self._token()
+        await self._turns.next()
         if request.http_request.method != "GET":
             self._fence()
         request.http_request.headers["x-ms-correlation-request-id"] = str(uuid.uuid4())
-
-    async def _token(self) -> None:
-        now = self._now()
-        self._level = min(self._rate, self._level + (now - self._since) * self._rate)
-        self._since, self._level = now, self._level - 1
-        if self._level < 0:
-            await asyncio.sleep(-self._level / self._rate)
 
 
 class Arm:

@@ -26,6 +26,7 @@ from yarl import URL
 from vmclone_operator.domain.backend import Fence
 from vmclone_operator.domain.errors import ActionNeeded, BackendUnreachable, CredentialsInvalid
 from vmclone_operator.providers.proxmox.translate import Refused, plain
+from vmclone_operator.providers.turns import Turns
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -55,25 +56,6 @@ class Door:
     burst: float = 20.0
 
 
-class Pace:
-    """Lets so many requests a second through, after a burst; the others wait their turn."""
-
-    def __init__(
-        self, rate: float, burst: float, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
-    ) -> None:
-        self._gap, self._slack = 1 / rate, burst / rate
-        self._now, self._sleep = now, sleep
-        self._next = 0.0
-
-    async def turn(self) -> None:
-        """Wait until one more request may go."""
-        now = self._now()
-        due = max(self._next, now - self._slack)
-        self._next = due + self._gap
-        if due > now:
-            await self._sleep(due - now)
-
-
 class Client:
     """Requests to one cluster."""
 
@@ -89,7 +71,7 @@ class Client:
         if not door.endpoints:
             raise ActionNeeded("proxmox.endpoints is empty: name at least one node, for example pve1.example:8006")
         self._door, self._fence, self._journal = door, fence, journal
-        self._pace = Pace(door.requests_per_second, door.burst, now, sleep)
+        self._turns = Turns(door.requests_per_second, door.burst, now, sleep)
         self._first = 0
         connector = aiohttp.TCPConnector(ssl=_trust(door), limit=8, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
@@ -109,7 +91,7 @@ class Client:
         """Return the `data` of a read; raises Refused, BackendUnreachable."""
         failed: BackendUnreachable | None = None
         for endpoint in self._in_order():
-            await self._pace.turn()
+            await self._turns.next()
             try:
                 return await self._send(endpoint, "GET", path, parameters or {})
             except BackendUnreachable as error:
@@ -135,7 +117,7 @@ class Client:
         """
         failed: _Unsent | None = None
         for endpoint in self._in_order():
-            await self._pace.turn()
+            await self._turns.next()
             if fenced:
                 self._fence()
             try:

@@ -19,7 +19,7 @@ from vmclone_operator.domain.errors import (
     LeadershipLost,
 )
 from vmclone_operator.providers.fake.faults import Fault, FaultKind, FaultSchedule, at_call
-from vmclone_operator.providers.proxmox.client import Client, Door, Pace
+from vmclone_operator.providers.proxmox.client import Client, Door
 from vmclone_operator.providers.proxmox.translate import Kind, Refused
 
 CONFIG = "PUT /nodes/{node}/qemu/{vmid}/config"
@@ -210,21 +210,6 @@ def test_a_throttled_read_is_a_backend_that_is_away() -> None:
             await client.get(f"{QEMU}/100/config")
 
     story(tell, schedule)
-
-
-def test_a_burst_goes_through_and_then_so_many_a_second() -> None:
-    waits: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(round(seconds, 6))
-
-    async def told() -> None:
-        pace = Pace(10, 3, lambda: 100.0, sleep)
-        for _ in range(6):
-            await pace.turn()
-
-    asyncio.run(told())
-    assert waits == [0.1, 0.2]
 
 
 def test_an_iso_is_uploaded_in_the_order_of_fields_that_the_server_wants() -> None:
