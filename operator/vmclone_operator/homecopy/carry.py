@@ -146,6 +146,7 @@ class Copy:
             more = answer[group]
             self._counts[group] = {key: before.get(key, 0) + more.get(key, 0) for key in {**before, **more}}
         self._counts["first"] = {**answer["first"], **self._counts.get("first", {})}
+        self._counts["found"] = [*self._counts.get("found", ()), *answer["found"]]
         self._counts["unreadable"] = self._counts["skipped"].get("Unreadable", 0)
 
     def _send(self, tree: str) -> str:

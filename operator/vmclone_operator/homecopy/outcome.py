@@ -6,7 +6,7 @@ The receipt is the pod's termination message: at most 4 KiB of counts and names,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,7 @@ from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.homecopy.job import CopyJob, OnSecret
 
 RECEIPT_BYTES = 4096
-_MESSAGE_LETTERS = 800
+_MESSAGE_BYTES = 1800
 _NAMES = 20
 
 
@@ -51,6 +51,9 @@ _SAY_NOTHING = ("rsync error:", "rsync: connection unexpectedly", "Allocated por
 _LEAST_FREE_BYTES = 1024 * 1024
 _LEAST_FREE_FILES = 8
 _NAME_LETTERS = 160
+_FOUND = 3
+_FOUND_LETTERS = 120
+_RULE_LETTERS = 40
 _SKIPPED = {
     "Vanished": "that went while the home was read or sent",
     "Changed": "that turned into something else or never stood still",
@@ -91,11 +94,26 @@ def refusal(job: CopyJob, counts: Mapping[str, Any]) -> Outcome | None:
     hits = counts["excluded"].get("content", 0)
     if job.on_secret is OnSecret.FAIL and hits:
         message = (
-            f"{hits} ordinary files hold secrets; move these out of the copied paths, name them in excludes, or set"
-            " onSecretFound: Skip, with which they stay behind"
+            f"{hits} ordinary files hold secrets{_named(counts.get('found', ()), hits)}; move these out of the copied"
+            " paths, name them in excludes, or set onSecretFound: Skip, with which they stay behind"
         )
         return Outcome(ended=Ended.SECRET_FOUND, message=message, counts=counts)
     return None
+
+
+def _named(found: Sequence[Mapping[str, str]], hits: int) -> str:
+    """Return the first files, each with the rule that found something in it; never what it found."""
+    told = [f"{_shortened(entry['path'])} ({printable(entry['rule'])[:_RULE_LETTERS]})" for entry in found[:_FOUND]]
+    if not told:
+        return ""
+    more = f" and {hits - len(told)} more" if hits > len(told) else ""
+    return f": {', '.join(told)}{more}"
+
+
+def _shortened(path: str) -> str:
+    """Return a path, of a long one the end, which tells most."""
+    text = printable(path)
+    return text if len(text) <= _FOUND_LETTERS else f"...{text[-_FOUND_LETTERS:]}"
 
 
 def failure_of_rsync(code: int, stderr: str) -> Outcome | None:
@@ -173,7 +191,7 @@ def receipt(outcome: Outcome, job: CopyJob | None) -> str:
     counts = outcome.counts
     document: dict[str, Any] = {
         "reason": outcome.ended.value,
-        "message": printable(outcome.message)[:_MESSAGE_LETTERS],
+        "message": _of_bytes(printable(outcome.message), _MESSAGE_BYTES),
         "filter": {"version": floor().version, "digest": floor().digest},
         **({"transfer": job.transfer.value} if job else {}),
         "sentBytes": outcome.sent_bytes,
@@ -192,10 +210,19 @@ def receipt(outcome: Outcome, job: CopyJob | None) -> str:
     document |= {key: counts[key] for key in plain if key in counts}
     for names in range(_NAMES, -1, -1):
         short = {key: counts.get(key, [])[:names] for key in ("allowed", "otherFileSystems")}
-        text = json.dumps(document | short, sort_keys=True)
+        text = _written(document | short)
         if len(text.encode()) <= RECEIPT_BYTES:
             return text
-    return json.dumps(document, sort_keys=True)
+    return _written(document)
+
+
+def _written(document: Mapping[str, Any]) -> str:
+    """Return JSON in which a letter is a letter: escaped, a name in another script is up to three times as long."""
+    return json.dumps(document, sort_keys=True, ensure_ascii=False)
+
+
+def _of_bytes(text: str, most: int) -> str:
+    return text.encode("utf-8", "backslashreplace")[:most].decode("utf-8", "ignore")
 
 
 def printable(text: str) -> str:

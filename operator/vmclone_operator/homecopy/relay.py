@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vmclone_operator.homecopy.carry import Copy
 from vmclone_operator.homecopy.connection import Keys, start_agent, write_source_config
@@ -80,9 +81,14 @@ def main(arguments: list[str]) -> int:
         what = "the copy failed" if job else "the copy's description is refused"
         outcome = Outcome(ended=Ended.COPY_FAILED, message=f"{what}: {_sentence(error)}")
     text = receipt(outcome, job)
-    progress.tell({"phase": "Ended", "receipt": json.loads(text)})
+    progress.tell({"phase": "Ended", "receipt": for_the_log(json.loads(text), outcome.ended)})
     termination_log.write_text(text, encoding="utf-8")
     return outcome.exit_code
+
+
+def for_the_log(document: dict[str, Any], ended: Ended) -> dict[str, Any]:
+    """Return a receipt without the names of files that hold secrets: more people read a pod's log than its VMClone."""
+    return {key: value for key, value in document.items() if key != "message" or ended is not Ended.SECRET_FOUND}
 
 
 def _carried(job: CopyJob, keys: Keys, progress: Progress) -> Outcome:

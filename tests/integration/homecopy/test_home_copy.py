@@ -121,6 +121,7 @@ def test_secret_in_an_ordinary_file_can_fail_the_copy(copying: Copying) -> None:
     copying.job = replace(copying.job, on_secret=OnSecret.FAIL)
     result = copying.run()
     assert (result.code, result.reason, list(copying.clone.home.iterdir())) == (11, "SecretFound", [])
+    assert "1 ordinary files hold secrets: a (GitHub token); " in result.receipt["message"]
 
 
 def test_refresh_keeps_what_is_newer_on_the_clone_and_saves_what_it_overwrites(copying: Copying) -> None:

@@ -67,6 +67,7 @@ class SecondLook:
             excluded=_sum(large.excluded, staged["excluded"]),
             skipped=_sum(large.skipped, staged["skipped"]),
             first=dict(staged["first"], **large.first),
+            found=staged["found"],
             staged=staged["listed"],
             large=large.counts["files"],
         )

@@ -33,6 +33,8 @@ class Verdict(NamedTuple):
 
     family: Optional[str]
     allowed: bool = False
+    rule: str = ""
+    """The key shape that was found, where nothing but what is in a file keeps it back."""
 
 
 PASSES = Verdict(None)
@@ -96,29 +98,30 @@ class Judge:
         """Return the verdict on a regular file; it is read only when its name does not settle it."""
         family = self.by_name(path)
         if family != "extra" and self.allows(path):
-            kept_back = family or self._by_content(path, read)
-            return Verdict(None, allowed=kept_back is not None)
-        return Verdict(family or self._by_content(path, read))
+            return Verdict(None, allowed=(family or self._by_content(path, read).family) is not None)
+        return Verdict(family) if family else self._by_content(path, read)
 
-    def _by_content(self, path: bytes, read: Read) -> Optional[str]:
+    def _by_content(self, path: bytes, read: Read) -> Verdict:
         data = read()
         doubtful = self._doubtful(path)
         if doubtful is None or self._git_store.match(path):
-            kept_back = "content" if data is not None and self._is_secret(path, data) else None
+            rule = None if data is None else self._secret_of(path, data)
+            verdict = Verdict("content", rule=rule) if rule else PASSES
         elif data is None:
-            return doubtful
+            return Verdict(doubtful)
         else:
             spared = self._is_public(path, data) or self._is_example(path, doubtful, data)
-            kept_back = None if spared else doubtful
-        return None if kept_back is None or self._is_known(path) else kept_back
+            verdict = PASSES if spared else Verdict(doubtful)
+        return PASSES if verdict.family is None or self._is_known(path) else verdict
 
-    def _is_secret(self, path: bytes, data: bytes) -> bool:
-        """Return whether an ordinary file has a key shape, and one that is no checksum or example where these are."""
-        if not self.secret_in(data):
-            return False
-        if self._lock_files.match(path):
-            return self._not_by_value.found_in(data) is not None
-        return not self._published(path) or self._not_by_example.found_in(data) is not None
+    def _secret_of(self, path: bytes, data: bytes) -> Optional[str]:
+        """Return the key shape in an ordinary file; none that is a checksum or an example where these are."""
+        rule = self.secret_in(data)
+        if rule and self._lock_files.match(path):
+            return self._not_by_value.found_in(data)
+        if rule and self._published(path):
+            return self._not_by_example.found_in(data)
+        return rule
 
     def _is_example(self, path: bytes, doubtful: str, data: bytes) -> bool:
         """Return whether a doubtful name is that of a published test or document without a key shape."""

@@ -11,6 +11,7 @@ import os
 from typing import IO, Any, Dict, List, Optional
 
 NAMED_AT_MOST = 200
+FOUND_AT_MOST = 5
 TOO_DEEP = "TooDeep"
 DEEPEST = 1000
 """Folders in one another: rsync leaves what lies deeper than 1,023 of them out of a copy that succeeds for the rest."""
@@ -26,6 +27,8 @@ class Listing:
         self._names, self._judged = names, judged
         self.counts = {"files": 0, "directories": 0, "symlinks": 0, "bytes": 0, "special": 0, "unreadable": 0}
         self.excluded: Dict[str, int] = {}
+        self.found: List[Dict[str, str]] = []
+        """The first files that nothing but their content keeps back, each with the key shape in it."""
         self.skipped: Dict[str, int] = {}
         """Entries that are not sent though no rule keeps them back, by reason."""
         self.first: Dict[str, str] = {}
@@ -47,9 +50,11 @@ class Listing:
         self.counts["bytes"] += size
         return True
 
-    def leave_out(self, family: str) -> None:
-        """Count an entry that a rule keeps back."""
+    def leave_out(self, family: str, path: bytes = b"", rule: str = "") -> None:
+        """Count an entry that a rule keeps back; one that a key shape keeps back is named, without what was found."""
         self.excluded[family] = self.excluded.get(family, 0) + 1
+        if rule and len(self.found) < FOUND_AT_MOST:
+            self.found.append({"path": name_of(path), "rule": rule})
 
     def skip(self, path: bytes, why: str) -> None:
         """Count an entry that cannot be sent."""
@@ -62,6 +67,7 @@ class Listing:
         document.update(
             unreadable=self.skipped.get("Unreadable", 0),
             excluded=self.excluded,
+            found=self.found,
             skipped=self.skipped,
             first=self.first,
             allowed=self.allowed[:NAMED_AT_MOST],

@@ -200,7 +200,7 @@ class Scan:
     def _file(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
         """Take or leave a file."""
         allowed = False
-        kept_back = family
+        kept_back, rule = family, ""
         seen: List[Optional[bytes]] = []
 
         def read() -> Optional[bytes]:
@@ -216,9 +216,9 @@ class Scan:
             except OSError as error:
                 self._listing.skip(path, why_not(error))
                 return
-            kept_back, allowed = verdict.family, verdict.allowed or family is not None
+            kept_back, allowed, rule = verdict.family, verdict.allowed or family is not None, verdict.rule
         if kept_back:
-            self._listing.leave_out(kept_back)
+            self._listing.leave_out(kept_back, path, rule)
             self.kept_back[info.st_ino] = kept_back
             return
         is_text = any(data is not None and not is_binary(data[:_SNIFF_BYTES]) for data in seen)
