@@ -5,6 +5,7 @@ kopf's create, update and delete handlers block their object and write to it; `o
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import random
@@ -33,10 +34,15 @@ class ForeverWithJitter:
             seconds = min(30.0, seconds * 2)
 
 
-def build_registry(engine: Engine) -> kopf.OperatorRegistry:
-    """Return kopf handlers that feed the engine."""
+def build_registry(engine: Engine, ending: asyncio.Event) -> kopf.OperatorRegistry:
+    """Return kopf handlers that feed the engine, and set `ending` as soon as kopf begins to end."""
     registry = kopf.OperatorRegistry()
+
+    async def ends(**_: Any) -> None:  # noqa: ANN401  - kopf passes what it has
+        ending.set()
+
     kopf.on.startup(registry=registry, id="settings")(_configure)
+    kopf.on.cleanup(registry=registry, id="ending")(ends)
     kopf.on.login(registry=registry, id="login")(_login)
     for kind in _WATCHED:
         kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=kind.plural)(_watch(engine, kind))

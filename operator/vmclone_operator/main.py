@@ -40,6 +40,7 @@ from vmclone_operator.observe.observer import Observer, observer
 from vmclone_operator.observe.server import serving
 from vmclone_operator.providers.registry import load
 from vmclone_operator.settings import Settings, read_settings
+from vmclone_operator.watches import END_SECONDS, WatchesHang, leave_if_hung, watch
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,10 @@ def main() -> None:
     """Run the operator until it is told to stop or loses the Lease."""
     settings = read_settings(sys.argv[1:], os.environ)
     configure_logs(settings.log_level, settings.log_format)
-    sys.exit(asyncio.run(run(settings)))
+    with asyncio.Runner() as runner:
+        status = runner.run(run(settings))
+        leave_if_hung(runner.get_loop(), status)
+    sys.exit(status)
 
 
 async def run(settings: Settings) -> int:
@@ -170,8 +174,8 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
     signals = asyncio.create_task(_take_signals(ready, stop), name="signals")
     try:
         # The identity is named because kopf would look this user up, and a container's has no name.
-        await kopf.operator(
-            registry=build_registry(engine),
+        watches = kopf.operator(
+            registry=build_registry(engine, stop),
             identity=settings.identity,  # type: ignore[arg-type]  # a NewType of str that kopf does not export
             clusterwide=not settings.watch_namespaces,
             namespaces=settings.watch_namespaces,
@@ -179,6 +183,7 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
             stop_flag=stop,
             ready_flag=ready,
         )
+        await watch(watches, stop)
     except Exception as error:
         failed = await _why_watches_ended(cluster, error)
         if not failed:
@@ -197,12 +202,14 @@ async def _lead(  # noqa: PLR0917  - everything is made by the caller
 
 async def _why_watches_ended(cluster: KubeClient, error: Exception) -> str:
     """Return why kopf ended, in a sentence; empty for what is no answer of the API server, and so a bug."""
-    if not is_api_answer(error):
+    if not isinstance(error, WatchesHang) and not is_api_answer(error):
         return ""
     try:
         await demand_kinds(cluster)
     except KindsUnfit as unfit:
         return str(unfit)
+    if isinstance(error, WatchesHang):
+        return f"the watches of the API server did not end within {END_SECONDS:.0f} s"
     return f"the API server ended a watch for good: {error}"
 
 
@@ -271,7 +278,10 @@ async def _take_signals(ready: asyncio.Event, stop: asyncio.Event) -> None:
 
 def _stop_on_failure(ended: asyncio.Task[None], stop: asyncio.Event) -> None:
     """Stop the operator when a part of it ended: a process that only looks alive helps nobody."""
-    if ended.cancelled() or (error := ended.exception()) is None:
+    if ended.cancelled():  # by us, when `stop` is set; else by kopf, which cancels what it did not begin
+        stop.set()
+        return
+    if (error := ended.exception()) is None:
         return
     if not isinstance(error, KindsUnfit):  # which is no bug, and is told once, when the operator ends
         log.error("a part of the operator ended", exc_info=error)

@@ -11,9 +11,18 @@ ENDED_SECONDS = 180
 """Also for one that waits a minute for another installation, which seems to live, before it begins."""
 
 
-@pytest.mark.parametrize("so_far", ['"leading"', "waiting for the lease"])
-def test_an_operator_whose_kinds_vanish_ends_and_says_what_to_run(start: Start, so_far: str) -> None:
-    first = start("first")
+@pytest.mark.parametrize(
+    ("so_far", "relist_seconds"),
+    [
+        pytest.param('"leading"', 10, id="seen by a list or by a watch"),
+        pytest.param('"leading"', 600, id="seen by a watch alone"),
+        pytest.param("waiting for the lease", 10, id="before the first list"),
+    ],
+)
+def test_an_operator_whose_kinds_vanish_ends_and_says_what_to_run(
+    start: Start, so_far: str, relist_seconds: int
+) -> None:
+    first = start("first", "--relist-seconds", str(relist_seconds))
     first.wait_for(so_far)
     try:
         kubectl("delete", "crd", "vmclonereplicas.vmclone.dev", "--timeout=30s")
