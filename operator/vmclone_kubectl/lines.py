@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vmclone_kubectl import documents
 from vmclone_kubectl.documents import Document
+from vmclone_kubectl.fixes import explain, page
 from vmclone_kubectl.why import Finding
 
 _MINUTE = 60
@@ -87,14 +88,28 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
-    """Return what `why` prints: the cause and its remedy, then what follows from it."""
+def finding_lines(found: Sequence[Finding], site: str = "") -> Iterator[str]:
+    """Return what `why` prints: the cause, its remedy and its page, then what follows from it.
+
+    `site` is the address at which the documentation is served.
+    """
     for number, finding in enumerate(found):
         reason = f" {finding.reason}" if finding.reason else ""
         yield f"{'cause' if number == 0 else 'then '}  {finding.where}:{reason}"
         yield f"       {finding.message}"
         if number == 0 or finding.remedy != found[number - 1].remedy:
             yield f"       What to do: {finding.remedy}"
+            if where := page(finding.reason, site):
+                yield f"       More: {where}"
+
+
+def reason_lines(reason: str, site: str = "") -> Iterator[str]:
+    """Return what `explain` prints: what a reason means, what to do, and where to read it."""
+    said = explain(reason)
+    yield reason
+    yield f"       {said.meaning}"
+    yield f"       What to do: {said.remedy}"
+    yield f"       More: {page(reason, site)}"
 
 
 def plan_lines(vmclone: Document) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Commands that only read: status, why, plan, tree, history, sources."""
+"""Commands that only read: status, why, explain, plan, tree, history, sources."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from vmclone_kubectl import documents, lines, why
+from vmclone_kubectl import documents, fixes, lines, why
 from vmclone_kubectl.documents import Document, Verdict
-from vmclone_kubectl.kubectl import ForbiddenError, NotFoundError
+from vmclone_kubectl.kubectl import ForbiddenError, KubectlError, NotFoundError
 from vmclone_kubectl.session import FAILED, TIMED_OUT, Session, session_of, told
 
 Name = Annotated[str, typer.Argument(help="Name of the VMClone.")]
@@ -85,7 +86,7 @@ def _ended(session: Session, state: Document | None) -> int:
         return FAILED
     verdict = documents.verdict(state)
     if verdict is Verdict.FAILED:
-        for line in lines.finding_lines(_findings(session, state)):
+        for line in lines.finding_lines(_findings(session, state), _site()):
             typer.echo(line)
     return TIMED_OUT if verdict is Verdict.WORKING else _EXIT[verdict]
 
@@ -111,10 +112,28 @@ def why_command(context: typer.Context, name: Name) -> None:
         session = session_of(context)
         vmclone = session.vmclone(name)
         found = _findings(session, vmclone)
-        for line in lines.finding_lines(found):
+        for line in lines.finding_lines(found, _site()):
             typer.echo(line)
         if not found:
             typer.echo(f"nothing is wrong: {lines.headline(vmclone)}")
+
+
+def explain(
+    reason: Annotated[str, typer.Argument(help="Reason of a condition or of an Event, as BackendUnreachable.")],
+) -> None:
+    """Say what a reason means and what to do. It asks no cluster; VMCLONE_DOCS_URL is where your docs are served."""
+    with told():
+        found = fixes.named(reason)
+        if not found:
+            meant = ", ".join(fixes.similar(reason)) or "none that is like it"
+            raise KubectlError(f"there is no reason {reason}; there are: {meant}")
+        for line in lines.reason_lines(found, _site()):
+            typer.echo(line)
+
+
+def _site() -> str:
+    """Return where whoever runs this has the documentation, empty when nobody said so."""
+    return os.environ.get("VMCLONE_DOCS_URL", "")
 
 
 def _findings(session: Session, vmclone: Document) -> list[why.Finding]:
@@ -243,6 +262,7 @@ def _source_row(document: dict[str, Any]) -> tuple[str, ...]:
 COMMANDS: dict[str, Callable[..., None]] = {
     "status": status,
     "why": why_command,
+    "explain": explain,
     "plan": plan,
     "tree": tree,
     "history": history,

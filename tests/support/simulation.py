@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from tests.support.documents import copied
+from tests.support.explained import refuse_unexplained
 from tests.support.memory_cluster import MemoryCluster
 from tests.support.second_leader import SecondLeader, Stay
 from tests.support.sim_kubelet import SimKubelet
@@ -93,7 +94,7 @@ class Simulation:
         self._second: SecondLeader | None = None
         self.second_verbs = 0
         """Provider verbs that second leaders called."""
-        self.cluster.watchers.append(self._tell)
+        self.cluster.watchers += [self._tell, refuse_unexplained]
         self.kubelet = SimKubelet(self.cluster, self.clock)
         self.cluster.watchers.append(self.kubelet.watch)
         self._start()

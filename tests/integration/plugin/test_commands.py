@@ -114,6 +114,13 @@ def test_why_names_the_missing_source_as_the_cause(
     done = plugin("why", name_of(vmclone))
     assert done.stdout.startswith("cause  CloneSource golden:"), done.stdout + done.stderr
     assert "then   VMClone" in done.stdout
+    assert "More: docs/reference/conditions.md#sourcenotfound" in done.stdout
+
+
+def test_explain_needs_no_cluster_and_names_what_a_wrong_word_was_meant_for(plugin: Plugin) -> None:
+    assert "What to do: " in plugin("explain", "backendunreachable", "--kubeconfig", "/nothing").stdout
+    refused = plugin("explain", "BackendUnreachabel")
+    assert (refused.returncode, "there are: BackendUnreachable" in refused.stderr) == (1, True)
 
 
 def test_why_says_which_right_is_missing(server: Server, plugin: Plugin, vmclone: dict[str, Any]) -> None:

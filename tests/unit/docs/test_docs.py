@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.explained import explained, unexplained
 
 from vmclone_operator.domain import errors
+from vmclone_operator.domain.steps import Step
+from vmclone_operator.kube.cluster import Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,6 +23,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"(`+).+?\1")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 EXPLICIT_ANCHOR = re.compile(r'<a id="([^"]+)">')
+DECISIONS = {"wait": 1, "waits_in_line": 1, "act": 2, "stalled": 1}
+"""Functions of domain/steps.py, and which of their words is the reason."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -80,10 +85,19 @@ def test_every_reason_of_an_error_is_explained() -> None:
 
 
 def literal_reasons(code: str) -> set[str]:
-    """Return every text that code gives as the `reason` of a condition, a finding or an Event."""
-    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
-    given = (word.value for call in calls for word in call.keywords if word.arg == "reason")
-    return {value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)} - {""}
+    """Return every text that code gives as the `reason` of a condition, a finding or an Event.
+
+    The `step` of a Readiness is the reason of Reconciling, and a decision's word is that of Ready.
+    """
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    named = [word.value for call in calls for word in call.keywords if word.arg in {"reason", "step"}]
+    decided = [word for call in calls for word in call.args[DECISIONS.get(called(call), len(call.args)) :][:1]]
+    texts = (value.value for value in (*named, *decided) if isinstance(value, ast.Constant))
+    return {text for text in texts if isinstance(text, str)} - {""}
+
+
+def called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def test_every_reason_that_the_code_names_is_explained() -> None:
@@ -92,6 +106,21 @@ def test_every_reason_that_the_code_names_is_explained() -> None:
     named = set().union(*(literal_reasons(module.read_text(encoding="utf-8")) for module in modules))
     assert len(named) > 20
     assert not [reason for reason in sorted(named) if reason.lower() not in explained]
+
+
+def test_every_step_is_explained_for_it_is_the_reason_of_reconciling() -> None:
+    assert not [step.value for step in Step if step.value not in explained()]
+
+
+def test_a_reason_that_no_page_explains_would_be_found_wherever_it_is_written() -> None:
+    code = 'Readiness(step="A")\nact(Do.X, Step.Y, "B", "told")\nput(reason="C", message="told")\n'
+    assert literal_reasons(code) == {"A", "B", "C"}
+    ready = {"status": {"conditions": [{"type": "Ready", "reason": "AllReady"}, {"type": "Own", "reason": "Unheard"}]}}
+    assert unexplained(Kind.VMCLONE, ready) == ["Unheard"]
+    about = {"regarding": {"apiVersion": "vmclone.dev/v1alpha1"}}
+    assert unexplained(Kind.EVENT, {**about, "reason": "Unheard"}) == ["Unheard"]
+    assert not unexplained(Kind.EVENT, {"regarding": {"apiVersion": "v1"}, "reason": "FailedScheduling"})
+    assert not unexplained(Kind.POD, ready)
 
 
 def test_a_broken_link_would_be_found() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from tests.unit.plugin.objects import condition, platform, replica, vmclone
 
+from vmclone_docs.pages import reason_pages
 from vmclone_kubectl import fixes, lines, why
 from vmclone_kubectl.why import Depth, Unreadable
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "conditions.md").read_text(encoding="utf-8")
 REASONS = re.findall(r"^### (\w+)$", PAGE, re.MULTILINE)
+PAGES_OF_THE_SITE = reason_pages(PAGE)
 
 AWAY = condition("Ready", "False", "BackendUnreachable", "no answer from 10.0.0.9")
 
@@ -60,6 +62,35 @@ def test_every_reason_of_the_api_has_a_meaning_and_a_remedy(reason: str) -> None
     assert said.remedy
     text = "\n".join(lines.finding_lines(why.findings(vmclone(condition("Ready", "False", reason)), [], None, None)))
     assert said.remedy in text
+    assert f"More: docs/reference/conditions.md#{reason.lower()}" in text
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_has_a_page_of_the_site_and_an_address_there(reason: str) -> None:
+    assert f"reasons/{reason.lower()}.md" in PAGES_OF_THE_SITE
+    found = why.findings(vmclone(condition("Ready", "False", reason)), [], None, None)
+    text = "\n".join(lines.finding_lines(found, "https://docs.example.com/vmclone/"))
+    assert f"More: https://docs.example.com/vmclone/reasons/{reason.lower()}/" in text
+
+
+def test_a_remedy_and_its_page_are_printed_once_for_what_follows_from_one_cause() -> None:
+    source = platform("CloneSource", "g", AWAY)
+    text = list(lines.finding_lines(why.findings(vmclone(AWAY), [], source, None)))
+    assert len([line for line in text if "More: " in line]) == 1
+
+
+def test_explain_says_of_a_reason_what_the_page_says() -> None:
+    told = list(lines.reason_lines("BackendUnreachable"))
+    assert told[0] == "BackendUnreachable"
+    assert fixes.explain("BackendUnreachable").meaning in told[1]
+    assert told[-1].endswith("docs/reference/conditions.md#backendunreachable")
+
+
+def test_a_reason_may_be_written_in_any_case_and_a_wrong_one_brings_similar_ones() -> None:
+    assert fixes.named("backendUNREACHABLE") == "BackendUnreachable"
+    assert not fixes.named("BackendUnreachabel")
+    assert fixes.similar("BackendUnreachabel")[0] == "BackendUnreachable"
+    assert not fixes.page("InventedTomorrow", "https://docs.example.com")
 
 
 def test_a_reason_of_a_newer_operator_is_no_crash() -> None:
