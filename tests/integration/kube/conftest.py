@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[3]
 Scenario = Callable[[Cluster], Coroutine[Any, Any, Any]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def crds() -> Iterator[None]:
-    """Install the checked-in CRDs and the namespace the tests write to; the namespace goes afterwards."""
+    """Install the checked-in CRDs and the namespace the tests write to; it goes before other tests' operators begin."""
     for arguments in (
         ["apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds")],
         ["wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds")],
