@@ -21,6 +21,7 @@ from vmclone_operator.domain.backend import (
     BackendSession,
     CloneIntent,
     CloneRef,
+    ExecOnly,
     Fence,
     Finding,
     FreezeIntent,
@@ -70,7 +71,7 @@ class UnbootedBackend:
             await self._host.sessions.pop().close()
 
 
-class UnbootedSession:
+class UnbootedSession(ExecOnly):
     """The verbs: storage and definitions by libvirt, power and guests from memory."""
 
     def __init__(self, real: LibvirtSession, host: Host, process: int) -> None:

@@ -152,6 +152,17 @@ class RetryStatus(ApiModel):
     """Echo of the annotation vmclone.dev/retry-at that was heeded last."""
 
 
+class GuestTaskStatus(ApiModel):
+    """The task that resets the identity in a guest that runs tasks (Azure); written before it begins."""
+
+    run: ShortText = ""
+    """The task's run at the backend: a digest of what it says and of the attempt."""
+    attempt: ShortText = ""
+    """The attempt; another one is another run."""
+    recorded_time: Timestamp = ""
+    """When the run was recorded."""
+
+
 class GuestStatus(ApiModel):
     """The identity that was read back from the running guest."""
 
@@ -215,6 +226,8 @@ class VMCloneReplicaStatus(ApiModel):
     """What is about to be done, or was: written before the call."""
     steps: Annotated[tuple[StepStatus, ...], Field(max_length=16, json_schema_extra=_map_list("name"))] = ()
     """The steps so far."""
+    guest_task: GuestTaskStatus | None = None
+    """The task that resets the identity, until the identity is recorded."""
     guest: GuestStatus | None = None
     """The identity that was read back from the running guest."""
     operation: OperationStatus | None = None

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from vmclone_operator.domain.errors import CapabilityMissing
 from vmclone_operator.domain.leftovers import Leftover, LeftoverKind
 from vmclone_operator.domain.provider_values import (
     BackendConfig,
@@ -148,7 +149,23 @@ class BackendSession(Protocol):
         """Set the clone's links up, now and for every later boot."""
 
     async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
-        """Run a short command in the clone's guest; raises AgentNotReady until the agent answers."""
+        """Run a short command in the clone's guest; raises AgentNotReady until the agent answers.
+
+        Only where `Capabilities.guest` is EXEC; elsewhere CapabilityMissing.
+        """
+
+    async def guest_start(self, ref: CloneRef, task: GuestTask) -> None:
+        """Have the clone's guest run a task, and return at once; nothing happens when this run was started before.
+
+        The caller has the run's name in its ledger before. Raises RetryLater while another task is in the way. Only
+        where `Capabilities.guest` is TASK; elsewhere CapabilityMissing.
+        """
+
+    async def guest_result(self, ref: CloneRef, run: str) -> GuestRun:
+        """Tell how a run stands, with one read; ENDED without a result when it can not be known any more.
+
+        ABSENT until it was started. Only where `Capabilities.guest` is TASK; elsewhere CapabilityMissing.
+        """
 
     async def console_tail(self, ref: CloneRef) -> str:
         """Return what the clone's serial console said last in this boot, at most 8 KiB, as the guest wrote it.
@@ -178,6 +195,26 @@ class BackendSession(Protocol):
         """End the connection; running provider tasks go on."""
 
 
+class ExecOnly:
+    """For sessions whose guests answer commands at once: they run no tasks."""
+
+    async def guest_start(self, ref: CloneRef, task: GuestTask) -> None:  # noqa: ARG002
+        """Refuse: commands go by `guest_exec`."""
+        raise CapabilityMissing(f"the task {task.name} can not be run: this backend answers commands at once")
+
+    async def guest_result(self, ref: CloneRef, run: str) -> GuestRun:  # noqa: ARG002
+        """Refuse: commands go by `guest_exec`."""
+        raise CapabilityMissing(f"there is no task {run}: this backend answers commands at once")
+
+
+class TaskOnly:
+    """For sessions whose guests run tasks: they answer no commands."""
+
+    async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:  # noqa: ARG002
+        """Refuse: tasks go by `guest_start`."""
+        raise CapabilityMissing(f"the command {command.name} can not be run: this backend's guests run tasks")
+
+
 class Backend(Protocol):
     """A kind of backend: opens sessions."""
 
@@ -196,6 +233,7 @@ __all__ = [
     "Consistency",
     "DiskCopy",
     "DiskInfo",
+    "ExecOnly",
     "Fence",
     "Finding",
     "FreezeIntent",
@@ -220,6 +258,7 @@ __all__ = [
     "Shape",
     "SourceInfo",
     "Stamp",
+    "TaskOnly",
     "Wake",
     "removal",
 ]

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from vmclone_operator.api.replica import GuestStatus, IntentStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain import boot_console
-from vmclone_operator.domain.backend import Mode, ObservedClone, Power
+from vmclone_operator.domain.backend import GuestRunState, Mode, ObservedClone, Power
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.drift import DriftKind, drift_of
 from vmclone_operator.domain.guest_answers import GuestProbe, IdentityState
+from vmclone_operator.domain.guest_tasks import LOOK_SECONDS, TaskView
 from vmclone_operator.domain.home_copy import ENDED, RUNS, HomeSituation, decide_home
 from vmclone_operator.domain.steps import Blocker, Decision, Do, Step, act, stalled, wait, waits_in_line
 
@@ -47,6 +48,8 @@ class Situation:
     guest: GuestStatus | None = None
     """The identity that was verified and recorded."""
     probe: GuestProbe | None = None
+    task: TaskView | None = None
+    """The task that resets the identity, where guests run tasks; None where they answer commands."""
     problems: tuple[str, ...] = ()
     """What is wrong with the identity the probe shows."""
     problem_reason: str = ""
@@ -80,6 +83,10 @@ _CONNECTING = Decision(
     message="its identity is proven; waits for the guest to get an address",
     again_seconds=0,
 )
+
+
+_RESETTING = act(Do.RESERVE_TASK, Step.IDENTITY, "Resetting", "the clone gets its own identity")
+"""Where guests run tasks, the run is written down first."""
 
 
 def booting(mode: Mode) -> Decision:
@@ -204,9 +211,16 @@ def _boot(s: Situation) -> Decision | None:
         return None if _may_be_off(s) else replace(booting(s.mode), do=Do.POWER_ON)
     if s.guest is not None or (s.clone.agent and s.probe is not None and s.probe.booted):
         return None
+    return _not_booted(s, s.clone)
+
+
+def _not_booted(s: Situation, clone: ObservedClone) -> Decision:
+    told = s.probe is not None and s.task is not None and not s.task.old
+    if clone.agent and s.task is not None and not (s.boot_overdue and told):
+        return _by_task(s, s.task)
     if s.boot_overdue:
         verdict = (
-            boot_console.overdue_boot(s.console, s.clone.vm_name)
+            boot_console.overdue_boot(s.console, clone.vm_name)
             if s.probe is None
             else boot_console.unfinished_boot(s.probe.system_state)
         )
@@ -216,22 +230,46 @@ def _boot(s: Situation) -> Decision | None:
     return replace(booting(s.mode), again_seconds=5)  # a probe costs an emulated guest a second of its own CPU
 
 
+def _by_task(s: Situation, task: TaskView) -> Decision:
+    """Have one task wait for the boot, reset and read back; its run is in the ledger before it starts.
+
+    The guest has not told yet that it is booted: the task was not begun, runs, or ended without saying so.
+    """
+    blocked = _scrub_unknown(s)
+    if blocked is not None:
+        return blocked
+    if task.state is GuestRunState.ABSENT:
+        return replace(_RESETTING, do=Do.RESET_IDENTITY)
+    if task.state is GuestRunState.RUNNING:
+        return replace(_RESETTING, do=Do.NOTHING, again_seconds=LOOK_SECONDS)
+    if task.state is None or task.probe is not None:  # it waited for the boot as long as a task may
+        return _RESETTING
+    message = f"the identity task told nothing: {task.error}; it is tried again"
+    return replace(_RESETTING, reason="ResetFailed", message=message, again_seconds=15)
+
+
+def _scrub_unknown(s: Situation) -> Decision | None:
+    if s.mode is not Mode.DISK or not s.source_unknown or s.blocker is None:
+        return None
+    message = f"{s.blocker.message}; the clone stays disconnected, for its owner's scrub is not known"
+    return stalled(Step.IDENTITY, s.blocker.reason, message)
+
+
 def _identity(s: Situation) -> Decision | None:
     if s.guest is not None or s.probe is None:
         return None
-    if s.mode is Mode.DISK and s.source_unknown and s.blocker is not None:
-        message = f"{s.blocker.message}; the clone stays disconnected, for its owner's scrub is not known"
-        return stalled(Step.IDENTITY, s.blocker.reason, message)
+    blocked = _scrub_unknown(s)
+    if blocked is not None:
+        return blocked
     state = s.probe.state_of(s.incarnation)
+    reset = _RESETTING if s.task is not None else replace(_RESETTING, do=Do.RESET_IDENTITY)
     if state is IdentityState.NONE or (state is IdentityState.DONE and _scrub_due(s)):
-        return act(Do.RESET_IDENTITY, Step.IDENTITY, "Resetting", "the clone gets its own identity")
-    if state is IdentityState.RUNNING:
-        return wait(Step.IDENTITY, "Resetting", "the clone gets its own identity", 3)
+        return reset
+    if state is IdentityState.RUNNING:  # after a task: it waited for the end as long as a task may
+        return reset if s.task is not None else wait(Step.IDENTITY, reset.reason, reset.message, 3)
     if state is IdentityState.FAILED:
         message = f"the identity reset failed in the guest: {s.probe.identity_error}; it is tried again"
-        return Decision(
-            do=Do.RESET_IDENTITY, step=Step.IDENTITY, reason="ResetFailed", message=message, again_seconds=15
-        )
+        return replace(reset, reason="ResetFailed", message=message, again_seconds=15)
     return _judged(s, needs_reboot=s.probe.needs_reboot)
 
 
@@ -246,6 +284,8 @@ def _judged(s: Situation, *, needs_reboot: bool) -> Decision:
         message = "the guest asks to be rebooted before it is connected"
         return replace(act(Do.POWER_OFF, Step.IDENTITY, "Rebooting", message), again_seconds=5)
     if s.problems and not s.warn_only:
+        if s.task is not None and s.task.old:
+            return replace(_RESETTING, reason=s.problem_reason, message=f"{'; '.join(s.problems)}; it is asked again")
         return stalled(Step.IDENTITY, s.problem_reason, "; ".join(s.problems))
     return replace(_CONNECTING, do=Do.RECORD_IDENTITY)
 

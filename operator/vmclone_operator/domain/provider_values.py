@@ -295,6 +295,8 @@ class GuestTask:
 
     run: str
     """The name of this run: a digest of script, input and attempt. The same run is never started twice."""
+    name: str = ""
+    """What it does, in a word."""
     script: str
     stdin: str = ""
     limit_seconds: int = 900

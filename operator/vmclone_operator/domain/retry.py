@@ -16,7 +16,16 @@ from vmclone_operator.domain.steps import Decision, Do, Step
 from vmclone_operator.domain.units import seconds_of
 
 ATTEMPTS = frozenset(
-    {Do.START_CLONE, Do.POWER_ON, Do.POWER_OFF, Do.RESET_IDENTITY, Do.CONNECT, Do.RESERVE_COPY, Do.START_COPY}
+    {
+        Do.START_CLONE,
+        Do.POWER_ON,
+        Do.POWER_OFF,
+        Do.RESERVE_TASK,
+        Do.RESET_IDENTITY,
+        Do.CONNECT,
+        Do.RESERVE_COPY,
+        Do.START_COPY,
+    }
 )
 _DOUBLINGS = 20
 _MESSAGE_LIMIT = 512

@@ -18,6 +18,7 @@ class Do(StrEnum):
     POWER_ON = "PowerOn"
     POWER_OFF = "PowerOff"
     RELEASE_NETWORK_WAIT = "ReleaseNetworkWait"
+    RESERVE_TASK = "ReserveTask"
     RESET_IDENTITY = "ResetIdentity"
     RECORD_IDENTITY = "RecordIdentity"
     CONNECT = "Connect"

@@ -62,7 +62,7 @@ def missing_capabilities(able: Capabilities, mode: Mode, choice: CopyChoice) -> 
     sentences = [choice.refused] if choice.refused else []
     if mode not in able.modes:
         sentences.append(f"the backend cannot do mode {mode.value}; use another mode, or another backend")
-    if able.guest is not GuestChannel.EXEC:  # guest tasks are not followed yet
+    if able.guest is GuestChannel.NONE:
         sentences.append("the backend runs no commands in a guest, so no clone's identity can be proven; use another")
     return _missing(sentences)
 

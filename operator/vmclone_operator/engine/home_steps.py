@@ -18,7 +18,7 @@ from vmclone_operator.domain.guest_access import ALREADY_COPIED, allow_copy, end
 from vmclone_operator.domain.home_copy import COPIED, ENDED, RETRY, RUNS, CopyJobView
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.units import bytes_of, seconds_of
-from vmclone_operator.engine import copy_queue, home_key
+from vmclone_operator.engine import copy_queue, guest_tasks, home_key
 from vmclone_operator.engine.attempts import Attempts
 from vmclone_operator.engine.context import stamp_time
 from vmclone_operator.engine.home_pass import HomePart, backup_stamp, home_of, next_attempt
@@ -102,9 +102,13 @@ class HomeSteps:
         mark = f"vmclone-home-copy-{owner.incarnation.replace('-', '')[:20]}"
         line = authorized_keys_line(pair.public, mark=mark)
         command = allow_copy(user=home.user, line=line, unless_copied="" if operation.refresh else owner.incarnation)
-        answer = await self.session.guest_exec(self.part.replica.ref, command)
+        answer = await guest_tasks.answered(
+            self.part.engine, self.part.replica, self.session, command, attempt=operation.token
+        )
         if not await self._runs(operation):
             return await self._withdraw(operation, status)
+        if answer is None:
+            return status  # the guest is at it; this step is made again
         if answer.exit_code == ALREADY_COPIED:
             return self._copied_before(status, operation)
         if answer.exit_code != 0:
@@ -195,8 +199,10 @@ class HomeSteps:
         if not operation.user:
             return
         command = end_copies(user=operation.user, copied=self.part.replica.stamp.incarnation if copied else "")
-        answer = await self.session.guest_exec(self.part.replica.ref, command)
-        if answer.exit_code != 0:
+        answer = await guest_tasks.told(
+            self.part.engine, self.part.replica, self.session, command, attempt=f"{operation.token}/end"
+        )
+        if answer is not None and answer.exit_code != 0:
             raise CloneFailed(f"the copy's key could not be taken out of the clone: {answer.stderr or answer.stdout}")
 
     async def _job(

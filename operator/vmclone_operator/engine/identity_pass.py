@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from vmclone_operator.api.replica import GuestTaskStatus, VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import guest
-from vmclone_operator.domain.backend import BackendSession, Mode, ObservedClone, Power
+from vmclone_operator.domain.backend import BackendSession, GuestCommand, Mode, ObservedClone, Power
 from vmclone_operator.domain.errors import AgentNotReady
-from vmclone_operator.engine import seed_secret
+from vmclone_operator.domain.guest_tasks import TaskView, identity_at_once, view
+from vmclone_operator.engine import guest_tasks, seed_secret
 from vmclone_operator.engine.consent import Consent
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.replica import Replica
@@ -32,6 +35,18 @@ NOTHING_FOUND = Findings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look at a guest shows."""
+
+    probe: guest.GuestProbe | None = None
+    task: TaskView | None = None
+    """Where guests run tasks: how the one of the ledger stands."""
+
+
+NOT_ASKED = Look()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityPart:
     """Asks one clone's guest, and judges what it says."""
 
@@ -42,15 +57,46 @@ class IdentityPart:
     consent: Consent
     mode: Mode
 
-    async def probe(self, clone: ObservedClone | None) -> guest.GuestProbe | None:
-        """Ask the guest; nothing while it cannot answer."""
-        if clone is None or not clone.complete or not clone.agent or clone.power is not Power.ON:
-            return None
+    async def look(self, clone: ObservedClone | None) -> Look:
+        """Ask the guest how far it is; nothing while it cannot answer, or once its identity is recorded."""
+        if self.replica.status.guest is not None or clone is None or not clone.complete or not clone.agent:
+            return NOT_ASKED
+        if clone.power is not Power.ON:
+            return NOT_ASKED
+        if await guest_tasks.runs_tasks(self.engine, self.replica):
+            seen = await self._task()
+            return Look(probe=seen.probe, task=seen)
         try:
             answer = await self.session.guest_exec(self.replica.ref, guest.PROBE)
-            return guest.parse_probe(answer.stdout)
+            return Look(probe=guest.parse_probe(answer.stdout))
         except AgentNotReady:
-            return None
+            return NOT_ASKED
+
+    async def _task(self) -> TaskView:
+        """Look at the task of the ledger."""
+        ledger = self.replica.status.guest_task
+        if ledger is None:
+            return TaskView()
+        run = await self.session.guest_result(self.replica.ref, ledger.run)
+        began = datetime.fromisoformat(ledger.recorded_time)
+        return view(run, age_seconds=(self.engine.now() - began).total_seconds())
+
+    def new_task(self, command: GuestCommand) -> GuestTaskStatus:
+        """Return the ledger's line for another run of the identity task."""
+        attempt = self.engine.new_token()
+        run = identity_at_once(command, attempt).run
+        return GuestTaskStatus(run=run, attempt=attempt, recorded_time=self.engine.timestamp())
+
+    async def start_task(self, command: GuestCommand, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+        """Start the run that the ledger has; what it says has changed since: write another one down first."""
+        ledger = status.guest_task
+        if ledger is None:
+            return status
+        task = identity_at_once(command, ledger.attempt)
+        if task.run != ledger.run:
+            return status.model_copy(update={"guest_task": self.new_task(command)})
+        await self.session.guest_start(self.replica.ref, task)
+        return status
 
     async def findings(self, probe: guest.GuestProbe | None, siblings: Sequence[Document]) -> Findings:
         """Return what is wrong with the identity that the guest shows once its reset is done."""

@@ -146,7 +146,8 @@ class ReplicaPass:
         status = self._replica.status
         provisioned = is_true(status.conditions, "Provisioned")
         clone = await self._look(status, provisioned=provisioned)
-        probe = None if status.guest is not None else await self._identity.probe(clone)
+        look = await self._identity.look(clone)
+        probe = look.probe
         foreign = await self._foreign_holder(clone, provisioned=provisioned)
         found = await self._identity.findings(probe, self._sibling_documents())
         addresses = await self._addresses(clone, status)
@@ -170,6 +171,7 @@ class ReplicaPass:
             adopted=self._replica.adopted,
             guest=status.guest,
             probe=probe,
+            task=look.task,
             addresses=addresses,
             address_conflict=conflict,
             boot_overdue=boot_overdue,

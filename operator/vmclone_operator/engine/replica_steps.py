@@ -13,7 +13,7 @@ from vmclone_operator.api.replica import ClonedFromStatus, GuestStatus, ScrubSta
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import guest
 from vmclone_operator.domain.adoption import made_from
-from vmclone_operator.domain.backend import BackendSession, Mode, Power, Seed
+from vmclone_operator.domain.backend import BackendSession, GuestCommand, Mode, Power, Seed
 from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneFailed, UserUnknown
 from vmclone_operator.domain.pace import Pace
@@ -164,17 +164,30 @@ class ReplicaSteps:
     async def power_off(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Switch the clone off: it is to be delivered so."""
         await self.session.set_power(self.replica.ref, Power.OFF)
-        return status
+        return status.model_copy(update={"guest_task": None})  # what it told was of this boot
 
     async def release_network_wait(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Tell the boot not to wait for a network that a quarantined guest cannot have."""
         await self.session.guest_exec(self.replica.ref, guest.RELEASE_NETWORK_WAIT)
         return status
 
+    async def reserve_task(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+        """Record the run that resets the identity; the write that `run` does next makes it durable."""
+        return status.model_copy(update={"guest_task": self.identity.new_task(self._identity_command(situation))})
+
     async def reset_identity(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Start the identity reset in the guest; it goes on by itself."""
+        command = self._identity_command(situation)
+        if situation.task is not None:
+            return await self.identity.start_task(command, status)
+        answer = await self.session.guest_exec(self.replica.ref, command)
+        if answer.exit_code != 0:
+            raise CloneFailed(f"the identity reset could not be started: {answer.stderr or answer.stdout}")
+        return status
+
+    def _identity_command(self, situation: Situation) -> GuestCommand:
         home, keys = self.consent.source.home if self.consent.source is not None else None, self._authorized_keys()
-        command = guest.identity_command(
+        return guest.identity_command(
             token=self.replica.stamp.incarnation,
             hostname=self.replica.vm_name,
             user=home.user if home else "",
@@ -183,10 +196,6 @@ class ReplicaSteps:
             scrub=self.identity.scrub(),
             own_disks=situation.clone.own_disks if situation.clone is not None else (),
         )
-        answer = await self.session.guest_exec(self.replica.ref, command)
-        if answer.exit_code != 0:
-            raise CloneFailed(f"the identity reset could not be started: {answer.stderr or answer.stdout}")
-        return status
 
     async def record_identity(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Record the identity that was read back; only then may the links go up."""
@@ -206,7 +215,8 @@ class ReplicaSteps:
             message=told if proven else "; ".join(situation.problems),
         )
         scrub = self._scrubbed(probe) if situation.mode is Mode.DISK else None
-        status = status.model_copy(update={"guest": identity, "conditions": conditions, "scrub": scrub})
+        update = {"guest": identity, "guest_task": None, "conditions": conditions, "scrub": scrub}
+        status = status.model_copy(update=update)
         return had_before(status, self._writer()) if await self._has_home(situation.mode, probe) else status
 
     async def _has_home(self, mode: Mode, probe: guest.GuestProbe) -> bool:
@@ -271,6 +281,7 @@ _ACTS: dict[Do, Act] = {
     Do.POWER_ON: ReplicaSteps.power_on,
     Do.POWER_OFF: ReplicaSteps.power_off,
     Do.RELEASE_NETWORK_WAIT: ReplicaSteps.release_network_wait,
+    Do.RESERVE_TASK: ReplicaSteps.reserve_task,
     Do.RESET_IDENTITY: ReplicaSteps.reset_identity,
     Do.RECORD_IDENTITY: ReplicaSteps.record_identity,
     Do.CONNECT: ReplicaSteps.connect,

@@ -24,6 +24,7 @@ from vmclone_operator.engine import (
     cascade,
     copy_queue,
     deletion_blockers,
+    guest_tasks,
     refusals,
     seed_secret,
     session_source,
@@ -162,7 +163,8 @@ async def _let_no_copy_in(engine: Engine, replica: Replica) -> None:
         return
     with suppress(CloneError):  # whoever leaves a VM behind may do so because nothing answers any more
         session = await _session(engine, replica.spec.backend)
-        await session.guest_exec(replica.ref, end_copies(user=operation.user))
+        command = end_copies(user=operation.user)
+        await guest_tasks.told(engine, replica, session, command, attempt=f"{operation.token}/gone")
 
 
 async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:

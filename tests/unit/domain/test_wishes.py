@@ -42,11 +42,15 @@ def test_everything_that_a_backend_cannot_do_is_found_at_once() -> None:
     assert [finding.reason for finding in found] == ["CapabilityMissing", "CapabilityMissing"]
 
 
-@pytest.mark.parametrize("guest", [GuestChannel.NONE, GuestChannel.TASK])
-def test_a_backend_without_a_way_into_guests_is_refused(guest: GuestChannel) -> None:
-    able = Capabilities(guest=guest)
+def test_a_backend_without_a_way_into_guests_is_refused() -> None:
+    able = Capabilities(guest=GuestChannel.NONE)
     (found,) = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able))
     assert (found.reason, "identity" in found.message) == ("CapabilityMissing", True)
+
+
+def test_a_backend_whose_guests_run_tasks_is_taken() -> None:
+    able = Capabilities(guest=GuestChannel.TASK)
+    assert wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able)) == ()
 
 
 _QUIET, _ROUGH = Capabilities(), Capabilities(quiesce=False)

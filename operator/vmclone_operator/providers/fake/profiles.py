@@ -3,7 +3,8 @@
 The engine is proven against slow and remote backends before there is an adapter for one. A World is `LIBVIRT` until it
 is told to be another (`World.become`). With `PROXMOX` the first freeze answers an id that it has chosen and writes
 nothing; the second one, which gets the id back, begins a copy of five minutes, and the point in time is its end. With
-`AZURE` each VM has a bucket of 36 reads that fills again by 12 a minute; an empty one answers RetryLater.
+`AZURE` each VM has a bucket of 36 reads that fills again by 12 a minute, an empty one answers RetryLater; and its
+guests answer no commands: they run tasks, one at a time (`tasks`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from vmclone_operator.domain.backend import Capabilities
+from vmclone_operator.domain.backend import Capabilities, GuestChannel
 from vmclone_operator.domain.errors import RetryLater
 
 _FIRST_ID = 9101
@@ -48,7 +49,7 @@ PROXMOX = Profile(
     copy_seconds=300,
 )
 AZURE = Profile(
-    capabilities=Capabilities(look_seconds=10, linked=False),
+    capabilities=Capabilities(look_seconds=10, linked=False, guest=GuestChannel.TASK),
     again_seconds=10,
     burst=36,
     reads_per_minute=12,

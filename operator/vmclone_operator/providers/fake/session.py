@@ -18,8 +18,11 @@ from vmclone_operator.domain.backend import (
     DiskInfo,
     Finding,
     FreezeIntent,
+    GuestChannel,
     GuestCommand,
     GuestResult,
+    GuestRun,
+    GuestTask,
     ImageInfo,
     ObservedClone,
     Owner,
@@ -28,7 +31,7 @@ from vmclone_operator.domain.backend import (
     Progress,
     SourceInfo,
 )
-from vmclone_operator.domain.errors import AgentNotReady, RetryLater
+from vmclone_operator.domain.errors import AgentNotReady, CapabilityMissing, RetryLater
 from vmclone_operator.providers.fake import clones, freezing, leftovers, steps, wishes
 from vmclone_operator.providers.fake.calls import Calls
 
@@ -168,10 +171,29 @@ class FakeSession:
     async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
         """Run a short command in the clone's guest; raises AgentNotReady until the agent answers."""
         calls = await self._begin("guest_exec")
+        self._require(GuestChannel.EXEC, command.name)
         machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
         if command.name == "probe":
             return calls.read("guest exec probe", machine.name, lambda: self._execute(machine, command))
         return calls.write(f"guest exec {command.name}", machine.name, lambda: self._execute(machine, command))
+
+    async def guest_start(self, ref: CloneRef, task: GuestTask) -> None:
+        """Have the clone's guest run a task; nothing happens when this run was started before."""
+        calls = await self._begin("guest_start")
+        self._require(GuestChannel.TASK, task.name)
+        machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
+        calls.write(f"guest task {task.name}", machine.name, lambda: self._start_task(machine, task))
+
+    async def guest_result(self, ref: CloneRef, run: str) -> GuestRun:
+        """Tell how a run stands."""
+        calls = await self._begin("guest_result", ref.stamp.incarnation)
+        self._require(GuestChannel.TASK, run)
+        machine = calls.read("look up VM", ref.stamp.incarnation, lambda: self._clones.stamped(ref.stamp))
+        return calls.read("guest task result", machine.name, lambda: self._task_result(machine, run))
+
+    def _require(self, channel: GuestChannel, what: str) -> None:
+        if self._world.capabilities.guest is not channel:
+            raise CapabilityMissing(f"{what}: the guests of this backend are not reached so")
 
     async def console_tail(self, ref: CloneRef) -> str:
         """Return what the clone's serial console said last in this boot; empty where there is none."""
@@ -248,6 +270,21 @@ class FakeSession:
             machine_id=machine.machine_id,
             connected=machine.connected,
             settled=settled,
+        )
+
+    def _start_task(self, machine: Machine, task: GuestTask) -> None:
+        self._check_agent(machine)
+        machine.tasks.start(task, now=self._world.now(), boot=machine.powered_at)
+
+    def _task_result(self, machine: Machine, run: str) -> GuestRun:
+        up = machine.agent(self._world.now())
+        return machine.tasks.result(
+            run,
+            now=self._world.now(),
+            boot=machine.powered_at if machine.power is Power.ON else -1.0,
+            up=up,
+            booted=up and self._world.booted(machine),
+            execute=lambda command: self._execute(machine, command),
         )
 
     def _addresses(self, machine: Machine) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from vmclone_operator.domain.backend import Consistency, Power, Shape, Stamp
 from vmclone_operator.providers.fake.guest import Guest
+from vmclone_operator.providers.fake.tasks import Tasks
 
 GIB = 1024**3
 WATCHDOG_SECONDS = 4.0
@@ -105,6 +106,7 @@ class Machine:
     cpus: int = 1
     memory_bytes: int = GIB
     networks: list[str] = field(default_factory=lambda: ["default"])
+    tasks: Tasks = field(default_factory=Tasks)
     first_boot: FirstBoot | None = None
     """Mode Clean: what cloud-init has yet to do."""
     power: Power = Power.OFF

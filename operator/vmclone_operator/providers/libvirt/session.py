@@ -17,6 +17,7 @@ from vmclone_operator.domain.backend import (
     Capabilities,
     CloneIntent,
     CloneRef,
+    ExecOnly,
     Fence,
     Finding,
     FreezeIntent,
@@ -63,7 +64,7 @@ CLOSE_SECONDS = 3.0
 CAPABILITIES = Capabilities()
 
 
-class LibvirtSession:
+class LibvirtSession(ExecOnly):
     """One libvirt host."""
 
     def __init__(

@@ -13,6 +13,7 @@ from vmclone_operator.domain.backend import (
     Capabilities,
     CloneIntent,
     CloneRef,
+    ExecOnly,
     Finding,
     FreezeIntent,
     GuestCommand,
@@ -58,7 +59,7 @@ def in_our_words(verb: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable
     return spoken
 
 
-class ProxmoxSession:
+class ProxmoxSession(ExecOnly):
     """One cluster, as one API token."""
 
     def __init__(
