@@ -13,10 +13,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tests.contract.proxmox_site import ProxmoxSite
 from tests.contract.steps import INSTANCE
+from tests.contract.traits import Traits
 
 from vmclone_operator.domain import naming
-from vmclone_operator.domain.backend import BackendConfig, BackendSession, Power
+from vmclone_operator.domain.backend import BackendConfig, BackendSession, CloneIntent, Power
 from vmclone_operator.domain.errors import LeadershipLost
 from vmclone_operator.providers.fake import FakeBackend, World
 from vmclone_operator.providers.fake.state import Volume
@@ -46,6 +48,8 @@ class Site(Protocol):
     """Name of the source."""
     guest: bool
     """True when clones boot a guest with an agent."""
+    traits: Traits
+    """Where it differs from others by its nature."""
 
     def session(self, operator: Operator) -> AbstractAsyncContextManager[BackendSession]:
         """Open one more session: a restarted operator, without any memory of the others."""
@@ -80,6 +84,9 @@ class Site(Protocol):
     def pool_files(self, pool: str) -> list[str]:
         """Return the files in a place that `extra_pool` made."""
 
+    def holder(self, intent: CloneIntent) -> str:
+        """Return how what stands on a frozen point is named where the point can not be removed for it."""
+
     def file_mark(self, name: str) -> str:
         """Return what differs when the file of this name (of `files`) was removed and made again."""
 
@@ -89,6 +96,7 @@ class FakeSite:
 
     source = "golden-dev"
     guest = True
+    traits = Traits()
 
     def __init__(self, power: Power) -> None:
         self.world = World()
@@ -147,6 +155,10 @@ class FakeSite:
         """Return the how many-th file of all it is."""
         return str(self.world.state.volumes[name].serial)
 
+    def holder(self, intent: CloneIntent) -> str:
+        """Return what the names of its overlays begin with."""
+        return naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
+
     def _leave(self, group: str, token: str) -> None:
         name = f"{group}{token}-vda"
         self.world.pool.create_volume(Volume(name=name, group=group, role="vda", token=token))
@@ -165,6 +177,18 @@ async def fake_powered_off() -> AsyncIterator[Site]:
 
 
 @contextlib.asynccontextmanager
+async def proxmox_running() -> AsyncIterator[Site]:
+    """Clones of a source that runs on the double of Proxmox VE."""
+    yield ProxmoxSite(Power.ON)
+
+
+@contextlib.asynccontextmanager
+async def proxmox_powered_off() -> AsyncIterator[Site]:
+    """Clones of a stopped source on the double of Proxmox VE."""
+    yield ProxmoxSite(Power.OFF)
+
+
+@contextlib.asynccontextmanager
 async def libvirt_powered_off() -> AsyncIterator[Site]:
     """Clones of a powered-off source on the lab's libvirtd."""
     from tests.contract.libvirt_site import open_site  # noqa: PLC0415  - needs libvirt's C library
@@ -177,6 +201,8 @@ Opened = Callable[[], AbstractAsyncContextManager[Site]]
 BACKENDS: dict[str, Opened] = {
     "fake": fake_running,
     "fake-powered-off": fake_powered_off,
+    "proxmox": proxmox_running,
+    "proxmox-powered-off": proxmox_powered_off,
     "libvirt": libvirt_powered_off,
 }
 

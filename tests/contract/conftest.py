@@ -21,7 +21,19 @@ def on_backend(request: pytest.FixtureRequest) -> Play:
     return lambda scenario: play(BACKENDS[request.param], scenario)
 
 
-@pytest.fixture(params=["fake"])
+DISK_BY_DISK = [name for name in BACKENDS if not name.startswith("proxmox")]
+
+
+@pytest.fixture(params=_named(DISK_BY_DISK))
+def disk_by_disk(request: pytest.FixtureRequest) -> Play:
+    """Play a scenario on each backend where full copies are ours, disk by disk."""
+    reason = why_not(request.param)
+    if reason:
+        pytest.skip(reason)
+    return lambda scenario: play(BACKENDS[request.param], scenario)
+
+
+@pytest.fixture(params=["fake", "proxmox"])
 def with_guest(request: pytest.FixtureRequest) -> Play:
     """Play a scenario on each backend whose clones boot a guest; real guests are booted in tests/integration."""
     return lambda scenario: play(BACKENDS[request.param], scenario)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import libvirt
 from tests.contract.libvirt_backend import CAPACITY, LibvirtFacts, open_libvirt, open_session
 from tests.contract.steps import INSTANCE
+from tests.contract.traits import Traits
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import Consistency, Owner
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
     from tests.contract.backends import Operator
 
-    from vmclone_operator.domain.backend import BackendSession
+    from vmclone_operator.domain.backend import BackendSession, CloneIntent
 
 
 class LibvirtSite:
     """A scratch pool with a powered-off source."""
 
     guest = False
+    traits = Traits()
 
     def __init__(self, facts: LibvirtFacts) -> None:
         self._facts = facts
@@ -62,6 +64,10 @@ class LibvirtSite:
         """Return inode and time of the last write."""
         found = (self._facts.pool_path / name).stat()
         return f"{found.st_ino} {found.st_mtime_ns}"
+
+    def holder(self, intent: CloneIntent) -> str:
+        """Return what the names of its overlays begin with."""
+        return naming.volume_prefix(intent.stamp.instance, intent.stamp.incarnation)
 
     def vms(self) -> list[str]:
         """Return every domain of this libvirtd that this suite made."""

@@ -14,6 +14,7 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import (
     BackendSession,
     CloneIntent,
+    CloneRef,
     Consistency,
     FreezeIntent,
     FrozenPoint,
@@ -44,6 +45,8 @@ class Wish:
     """One VMClone of a test: its uid, and the stamps and intents of its replicas."""
 
     uid: str = field(default_factory=fresh_uid)
+    handles: dict[str, str] = field(default_factory=dict, compare=False)
+    """What the ledger has of each frozen point, by its token."""
 
     @property
     def owner(self) -> Owner:
@@ -82,6 +85,7 @@ class Wish:
             uuid=naming.clone_uuid(incarnation),
             source_id=point.source_id,
             frozen_token=point.token,
+            frozen_handle=self.handles.get(point.token, ""),
             seed=Seed(instance_id=incarnation, hostname=name),
         )
 
@@ -119,13 +123,32 @@ async def finished(session: BackendSession, intent: FreezeIntent) -> FrozenPoint
 async def frozen_point(session: BackendSession, source: str, wish: Wish) -> FrozenPoint:
     """Make a frozen point of a source for a wish."""
     found = await session.describe_source(source)
-    return await finished(session, wish.freeze_intent(found.source_id))
+    return await _recorded(session, wish, wish.freeze_intent(found.source_id))
 
 
 async def image_point(session: BackendSession, source: str, image: str, wish: Wish) -> FrozenPoint:
     """Make a frozen point of a golden image for a wish that gets its shape from a source."""
     found = await session.describe_source(source)
-    return await finished(session, wish.freeze_intent(found.source_id, image=image))
+    return await _recorded(session, wish, wish.freeze_intent(found.source_id, image=image))
+
+
+async def _recorded(session: BackendSession, wish: Wish, intent: FreezeIntent) -> FrozenPoint:
+    intent, point = await followed(session, intent)
+    wish.handles[point.token] = intent.handle
+    return point
+
+
+async def started(session: BackendSession, intent: CloneIntent) -> None:
+    """Start a clone until it is there; whatever is refused on the way is the caller's to see."""
+
+    async def done() -> bool:
+        nonlocal intent
+        progress = await session.start_clone(intent)
+        assert progress.state is not OperationState.LOST
+        intent = replace(intent, handle=progress.handle or intent.handle)
+        return progress.done
+
+    await until(done)
 
 
 async def made(session: BackendSession, intent: CloneIntent) -> CloneIntent:
@@ -159,14 +182,19 @@ async def observed(session: BackendSession, stamp: Stamp) -> ObservedClone:
     return found[0]
 
 
+def ref_of(intent: CloneIntent) -> CloneRef:
+    """Return a reference with all that the ledger has."""
+    return CloneRef(stamp=intent.stamp, vm_name=intent.vm_name, handle=intent.handle)
+
+
 def owner_of(stamp: Stamp) -> Owner:
     """Return the owner of one incarnation's objects."""
     return Owner(instance=stamp.instance, vmclone_uid=stamp.vmclone_uid, incarnation=stamp.incarnation)
 
 
 def another_attempt(intent: CloneIntent) -> CloneIntent:
-    """Return the same replica's next attempt."""
-    return replace(intent, token=fresh_token())
+    """Return the same replica's next attempt, for which the ledger forgot the handle."""
+    return replace(intent, token=fresh_token(), handle="")
 
 
 async def removed(session: BackendSession, stamp: Stamp) -> None:

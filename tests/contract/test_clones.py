@@ -14,9 +14,11 @@ from tests.contract.steps import (
     cloned,
     fresh_token,
     frozen_point,
+    made,
     observed,
     owner_of,
     removed,
+    started,
     until,
 )
 from tests.support.refs import ref_to
@@ -59,7 +61,7 @@ def test_another_attempt_adopts_a_finished_clone(on_backend: Play) -> None:
     async def scenario(stage: Stage) -> None:
         intent = await cloned(stage.session, stage.site.source, Wish())
         before = (stage.site.files(), stage.site.vms())
-        assert (await stage.session.start_clone(another_attempt(intent))).done
+        await started(stage.session, another_attempt(intent))
         assert (await observed(stage.session, intent.stamp)).token == intent.token
         assert (stage.site.files(), stage.site.vms()) == before
 
@@ -76,8 +78,8 @@ def test_leftovers_of_an_unfinished_attempt_are_replaced(on_backend: Play, same_
         frozen_files = stage.site.files()
         left = intent.token if same_token else fresh_token()
         stage.site.leave_clone_file(intent.stamp.incarnation, left)
-        await stage.session.start_clone(intent)
-        await until(lambda: _complete(stage, intent.stamp.incarnation))
+        await made(stage.session, intent)
+        assert await _complete(stage, intent.stamp.incarnation)
         new = set(stage.site.files()) - set(frozen_files)
         assert new
         assert all(intent.token in name for name in new)
@@ -98,7 +100,7 @@ def test_clone_of_a_missing_frozen_point_makes_nothing(on_backend: Play) -> None
         point = await frozen_point(stage.session, stage.site.source, wish)
         before = (stage.site.files(), stage.site.vms())
         with pytest.raises(CloneError):
-            await stage.session.start_clone(wish.clone_intent(replace(point, token=fresh_token())))
+            await started(stage.session, wish.clone_intent(replace(point, token=fresh_token())))
         assert (stage.site.files(), stage.site.vms()) == before
 
     on_backend(scenario)
@@ -112,7 +114,7 @@ def test_clones_are_found_by_owner_in_one_call(on_backend: Play) -> None:
         point = await frozen_point(stage.session, stage.site.source, mine)
         intents = [mine.clone_intent(point, ordinal=ordinal) for ordinal in (1, 2)]
         for intent in intents:
-            await stage.session.start_clone(intent)
+            await made(stage.session, intent)
         theirs = await cloned(stage.session, stage.site.source, other)
         stamps = {intent.stamp for intent in intents}
         assert {clone.stamp for clone in await stage.session.find_clones(mine.owner)} == stamps
@@ -163,6 +165,8 @@ def test_power_change_wakes_the_replica(on_backend: Play) -> None:
     """A pass follows at once, not at the next resync; an empty name means: any may have changed."""
 
     async def scenario(stage: Stage) -> None:
+        if not stage.site.traits.events:
+            return  # found by the engine's own round
         intent = await cloned(stage.session, stage.site.source, Wish())
         stage.operator.woken.clear()
         await until(lambda: _powered(stage, intent.stamp.incarnation, Power.ON))
@@ -184,7 +188,7 @@ def test_deleted_clone_leaves_nothing(on_backend: Play, power: Power) -> None:
         point = await frozen_point(stage.session, stage.site.source, wish)
         before = (stage.site.files(), stage.site.vms())
         intent = wish.clone_intent(point)
-        await stage.session.start_clone(intent)
+        await made(stage.session, intent)
         await until(lambda: _powered(stage, intent.stamp.incarnation, power))
         await removed(stage.session, intent.stamp)
         assert (stage.site.files(), stage.site.vms()) == before
@@ -213,7 +217,7 @@ def test_deleting_finds_files_without_a_vm(on_backend: Play) -> None:
         before = stage.site.files()
         unfinished, beheaded = wish.clone_intent(point), wish.clone_intent(point, ordinal=2)
         stage.site.leave_clone_file(unfinished.stamp.incarnation, unfinished.token)
-        await stage.session.start_clone(beheaded)
+        await made(stage.session, beheaded)
         stage.site.remove_vm(beheaded.uuid)
         assert stage.site.files() != before
         await removed(stage.session, unfinished.stamp)
@@ -230,8 +234,8 @@ def test_rebuilt_replica_stands_beside_its_predecessor(on_backend: Play) -> None
         wish = Wish()
         point = await frozen_point(stage.session, stage.site.source, wish)
         old, new = wish.clone_intent(point), wish.clone_intent(point)
-        await stage.session.start_clone(old)
-        await stage.session.start_clone(new)
+        await made(stage.session, old)
+        await made(stage.session, new)
         await removed(stage.session, old.stamp)
         assert (await observed(stage.session, new.stamp)).complete
         assert [clone.stamp for clone in await stage.session.find_clones(wish.owner)] == [new.stamp]
@@ -246,7 +250,7 @@ def test_what_a_clone_was_made_from_stands_on_it(on_backend: Play) -> None:
         wish = Wish()
         intent = wish.clone_intent(await frozen_point(stage.session, stage.site.source, wish))
         words = "Disk of source <golden> & 'dev'"
-        await stage.session.start_clone(replace(intent, made_from=words))
+        await made(stage.session, replace(intent, made_from=words))
         assert (await observed(stage.session, intent.stamp)).made_from == words
 
     on_backend(scenario)

@@ -35,6 +35,8 @@ def test_a_console_that_shows_no_failure_is_no_error_and_can_be_read_twice(on_ba
 
 def test_the_console_of_a_guest_that_booted_ends_at_its_login(with_guest: Play) -> None:
     async def scenario(stage: Stage) -> None:
+        if not stage.site.traits.console:
+            return
         intent = await cloned(stage.session, stage.site.source, Wish())
         await booted(stage, intent)
         told = await stage.session.console_tail(ref_to(intent.stamp))

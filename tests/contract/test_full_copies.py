@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from tests.contract.backends import Operator, Play, Stage
-from tests.contract.steps import Wish, fresh_token, frozen_point, made, observed, owner_of, removed, until
+from tests.contract.steps import Wish, fresh_token, frozen_point, made, observed, owner_of, ref_of, removed, until
 from tests.support.refs import is_gone, ref_to
 
 from vmclone_operator.domain.backend import BackendSession, CloneIntent, DiskCopy, OperationState, Power
@@ -79,7 +79,7 @@ def test_full_clone_does_not_need_its_frozen_point(on_backend: Play) -> None:
     on_backend(scenario)
 
 
-def test_vm_is_defined_last_and_only_on_the_ledgers_word(on_backend: Play) -> None:
+def test_vm_is_defined_last_and_only_on_the_ledgers_word(disk_by_disk: Play) -> None:
     """A VM that exists proves that its disks are whole and recorded; before that nobody can switch it on."""
 
     async def scenario(stage: Stage) -> None:
@@ -91,10 +91,10 @@ def test_vm_is_defined_last_and_only_on_the_ledgers_word(on_backend: Play) -> No
             assert (await stage.session.start_clone(recorded)).done
             assert (await observed(stage.session, intent.stamp)).complete
 
-    on_backend(scenario)
+    disk_by_disk(scenario)
 
 
-def test_restarted_operator_copies_no_finished_disk_again(on_backend: Play) -> None:
+def test_restarted_operator_copies_no_finished_disk_again(disk_by_disk: Play) -> None:
     """What the ledger calls finished stays as it is, although the new process did not see it being made."""
 
     async def scenario(stage: Stage) -> None:
@@ -106,10 +106,10 @@ def test_restarted_operator_copies_no_finished_disk_again(on_backend: Play) -> N
             assert disks_of(stage, intent) == before != {}
             assert (await observed(stage.session, intent.stamp)).complete
 
-    on_backend(scenario)
+    disk_by_disk(scenario)
 
 
-def test_disk_that_the_ledger_calls_finished_is_kept(on_backend: Play) -> None:
+def test_disk_that_the_ledger_calls_finished_is_kept(disk_by_disk: Play) -> None:
     """The ledger is believed about a file of its own attempt, and the other disks are copied beside it."""
 
     async def scenario(stage: Stage) -> None:
@@ -119,10 +119,10 @@ def test_disk_that_the_ledger_calls_finished_is_kept(on_backend: Play) -> None:
             await made(stage.session, replace(intent, finished=(DISK,)))
             assert kept in disks_of(stage, intent).items()
 
-    on_backend(scenario)
+    disk_by_disk(scenario)
 
 
-def test_operator_that_leads_again_keeps_what_another_one_copied(on_backend: Play) -> None:
+def test_operator_that_leads_again_keeps_what_another_one_copied(disk_by_disk: Play) -> None:
     """It remembers disks of this very attempt that it has yet to copy; the ledger knows better."""
 
     async def scenario(stage: Stage) -> None:
@@ -136,11 +136,11 @@ def test_operator_that_leads_again_keeps_what_another_one_copied(on_backend: Pla
                 await made(session, recorded)
             assert disks_of(stage, intent) == before != {}
 
-    on_backend(scenario)
+    disk_by_disk(scenario)
 
 
 @pytest.mark.parametrize("same_token", [True, False], ids=["left by this attempt", "left by another attempt"])
-def test_interrupted_copy_is_made_again(on_backend: Play, same_token: bool) -> None:
+def test_interrupted_copy_is_made_again(disk_by_disk: Play, same_token: bool) -> None:
     """A disk of which nobody knows whether it is whole is removed, whichever attempt began it."""
 
     async def scenario(stage: Stage) -> None:
@@ -152,10 +152,10 @@ def test_interrupted_copy_is_made_again(on_backend: Play, same_token: bool) -> N
             assert half not in disks_of(stage, left).items()
             assert (await observed(stage.session, intent.stamp)).complete
 
-    on_backend(scenario)
+    disk_by_disk(scenario)
 
 
-def test_starting_a_full_clone_again_copies_nothing_again(on_backend: Play) -> None:
+def test_starting_a_full_clone_again_copies_nothing_again(disk_by_disk: Play) -> None:
     """Every pass starts it anew: before the VM is there, and after."""
 
     async def scenario(stage: Stage) -> None:
@@ -167,10 +167,10 @@ def test_starting_a_full_clone_again_copies_nothing_again(on_backend: Play) -> N
             await stage.session.start_clone(replace(recorded, token=fresh_token(), finished=()))
             assert disks_of(stage, intent) == before
 
-    on_backend(scenario)
+    disk_by_disk(scenario)
 
 
-def test_finished_disk_that_is_gone_makes_the_attempt_a_lost_one(on_backend: Play) -> None:
+def test_finished_disk_that_is_gone_makes_the_attempt_a_lost_one(disk_by_disk: Play) -> None:
     """Its name is never used again: half a disk would pass for a finished one. A new attempt has a new name."""
 
     async def scenario(stage: Stage) -> None:
@@ -182,18 +182,46 @@ def test_finished_disk_that_is_gone_makes_the_attempt_a_lost_one(on_backend: Pla
             assert stage.site.vms() == before
             await made(stage.session, replace(intent, token=fresh_token()))
 
-    on_backend(scenario)
+    disk_by_disk(scenario)
 
 
-@pytest.mark.parametrize("defined", [True, False], ids=["a whole clone", "disks without a VM"])
-def test_deleted_full_clone_leaves_nothing(on_backend: Play, defined: bool) -> None:
-    """Copies go with the clone, and also when it never came to be one."""
+def test_deleted_full_clone_leaves_nothing(on_backend: Play) -> None:
+    """Its copies go with it."""
 
     async def scenario(stage: Stage) -> None:
         if intent := await full_intent(stage, Wish()):
             before = (stage.site.files(), stage.site.vms())
-            await (made if defined else copied)(stage.session, intent)
+            await made(stage.session, intent)
             await removed(stage.session, intent.stamp)
+            assert (stage.site.files(), stage.site.vms()) == before
+
+    on_backend(scenario)
+
+
+def test_copies_that_never_came_to_be_a_clone_are_deleted(disk_by_disk: Play) -> None:
+    async def scenario(stage: Stage) -> None:
+        if intent := await full_intent(stage, Wish()):
+            before = (stage.site.files(), stage.site.vms())
+            await copied(stage.session, intent)
+            await removed(stage.session, intent.stamp)
+            assert (stage.site.files(), stage.site.vms()) == before
+
+    disk_by_disk(scenario)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+def test_full_clone_that_has_just_begun_is_deleted(on_backend: Play, calls: int) -> None:
+    """Whatever its copy has come to: nothing of it is there, nor comes to be there afterwards."""
+
+    async def scenario(stage: Stage) -> None:
+        if intent := await full_intent(stage, Wish()):
+            before = (stage.site.files(), stage.site.vms())
+            for _ in range(calls):
+                progress = await stage.session.start_clone(intent)
+                intent = replace(intent, handle=progress.handle or intent.handle)
+            await until(lambda: is_gone(stage.session.delete_clone(ref_of(intent))))
+            for _ in range(5):
+                await stage.session.check()
             assert (stage.site.files(), stage.site.vms()) == before
 
     on_backend(scenario)

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from tests.contract.backends import Play, Stage
-from tests.contract.steps import Wish, cloned, frozen_point, observed, until
+from tests.contract.steps import Wish, cloned, frozen_point, made, observed, until
 from tests.support.refs import ref_to
 
 from vmclone_operator.domain import guest
@@ -29,7 +29,10 @@ async def booted(stage: Stage, intent: CloneIntent) -> None:
 
 
 async def _is_booted(stage: Stage, intent: CloneIntent) -> bool:
-    return (await observed(stage.session, intent.stamp)).agent and (await probed(stage, intent)).booted
+    try:
+        return (await observed(stage.session, intent.stamp)).agent and (await probed(stage, intent)).booted
+    except AgentNotReady:
+        return False  # a backend that can not see the agent's channel only sees that it does not answer
 
 
 def identity(intent: CloneIntent, token: str = "") -> GuestCommand:
@@ -77,7 +80,7 @@ def test_booted_clone_still_is_its_source(with_guest: Play) -> None:
         point = await frozen_point(stage.session, stage.site.source, wish)
         first, second = wish.clone_intent(point), wish.clone_intent(point, ordinal=2)
         for intent in (first, second):
-            await stage.session.start_clone(intent)
+            await made(stage.session, intent)
             await booted(stage, intent)
         one, two = await probed(stage, first), await probed(stage, second)
         assert one.machine_id_hash == two.machine_id_hash != ""
@@ -96,7 +99,7 @@ def test_identity_command_makes_clones_different_from_source_and_siblings(with_g
         siblings: list[guest.KnownIdentity] = []
         for ordinal in (1, 2, 3):
             intent = wish.clone_intent(point, ordinal=ordinal)
-            await stage.session.start_clone(intent)
+            await made(stage.session, intent)
             await booted(stage, intent)
             probe = await given_identity(stage, intent)
             token = intent.stamp.incarnation
@@ -114,7 +117,7 @@ def test_identity_of_one_clone_leaves_its_sibling_alone(with_guest: Play) -> Non
         point = await frozen_point(stage.session, stage.site.source, wish)
         first, second = wish.clone_intent(point), wish.clone_intent(point, ordinal=2)
         for intent in (first, second):
-            await stage.session.start_clone(intent)
+            await made(stage.session, intent)
             await booted(stage, intent)
         untouched = await probed(stage, second)
         mine = await given_identity(stage, first)
@@ -164,7 +167,7 @@ def test_quarantined_clone_has_no_address(with_guest: Play) -> None:
         seen: list[str] = []
         for ordinal in (1, 2):
             intent = wish.clone_intent(point, ordinal=ordinal)
-            await stage.session.start_clone(intent)
+            await made(stage.session, intent)
             await booted(stage, intent)
             await given_identity(stage, intent)
             assert list(await stage.session.guest_addresses(ref_to(intent.stamp))) == []

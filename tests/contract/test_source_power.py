@@ -14,10 +14,11 @@ _PATIENCE_SECONDS = 90.0
 
 
 async def switch(stage: Stage, source_id: str, power: Power) -> None:
-    """Ask until it is so: a guest may take a while to shut down."""
+    """Ask until it is so: a guest may take a while to shut down, and a server's task says nothing while it runs."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while await stage.session.set_source_power(source_id, power):  # noqa: ASYNC110 - nothing tells when a guest is off
-            await asyncio.sleep(0.2)
+        while (await stage.session.describe_source(source_id)).power is not power:
+            if not await stage.session.set_source_power(source_id, power):
+                await asyncio.sleep(0.05)
 
 
 def other(power: Power) -> Power:

@@ -65,6 +65,8 @@ class DirectClient:
         if not self._open:
             raise BackendUnreachable("this session was closed")
         call = f"{method} {path}"
+        self._cluster.clock.advance(self._cluster.seconds_per_call)
+        self._cluster.world.timeline.settle()
         self._cluster.calls[re.sub(r"/UPID[^/]+|/\d+", "/*", call)] += 1
         point = Point(index=self._schedule.calls, verb="pve", call=call, target=path, writes=method != "GET")
         fault = self._struck(point)
@@ -102,8 +104,8 @@ class DirectClient:
 class Cluster:
     """A one-node cluster with one source, as a kind of backend: its sessions speak to the double."""
 
-    def __init__(self, schedule: FaultSchedule | None = None) -> None:
-        self.schedule = schedule or FaultSchedule()
+    def __init__(self, schedule: FaultSchedule | None = None, *, seconds_per_call: float = 0) -> None:
+        self.schedule, self.seconds_per_call = schedule or FaultSchedule(), seconds_per_call
         self.calls: Counter[str] = Counter()
 
     def place(self, clock: SimClock) -> None:

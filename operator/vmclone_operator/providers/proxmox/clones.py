@@ -23,10 +23,18 @@ from vmclone_operator.domain.backend import (
     Progress,
     Stamp,
 )
-from vmclone_operator.domain.errors import CloneFailed, OwnershipMismatch, RetryLater, SourceExposed
+from vmclone_operator.domain.errors import (
+    CapabilityMissing,
+    CloneFailed,
+    OwnershipMismatch,
+    RetryLater,
+    SourceExposed,
+    TargetConflict,
+)
 from vmclone_operator.domain.ownership import mismatch
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import handles, marks, safe, translate
+from vmclone_operator.providers.proxmox import handles, marks, safe
+from vmclone_operator.providers.proxmox.clean import Clean, Likeness
 from vmclone_operator.providers.proxmox.copying import Copying, Job, There, running
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.marks import CloneMark, Mark
@@ -43,21 +51,23 @@ _MOST_CHANGES = 4
 class Clones:
     """The clones of one session."""
 
-    def __init__(self, site: Site, copying: Copying, removing: Removing, seeds: Seeds) -> None:
+    def __init__(self, site: Site, copying: Copying, removing: Removing, seeds: Seeds, clean: Clean) -> None:
         self._site, self._copying, self._removing, self._seeds = site, copying, removing, seeds
+        self._clean = clean
 
     async def start(self, intent: CloneIntent) -> Progress:
         """Take a clone one step on; DONE when it may be switched on."""
         known = handles.read(intent.handle)
-        if known is None and (found := await self._find(intent.stamp, intent.vm_name)):
+        if known is None and (found := await self._find(intent.stamp, intent.vm_name, conflicts=True)):
             if not self._whole(found) and _token(found.mark) != intent.token:
                 return await self._removing.remove(found, keep_protected=False)
-            return running(Handle(node=found.node, vmid=found.vmid), "the clone was begun before")
+            known = Handle(node=found.node, vmid=found.vmid)  # begun before, and the answer was lost
         if known is not None:
             seen = await self._site.look(known.vmid, known.node)
             if seen is not None and _is(seen.mark, intent.stamp) and self._whole(seen):
                 return _done(known, seen)
         template = await self._template(intent)
+        _require_place(intent, template)
         step = await self._copying.step(self._job(intent, template), known)
         return await self._configure(intent, template, step) if isinstance(step, There) else step
 
@@ -85,13 +95,14 @@ class Clones:
         mark = CloneMark(stamp=intent.stamp, token=intent.token, made_from=intent.made_from)
         place = self._site.place
         full = intent.copy is DiskCopy.FULL
-        asked: dict[str, object] = {"name": intent.vm_name, "full": int(full), "description": marks.description(mark)}
+        asked: dict[str, object] = {"name": intent.vm_name, "full": int(full)}
         asked |= {"pool": place.pool} if place.pool else {}
         storage = intent.pool or (place.storage if full else "")
         asked |= {"storage": storage} if full and storage else {}
         return Job(
             source=Handle(node=template.node, vmid=template.vmid),
             seed=intent.stamp.incarnation,
+            mark=mark,
             ours=lambda found: _is(found, intent.stamp),
             parameters=asked,
         )
@@ -106,7 +117,10 @@ class Clones:
         seed = await self._seeds.put(intent, seen)
         if not seed.there:
             return running(handle, "its cloud-init seed is uploaded", seconds=1)
-        seen = await self._set_safe(intent, seen, seed.volume)
+        like = await self._clean.likeness(intent)
+        seen = await self._set_safe(intent, seen, seed.volume, like)
+        if growing := await self._clean.grow(like, seen, handle):
+            return growing
         if problem := safe.exposed(seen.config, seen.vmid):
             raise SourceExposed(problem)
         if (await self._site.pve.current(seen.node, seen.vmid)).get("ha", {}).get("managed"):
@@ -118,9 +132,12 @@ class Clones:
         await self._site.pve.set_config(seen.node, seen.vmid, {"tags": tags, "digest": seen.digest})
         return _done(handle, seen)
 
-    async def _set_safe(self, intent: CloneIntent, seen: Seen, seed: str) -> Seen:
+    async def _set_safe(self, intent: CloneIntent, seen: Seen, seed: str, like: Likeness | None) -> Seen:
+        cards: tuple[configs.Card, ...] | None = None
+        if like is not None:
+            intent, cards = replace(intent, shape=like.shape), like.cards
         for _ in range(_MOST_CHANGES):
-            change = safe.change_for(seen.config, intent, seed=seed)
+            change = safe.change_for(seen.config, intent, seed=seed, cards=cards)
             if not change:
                 return seen
             await self._site.pve.set_config(seen.node, seen.vmid, change.parameters(seen.digest))
@@ -128,7 +145,7 @@ class Clones:
             if fresh is None or not _is(fresh.mark, intent.stamp):
                 raise RetryLater(f"VM {seen.vmid} became another one while it was configured")
             seen = fresh
-        left = safe.change_for(seen.config, intent, seed=seed)
+        left = safe.change_for(seen.config, intent, seed=seed, cards=cards)
         named = ", ".join([*left.set, *left.delete])
         raise CloneFailed(f"VM {seen.vmid} ({seen.name}) does not take these settings: {named}")
 
@@ -141,8 +158,7 @@ class Clones:
 
     async def find_one(self, ref: CloneRef) -> ObservedClone | None:
         """Return the finished clone of this installation and incarnation as it is now; None when there is none."""
-        known = handles.read(ref.handle)
-        seen = await self._site.look(known.vmid, known.node) if known is not None else None
+        seen = await self._at(ref)
         if seen is None or not _same(seen.mark, ref.stamp):
             tag = marks.incarnation_tag(ref.stamp.incarnation)
             rows = await self._site.tagged(tag)
@@ -183,9 +199,8 @@ class Clones:
 
     async def unstamped(self, ref: CloneRef) -> str:
         """Return the VM at a clone's id that is the clone by its UUID and does not carry its mark; else nothing."""
-        known = handles.read(ref.handle)
-        seen = await self._site.look(known.vmid, known.node) if known is not None else None
-        if seen is None or self._site.uuid_of(seen) != naming.clone_uuid(ref.stamp.incarnation):
+        seen = await self._at(ref)
+        if seen is None or not self._is_by_uuid(seen, ref.stamp):
             return ""
         return "" if _is(seen.mark, ref.stamp) else seen.name
 
@@ -202,10 +217,7 @@ class Clones:
             return await self._after(ref, known, at)
         if seen.lock == "clone":
             handle = known if known is not None and known.vmid == seen.vmid else None
-            told = await self._removing.stop_copy(handle or Handle(node=seen.node, vmid=seen.vmid), seen)
-            if told is None:
-                raise translate.lock_left_behind(seen.vmid, seen.name)
-            return told
+            return await self._removing.stop_locked(handle or Handle(node=seen.node, vmid=seen.vmid), seen)
         return await self._removing.remove(seen, keep_protected=self._whole(seen))
 
     async def _after(self, ref: CloneRef, known: Handle | None, at: Seen | None) -> Progress:
@@ -219,9 +231,12 @@ class Clones:
 
     async def disown(self, ref: CloneRef) -> bool:
         """Take our mark and tags off a clone; return whether a VM stands there without it."""
+        at = await self._at(ref)
+        if at is not None and at.mark is None and self._is_by_uuid(at, ref.stamp):
+            return True
         seen = await self._locate(ref)
         if seen is None:
-            return bool(await self.unstamped(ref))
+            return False
         text = marks.without(str(seen.config.get("description", "")))
         kept = sorted(configs.tags(seen.config) - marks.clone_tags(ref.stamp))
         asked: dict[str, object] = {"description": text, "digest": seen.digest}
@@ -229,27 +244,39 @@ class Clones:
         await self._site.pve.set_config(seen.node, seen.vmid, asked)
         return True
 
+    async def _at(self, ref: CloneRef) -> Seen | None:
+        """Return the VM where the ledger says that the clone is, whoever's it is."""
+        known = handles.read(ref.handle)
+        return await self._site.look(known.vmid, known.node) if known is not None else None
+
+    def _is_by_uuid(self, seen: Seen, stamp: Stamp) -> bool:
+        return self._site.uuid_of(seen) == naming.clone_uuid(stamp.incarnation)
+
     async def _locate(self, ref: CloneRef) -> Seen | None:
         """Return the VM that carries exactly this stamp: where the ledger says, else by its tag or name.
 
         Raises OwnershipMismatch for the very clone under another stamp, or without one.
         """
-        known = handles.read(ref.handle)
-        seen = await self._site.look(known.vmid, known.node) if known is not None else None
+        seen = await self._at(ref)
         if seen is not None and _is(seen.mark, ref.stamp):
             return seen
-        if seen is not None and self._site.uuid_of(seen) == naming.clone_uuid(ref.stamp.incarnation):
+        if seen is not None and self._is_by_uuid(seen, ref.stamp):
             raise mismatch(seen.name, seen.mark.stamp if isinstance(seen.mark, CloneMark) else None, ref.stamp)
         return await self._find(ref.stamp, ref.vm_name)
 
-    async def _find(self, stamp: Stamp, vm_name: str) -> Seen | None:
+    async def _find(self, stamp: Stamp, vm_name: str, *, conflicts: bool = False) -> Seen | None:
+        """Return the VM of a stamp by its tag or name; `conflicts`: raises TargetConflict for a name that is held."""
+        held: Seen | None = None
         tag = marks.incarnation_tag(stamp.incarnation)
         for row in await self._site.tagged(tag, lambda row: bool(vm_name) and row.get("name") == vm_name):
             seen = await self._site.look(int(row["vmid"]), str(row["node"]))
             if seen is not None and _is(seen.mark, stamp):
                 return seen
-            if seen is not None and self._site.uuid_of(seen) == naming.clone_uuid(stamp.incarnation):
+            if seen is not None and self._is_by_uuid(seen, stamp):
                 raise mismatch(seen.name, seen.mark.stamp if isinstance(seen.mark, CloneMark) else None, stamp)
+            held = seen if seen is not None and seen.name == vm_name and not seen.unnamed else held
+        if conflicts and held is not None:
+            raise TargetConflict(f"VM {held.vmid} is named {held.name}, as the clone is to be: rename it")
         return None
 
 
@@ -265,6 +292,16 @@ def _same(mark: Mark | None, stamp: Stamp) -> bool:
     if not isinstance(mark, CloneMark):
         return False
     return (mark.stamp.instance, mark.stamp.incarnation) == (stamp.instance, stamp.incarnation)
+
+
+def _require_place(intent: CloneIntent, template: Seen) -> None:
+    """Raise CapabilityMissing for linked disks elsewhere than their template's, which the server cannot make."""
+    held = sorted({one.storage for one in configs.disks(template.config)})
+    if intent.copy is DiskCopy.LINKED and intent.pool and held != [intent.pool]:
+        raise CapabilityMissing(
+            f"linked clones lie where their template is ({', '.join(held)}), not on {intent.pool}: write disk.copy:"
+            " Full, or leave disk.pool out"
+        )
 
 
 def _token(mark: Mark | None) -> str:

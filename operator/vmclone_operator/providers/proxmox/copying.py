@@ -1,7 +1,7 @@
 """One copy of a VM to an id of ours, a step a call: chosen, begun, followed, there. Frozen points and clones alike.
 
     no handle           choose an id, answer it, write nothing
-    id, no VM there     POST clone; answer id and task
+    id, no VM there     POST clone; answer id and task. A point in time whose task had ended well: lost
     a bare lock         our task runs: wait. Nobody's: LockLeftBehind. A stranger's: choose another id
     our mark, locked    wait for the task, with percent from its log
     our mark, no lock   there
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from vmclone_operator.domain.backend import OperationState, Progress
 from vmclone_operator.domain.errors import RetryLater
-from vmclone_operator.providers.proxmox import translate
+from vmclone_operator.providers.proxmox import marks, translate
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.marks import Mark
 from vmclone_operator.providers.proxmox.pve import TaskState
@@ -36,9 +36,13 @@ class Job:
     source: Handle
     seed: str
     """What the choice of an id begins with."""
+    mark: Mark
+    """What the copy's description says; its id is added."""
     ours: Callable[[Mark | None], bool]
     """Whether a mark is the one that this copy writes."""
     parameters: Mapping[str, object]
+    once: bool = False
+    """A copy that was made and is gone is lost: its point in time is never taken again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +92,12 @@ class Copying:
                 return running(handle, "the copy begins")
             if state is not None and not state.good:
                 return await self._failed(job, handle, state)
+            if job.once:
+                words = f"VM {handle.vmid}, the copy, is gone"
+                return Progress(state=OperationState.LOST, handle=str(handle), message=words)
+        asked = {"newid": handle.vmid, "description": marks.description(replace(job.mark, vmid=handle.vmid))}
         try:
-            upid = await self._site.pve.clone(
-                job.source.node, job.source.vmid, {"newid": handle.vmid, **job.parameters}
-            )
+            upid = await self._site.pve.clone(job.source.node, job.source.vmid, {**asked, **job.parameters})
         except Refused as refused:
             if refused.kind is not Kind.TAKEN:
                 raise
@@ -135,7 +141,7 @@ class Copying:
             return await self._percent(handle)
         if state is not None and translate.kind(200, state.exit_status) is Kind.TAKEN:
             return await self._choose(job, beside=handle.vmid)
-        raise translate.lock_left_behind(seen.vmid)
+        return await self._ended(handle, seen)
 
     async def _locked(self, job: Job, handle: Handle, seen: Seen) -> Progress:
         """Follow the task that copies; a lock that no task holds is for a person."""
@@ -143,12 +149,15 @@ class Copying:
         if state is None or not state.running:
             row = await self._site.own_task(job.source, handle.vmid)
             if row is None or row.get("endtime"):
-                fresh = await self._site.look(seen.vmid, seen.node)
-                if fresh is not None and fresh.lock == "clone":
-                    raise translate.lock_left_behind(seen.vmid, seen.name)
-                return running(handle, "the copy ends")
+                return await self._ended(handle, seen)
             handle = replace(handle, upid=str(row["upid"]))
         return await self._percent(handle)
+
+    async def _ended(self, handle: Handle, seen: Seen) -> Progress:
+        """Look again at a VM that was locked before its task was seen to be over: it may just have ended."""
+        if await self._site.left_locked(seen):
+            raise translate.lock_left_behind(seen.vmid, "" if seen.unnamed else seen.name)
+        return running(handle, "the copy ends")
 
     async def _percent(self, handle: Handle) -> Progress:
         log = await self._site.pve.task_log(handle.upid)

@@ -8,6 +8,7 @@ what the point is worth. Steps: copy (see copying.py), template, tags; the tags 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from vmclone_operator.domain.backend import (
@@ -20,7 +21,7 @@ from vmclone_operator.domain.backend import (
 )
 from vmclone_operator.domain.errors import CloneFailed, FrozenPointInUse, OwnershipMismatch, QuiesceFailed
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import handles, marks, translate
+from vmclone_operator.providers.proxmox import handles, linked, marks, translate
 from vmclone_operator.providers.proxmox.copying import Copying, Job, There, running
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.marks import FrozenMark, Mark
@@ -46,7 +47,7 @@ class FrozenPoints:
             return await self._borrowed(intent, source)
         known = handles.read(intent.handle)
         if known is None and (found := await self._find(intent.instance, intent.vmclone_uid, intent.token)):
-            return running(Handle(node=found.node, vmid=found.vmid), "the copy was begun before")
+            known = Handle(node=found.node, vmid=found.vmid)  # begun before, and the answer was lost
         if known is not None:
             whole = await self._whole(intent, known)
             if whole is not None:
@@ -75,14 +76,15 @@ class FrozenPoints:
         )
         place = self._site.place
         asked: dict[str, object] = {"name": marks.frozen_name(intent.vmclone_uid, intent.token), "full": 1}
-        asked["description"] = marks.description(mark)
         asked |= {"pool": place.pool} if place.pool else {}
         asked |= {"storage": place.storage} if place.storage else {}
         return Job(
             source=Handle(node=source.node, vmid=source.vmid),
             seed=intent.token,
+            mark=mark,
             ours=lambda found: _is(found, intent),
             parameters=asked,
+            once=True,
         )
 
     async def _finish(self, intent: FreezeIntent, source: Seen, there: There) -> Progress:
@@ -114,7 +116,9 @@ class FrozenPoints:
         return bool(await self._site.pve.tasks(seen.node, kind="qmtemplate", vmid=seen.vmid, running=True))
 
     async def _done(self, intent: FreezeIntent, seen: Seen, handle: Handle, source: Handle) -> Progress:
-        consistency, ended = await self._consistency(intent, seen, source, handle)
+        consistency, row = await self._consistency(intent, seen, source, handle)
+        if row is not None and not handle.upid:
+            handle = replace(handle, upid=str(row["upid"]))
         mark = seen.mark
         sizes = await self._sources.sizes(seen)
         point = FrozenPoint(
@@ -124,14 +128,14 @@ class FrozenPoints:
             fingerprint=mark.fingerprint if isinstance(mark, FrozenMark) else "",
             consistency=consistency,
             allocated_bytes=sum(sizes.get(one.volume, one.bytes) for one in configs.disks(seen.config)),
-            frozen_time=ended,
+            frozen_time=_time(row),
         )
         return Progress(state=OperationState.DONE, percent=100, handle=str(handle), frozen=point)
 
     async def _consistency(
         self, intent: FreezeIntent, seen: Seen, source: Handle, handle: Handle
-    ) -> tuple[Consistency, str]:
-        """Return what the copy is worth and when it was taken; raises QuiesceFailed when that is less than asked."""
+    ) -> tuple[Consistency, Row | None]:
+        """Return what the copy is worth and the task that made it; raises QuiesceFailed for less than asked."""
         row = await self._task_of(source, handle)
         log = await self._site.pve.task_log(str(row["upid"])) if row is not None else ()
         ran = seen.mark.running if isinstance(seen.mark, FrozenMark) else True
@@ -143,7 +147,7 @@ class FrozenPoints:
                 f" systems were not frozen ({translate.plain(told)}); install and start qemu-guest-agent in it and"
                 f" switch it on (qm set {source.vmid} --agent 1), or accept CrashConsistent"
             )
-        return made, _time(row)
+        return made, row
 
     async def _task_of(self, source: Handle, handle: Handle) -> Row | None:
         rows = await self._site.pve.tasks(source.node, kind="qmclone", vmid=source.vmid)
@@ -183,14 +187,12 @@ class FrozenPoints:
         if seen is None:
             return DONE if known is None else await self._removing.after(known.vmid, known.node)
         if seen.lock == "clone":
-            told = await self._removing.stop_copy(known or Handle(node=seen.node, vmid=seen.vmid), seen)
-            if told is None:
-                raise translate.lock_left_behind(seen.vmid, seen.name)
-            return told
+            return await self._removing.stop_locked(known or Handle(node=seen.node, vmid=seen.vmid), seen)
         try:
             return await self._removing.remove(seen, keep_protected=False)
         except FrozenPointInUse:
-            raise FrozenPointInUse(f"linked clones stand on {seen.name} (VM {seen.vmid})") from None
+            held = await linked.names(self._site, await linked.standing_on(self._site, seen))
+            raise FrozenPointInUse.by(held or [f"linked clones of {seen.name} (VM {seen.vmid})"]) from None
 
     async def tokens(self, owner: Owner) -> Sequence[str]:
         """List the tokens of an owner's frozen points, whole or not; none when no VMClone is named."""

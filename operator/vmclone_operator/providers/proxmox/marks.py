@@ -3,7 +3,8 @@
     vmclone: clone of golden for team-a/dev, number 1. This line and the next belong together; do not edit them.
     vmclone-mark: {"kind": "clone", "instance": "...", ...}
 
-Tags find our VMs in one list; they never prove anything, for a clone copies its source's. A description can be edited
+The mark names its VM's id too: a copy that somebody makes of our VM carries the text, and is nobody's of ours. Tags
+find our VMs in one list; they never prove anything, for a clone copies its source's. A description can be edited
 in the web interface: a VM that lost its mark is nobody's, and is left alone.
 """
 
@@ -37,6 +38,7 @@ class CloneMark:
     stamp: Stamp
     token: str
     made_from: str = ""
+    vmid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class FrozenMark:
     fingerprint: str
     running: bool
     """Whether the source ran: then the copy is the source as it was at the end."""
+    vmid: int = 0
 
     def belongs_to(self, owner: Owner, token: str) -> bool:
         """Tell whether it is that frozen point of that owner."""
@@ -64,7 +67,7 @@ def description(mark: Mark) -> str:
     if isinstance(mark, CloneMark):
         about = f"a clone{f' of {mark.made_from}' if mark.made_from else ''}, made for {_for(mark.stamp)}"
         body: dict[str, object] = {"kind": MarkKind.CLONE.value, **asdict(mark.stamp), "token": mark.token}
-        body["made_from"] = mark.made_from
+        body |= {"made_from": mark.made_from, "vmid": mark.vmid}
     else:
         about = f"a frozen point of VM {mark.source_id}; clones stand on it"
         body = {"kind": MarkKind.FROZEN.value, **asdict(mark)}
@@ -81,8 +84,16 @@ def _json(body: Mapping[str, object]) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
-def read(config: Mapping[str, object]) -> Mark | None:
-    """Return the mark in a config's description; None for none and for one that is not whole."""
+def read(config: Mapping[str, object], vmid: int) -> Mark | None:
+    """Return the mark in a VM's description; None for none, for one that is not whole, and for another VM's.
+
+    Whoever clones one of our VMs by hand, or restores its backup under another id, gets our text and tags with it.
+    """
+    mark = _read(config)
+    return mark if mark is not None and mark.vmid in {0, vmid} else None
+
+
+def _read(config: Mapping[str, object]) -> Mark | None:
     lines = [line for line in str(config.get("description", "")).split("\n") if line.startswith(_LINE)]
     if len(lines) != 1:
         return None
@@ -99,10 +110,11 @@ def _mark(body: dict[str, object]) -> Mark | None:
         stamp = Stamp(**{key: body[key] for key in _STAMP_KEYS})  # type: ignore[arg-type]
         if type(stamp.ordinal) is not int:
             return None
-        return CloneMark(stamp=stamp, token=str(body["token"]), made_from=str(body.get("made_from", "")))
+        vmid = int(str(body.get("vmid", 0)))
+        return CloneMark(stamp=stamp, token=str(body["token"]), made_from=str(body.get("made_from", "")), vmid=vmid)
     if kind == MarkKind.FROZEN:
         known = {key: str(body[key]) for key in ("instance", "vmclone_uid", "token", "source_id", "fingerprint")}
-        return FrozenMark(**known, running=bool(body["running"]))
+        return FrozenMark(**known, running=bool(body["running"]), vmid=int(str(body.get("vmid", 0))))
     return None
 
 

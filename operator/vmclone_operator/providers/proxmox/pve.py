@@ -66,10 +66,10 @@ class Pve:
         """Return the storages of a node with type, content and room."""
         return list(await self._get(f"/nodes/{segment(node)}/storage"))
 
-    async def images(self, node: str, storage: str, vmid: int) -> Sequence[Row]:
-        """Return the disks on a storage whose name says that they are this VM's."""
+    async def images(self, node: str, storage: str, vmid: int = 0) -> Sequence[Row]:
+        """Return the disks on a storage whose name says that they are this VM's; of every VM where none is named."""
         where = f"/nodes/{segment(node)}/storage/{segment(storage)}/content"
-        return list(await self._get(where, {"content": "images", "vmid": vmid}))
+        return list(await self._get(where, {"content": "images", **({"vmid": vmid} if vmid else {})}))
 
     async def isos(self, node: str, storage: str) -> Sequence[Row]:
         """Return the ISO images on a storage."""
@@ -131,6 +131,10 @@ class Pve:
     async def set_config(self, node: str, vmid: int, parameters: Mapping[str, object]) -> None:
         """Change a config in the call; a change that fails may be half done."""
         await self._client.write("PUT", f"{_vm(node, vmid)}/config", parameters)
+
+    async def resize(self, node: str, vmid: int, parameters: Mapping[str, object]) -> str:
+        """Begin to grow a disk; return its task, which older releases do not make: empty then, and it is done."""
+        return str(await self._client.write("PUT", f"{_vm(node, vmid)}/resize", parameters) or "")
 
     async def start(self, node: str, vmid: int) -> str:
         """Begin to switch a VM on."""

@@ -37,11 +37,18 @@ class Removing:
         upid = upid or await self._site.active_task(handle.node, handle.vmid)
         if not upid:
             ended = state is not None and translate.kind(200, state.exit_status) is not Kind.TAKEN
-            if ended and at is not None and at.unnamed:
+            if ended and at is not None and at.unnamed and await self._site.left_locked(at):
                 raise translate.lock_left_behind(handle.vmid)
             return None
         await self._site.pve.stop_task(upid)
         return _going("the copy is stopped")
+
+    async def stop_locked(self, handle: Handle, seen: Seen) -> Progress:
+        """Stop the task that copies to a VM of ours; raises LockLeftBehind where none does and the lock stays."""
+        told = await self.stop_copy(handle, seen)
+        if told is None and await self._site.left_locked(seen):
+            raise translate.lock_left_behind(seen.vmid, seen.name)
+        return told or _going("its copy has just ended")
 
     async def remove(self, seen: Seen, *, keep_protected: bool) -> Progress:
         """Take one step: off, then destroyed; `keep_protected`: protection is somebody's word, and stands."""

@@ -90,39 +90,41 @@ def _remove(key: str) -> str:
     return f"qm set VMID --delete {key}"
 
 
-def change_for(config: Config, intent: CloneIntent, *, seed: str = "") -> Change:
+def change_for(config: Config, intent: CloneIntent, *, seed: str = "", cards: tuple[Card, ...] | None = None) -> Change:
     """Return what is still to be done until a clone that was just made may be switched on; empty when nothing is.
 
-    `seed`: the volume id of its NoCloud image. Protection goes by itself and first: under it no drive can be taken
-    off, and the server does the half of such a change before it says so (recording 06, 48).
+    `seed`: the volume id of its NoCloud image. `cards`: what its cards are like, in place of its own.
+    Protection goes by itself and first: under it no drive can be taken off, and the server does the half of such a
+    change before it says so (recording 06, 48).
     """
     if str(config.get("protection", "0")) != "0":
         return Change(delete=("protection",))
     cloud_init = [one.key for one in configs.drives(config) if one.cloud_init]
     if cloud_init:
         return Change(delete=cloud_init)  # in a request of its own: the seed may take the very place
-    seat = seed_seat(config)
+    seat, made = seed_seat(config), wanted_cards(configs.cards(config) if cards is None else cards, intent)
     wanted: dict[str, str] = {
         "name": intent.vm_name,
         "smbios1": _smbios(str(config.get("smbios1", "")), intent.uuid),
         **_shape(config, intent.shape),
-        **{one.key: one.text for one in wanted_cards(config, intent)},
+        **{one.key: one.text for one in made},
     }
     if seed:
         wanted[seat] = f"{seed},media=cdrom"
     deletes = [key for key in sorted(config) if _TAKEN_OFF.fullmatch(key)]
+    deletes += sorted({one.key for one in configs.cards(config)} - {one.key for one in made})
     deletes += [one.key for one in configs.drives(config) if one.cdrom and one.key != (seat if seed else "")]
     return Change(set={key: text for key, text in wanted.items() if not _same(key, config, text)}, delete=deletes)
 
 
-def wanted_cards(config: Config, intent: CloneIntent) -> tuple[Card, ...]:
-    """Return the clone's cards: addresses of its own, on the networks that the wish names.
+def wanted_cards(cards: Sequence[Card], intent: CloneIntent) -> tuple[Card, ...]:
+    """Return a clone's cards, made like these: addresses of its own, on the networks that the wish names.
 
     Cables are out, but in mode Clean: there cloud-init needs the network, and the disk holds nobody's identity.
     """
     made = []
     up = intent.mode is Mode.CLEAN
-    for index, one in enumerate(configs.cards(config)):
+    for index, one in enumerate(cards):
         mac = naming.mac_address(intent.stamp.incarnation, index).upper()
         fresh = configs.card(one.key, one.text.replace(one.mac, mac, 1)).with_link(up=up)
         networks = intent.shape.networks

@@ -29,6 +29,7 @@ from vmclone_operator.domain.backend import (
 )
 from vmclone_operator.domain.errors import NotAuthorized, RetryLater
 from vmclone_operator.providers.proxmox import leftovers, rights, storages, switches, translate
+from vmclone_operator.providers.proxmox.clean import Clean
 from vmclone_operator.providers.proxmox.client import Client
 from vmclone_operator.providers.proxmox.clones import Clones
 from vmclone_operator.providers.proxmox.copying import LOOK_SECONDS, Copying
@@ -78,7 +79,8 @@ class ProxmoxSession(ExecOnly):
         self._seeds = Seeds(self._site, make_seed)
         copying, removing = Copying(self._site), Removing(self._site)
         self._frozen = FrozenPoints(self._site, self._sources, copying, removing)
-        self._clones = Clones(self._site, copying, removing, self._seeds)
+        clean = Clean(self._site, self._sources)
+        self._clones = Clones(self._site, copying, removing, self._seeds, clean)
         self._switches = switches.Switches(self._site, self._clones, self._sources)
 
     @in_our_words
@@ -194,7 +196,7 @@ class ProxmoxSession(ExecOnly):
     async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         """Return the guest's own addresses."""
         seen = await self._clones.owned(ref)
-        return await self._guests.addresses(seen) if await self._site.is_running(seen) else ()
+        return await self._guests.addresses(seen)
 
     @in_our_words
     async def delete_clone(self, ref: CloneRef) -> Progress:

@@ -113,7 +113,7 @@ class Site:
                 return None
             raise
         self._nodes[vmid] = node
-        return Seen(vmid=vmid, node=node, config=config, mark=marks.read(config))
+        return Seen(vmid=vmid, node=node, config=config, mark=marks.read(config, vmid))
 
     def _hidden(self, vmid: int) -> bool:
         """Tell whether an id of ours may be read only once its VM is in our pool: a copy gets there at its end."""
@@ -157,6 +157,11 @@ class Site:
             if any(one is not None and one[1] == newid for one in named):
                 return str(row["upid"])
         return ""
+
+    async def left_locked(self, seen: Seen) -> bool:
+        """Tell whether a copy whose task is over is locked still; asked after the task was, never before."""
+        fresh = await self.look(seen.vmid, seen.node)
+        return fresh is not None and fresh.lock == "clone"
 
     async def is_running(self, seen: Seen) -> bool:
         """Return whether a VM runs now; a paused one does."""

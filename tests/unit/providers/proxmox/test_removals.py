@@ -116,11 +116,11 @@ def test_a_source_that_is_protected_makes_clones_that_are_not() -> None:
 
 def test_a_frozen_point_with_linked_clones_is_in_use() -> None:
     async def tell(life: Life) -> None:
-        await made(life)
+        vmid = await made(life)
         told = await life.session.release_frozen(OWNER, "t1", life.ledger.frozen)
         assert told.state is OperationState.RUNNING
         life.world.pass_time(5)
-        with pytest.raises(FrozenPointInUse, match="linked clones stand on"):
+        with pytest.raises(FrozenPointInUse, match=rf"VM {vmid} \({NAME}\)"):
             await life.session.release_frozen(OWNER, "t1", life.ledger.frozen)
 
     story(tell)
@@ -188,13 +188,44 @@ def test_a_clone_that_lost_our_mark_is_left_alone_by_every_verb_and_named(spoil:
         for verb in (
             life.session.delete_clone,
             life.session.connect_network,
-            life.session.disown,
             life.session.guest_addresses,
         ):
             with pytest.raises(OwnershipMismatch):
                 await verb(life.ref)
+        if spoil is no_mark:
+            assert await life.session.disown(life.ref)  # it stands without our mark, which is all that is asked for
+        else:
+            with pytest.raises(OwnershipMismatch):
+                await life.session.disown(life.ref)
         assert await life.session.find_clone(life.ref) is None
         assert config(life, vmid) == before
+
+    story(tell)
+
+
+@pytest.mark.parametrize("full", [1, 0], ids=["full copies", "linked copies"])
+def test_copies_that_somebody_made_of_our_vms_by_hand_are_neither_shown_nor_removed(full: int) -> None:
+    """The server gives them our text and our tags; only the id in the text tells them from ours."""
+
+    async def tell(life: Life) -> None:
+        vmid = await made(life)
+        template = next(vm.vmid for vm in life.world.world.vms.values() if vm.template)
+        assert life.world.ended("POST", f"{QEMU}/{vmid}/clone", newid=300, name=NAME) == "OK"
+        assert life.world.ended("POST", f"{QEMU}/{template}/clone", newid=301, full=full) == "OK"
+        assert life.world.ended("POST", f"{QEMU}/{template}/clone", newid=302, full=1) == "OK"
+        assert life.world.ended("POST", f"{QEMU}/302/template") == "OK"
+        life.world.pass_time(20)
+        copies = {number: dict(config(life, number)) for number in (300, 301, 302)}
+        assert "vmclone" in str(copies[300]["tags"])
+        assert [one.external_id for one in await life.session.find_clones(OWNER)] == [str(vmid)]
+        assert list(await life.session.find_frozen(OWNER)) == ["t1"]
+        life.ledger.clone = ""  # a ledger that is lost finds ours again, and no other
+        await life.delete()
+        life.ledger.frozen = ""
+        if full:
+            await life.release()
+        assert set(life.world.world.vms) - {template} == {100, *copies}
+        assert {number: dict(config(life, number)) for number in copies} == copies
 
     story(tell)
 
@@ -204,7 +235,7 @@ def test_a_disowned_clone_is_nobodys_and_its_frozen_point_stays_in_use() -> None
         vmid = await made(life)
         config(life, vmid)["tags"] += ";mine"
         assert await life.session.disown(life.ref) is True
-        assert marks.read(config(life, vmid)) is None
+        assert marks.read(config(life, vmid), vmid) is None
         assert config(life, vmid)["tags"] == "mine"
         assert await life.session.find_clones(OWNER) == []
 
