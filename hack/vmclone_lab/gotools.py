@@ -85,6 +85,7 @@ TOOLS = {
         GoTool("etcd", "v3.6.16", {"etcd": "go.etcd.io/etcd/server/v3"}),
         GoTool("helm", "v4.3.1", {"helm": "helm.sh/helm/v4/cmd/helm"}),
         GoTool("kubeconform", "v0.8.0", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
+        GoTool("actionlint", "v1.7.12", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}),
         GoTool("armjudge", "v8.4.0", {"armjudge": "vmclone.example/gobuild/armjudge"}),
         GoTool("kstatus", "v1.3.0", {"kstatus": "vmclone.example/gobuild/kstatus"}),
     )

@@ -44,6 +44,7 @@ def steps(root: Path) -> list[Step]:
         Step("format", ("ruff", "format", "--check", "--output-format", "concise", ".")),
         _chart(root),
         _site(root),
+        _workflows(root),
     ]
 
 
@@ -67,6 +68,13 @@ def _site(root: Path) -> Step:
     if (root / "mkdocs.yml").exists():
         return Step("docs site", ("mkdocs", "build", "--strict"))
     return Step("docs site", nothing="no site yet")
+
+
+def _workflows(root: Path) -> Step:
+    """Return the step of the public workflows: a syntax error there shows only when it is too late."""
+    if (root / ".github" / "workflows").exists():
+        return Step("workflows", (str(root / "hack" / "check-workflows"),))
+    return Step("workflows", nothing="no workflows yet")
 
 
 def run(step: Step, root: Path) -> Outcome:

@@ -33,6 +33,7 @@ RUN_IN_OTHER_WORDS = {
     "hack/gen-crds": "tests/unit/api/test_crds.py",
     "hack/gen-docs": "tests/unit/api/test_crds.py",
     "hack/release": "tests/unit/release",
+    "hack/smoke": ".github/workflows/kind.yaml",
     "hack/lock": "docs/adr/0002-lock-file-without-hosts.md",
     "hack/plugin/build": "tests/unit/plugin/test_archives.py",
     "install dist/kubectl-vmclone": "tests/unit/plugin/test_archives.py",

@@ -43,6 +43,12 @@ def test_a_chart_without_its_check_is_a_failure(tmp_path: Path) -> None:
     assert not run(found(tmp_path)["chart"], tmp_path).passed
 
 
+def test_workflows_without_their_check_are_a_failure(tmp_path: Path) -> None:
+    assert found(tmp_path)["workflows"].nothing == "no workflows yet"
+    (tmp_path / ".github" / "workflows").mkdir(parents=True)
+    assert not run(found(tmp_path)["workflows"], tmp_path).passed
+
+
 DEAD = {
     "a link to no page": ("[a](gone.md)", "gone.md"),
     "a link to no heading": ("[a](#gone)", "gone"),
