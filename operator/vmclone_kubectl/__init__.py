@@ -6,6 +6,7 @@ the operator's insides, so a plugin and an operator of different releases work t
 
     documents   what the fields say                        (pure)
     why         the causes of what is wrong, with the fix   (pure)
+    trial       what a manifest would do                    (pure)
     lines       what a terminal shows                       (pure)
     kubectl     the calls, and the errors of the API server
     commands    one module for each group of commands

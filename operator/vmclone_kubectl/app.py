@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmclone_kubectl import changing, reaching, reading, supporting
+from vmclone_kubectl import changing, planning, reaching, reading, supporting
 from vmclone_kubectl.arguments import flags_first
 from vmclone_kubectl.kubectl import Kubectl
 from vmclone_kubectl.session import Session
@@ -22,7 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _name, _command in (reading.COMMANDS | changing.COMMANDS | reaching.COMMANDS | supporting.COMMANDS).items():
+_MODULES = (reading, planning, changing, reaching, supporting)
+for _name, _command in (pair for module in _MODULES for pair in module.COMMANDS.items()):
     app.command(_name)(_command)
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +72,10 @@ class Kubectl:
             raise _error(done.stderr)
         return done.stdout
 
+    def documents(self, *words: str) -> list[Document]:
+        """Run kubectl and return the objects that it printed as JSON, one after the other."""
+        return list(_documents(self.call(*words).splitlines(keepends=True)))
+
     @contextmanager
     def watch(self, kind: str, name: str, *, seconds: float | None = None) -> Iterator[Iterator[Document]]:
         """Give every state of one object as it changes, the present one first; kubectl ends with the block.
@@ -84,7 +88,7 @@ class Kubectl:
             try:
                 if alarm is not None:
                     alarm.start()
-                yield _documents(process)
+                yield _documents(process.stdout or ())
             finally:
                 if alarm is not None:
                     alarm.cancel()
@@ -112,11 +116,11 @@ def _env(environment: Mapping[str, str] | None) -> dict[str, str] | None:
     return None if environment is None else dict(environment)
 
 
-def _documents(process: subprocess.Popen[str]) -> Iterator[Document]:
-    """Split kubectl's stream, where one pretty-printed object follows another, into objects."""
+def _documents(stream: Iterable[str]) -> Iterator[Document]:
+    """Split kubectl's lines, where one pretty-printed object follows another, into objects."""
     decoder = json.JSONDecoder()
     text = ""
-    for line in process.stdout or ():
+    for line in stream:
         text += line
         if line.rstrip() != "}":
             continue

@@ -112,8 +112,8 @@ def reason_lines(reason: str, site: str = "") -> Iterator[str]:
     yield f"       More: {page(reason, site)}"
 
 
-def plan_lines(vmclone: Document) -> Iterator[str]:
-    """Return what is about to be done, what it costs, and what speaks against it."""
+def plan_lines(vmclone: Document, *, approvable: bool = True) -> Iterator[str]:
+    """Return what is about to be done, what it costs, what speaks against it, and the hash if it can be approved."""
     plan = documents.status(vmclone).get("plan") or {}
     actions = plan.get("actions", ())
     if not actions and not plan.get("blockers"):
@@ -126,7 +126,7 @@ def plan_lines(vmclone: Document) -> Iterator[str]:
         yield f"about {_mebibytes(estimate.get('bytes', 0))} and {duration(estimate.get('seconds', 0))}"
     for blocker in plan.get("blockers", ()):
         yield f"against it: {blocker}"
-    if plan.get("hash"):
+    if approvable and plan.get("hash"):
         yield f"hash {plan['hash']}"
 
 

@@ -1,4 +1,4 @@
-"""Commands that only read: status, why, explain, plan, tree, history, sources."""
+"""Commands that only read: status, why, explain, tree, history, sources."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _ended(session: Session, state: Document | None) -> int:
         return FAILED
     verdict = documents.verdict(state)
     if verdict is Verdict.FAILED:
-        for line in lines.finding_lines(_findings(session, state), _site()):
+        for line in lines.finding_lines(findings(session, state), site()):
             typer.echo(line)
     return TIMED_OUT if verdict is Verdict.WORKING else _EXIT[verdict]
 
@@ -111,8 +111,8 @@ def why_command(context: typer.Context, name: Name) -> None:
     with told():
         session = session_of(context)
         vmclone = session.vmclone(name)
-        found = _findings(session, vmclone)
-        for line in lines.finding_lines(found, _site()):
+        found = findings(session, vmclone)
+        for line in lines.finding_lines(found, site()):
             typer.echo(line)
         if not found:
             typer.echo(f"nothing is wrong: {lines.headline(vmclone)}")
@@ -127,16 +127,17 @@ def explain(
         if not found:
             meant = ", ".join(fixes.similar(reason)) or "none that is like it"
             raise KubectlError(f"there is no reason {reason}; there are: {meant}")
-        for line in lines.reason_lines(found, _site()):
+        for line in lines.reason_lines(found, site()):
             typer.echo(line)
 
 
-def _site() -> str:
+def site() -> str:
     """Return where whoever runs this has the documentation, empty when nobody said so."""
     return os.environ.get("VMCLONE_DOCS_URL", "")
 
 
-def _findings(session: Session, vmclone: Document) -> list[why.Finding]:
+def findings(session: Session, vmclone: Document) -> list[why.Finding]:
+    """Return what is wrong with a VMClone and all that it rests on, the cause first."""
     source = _source(session, vmclone)
     return why.findings(vmclone, session.replicas(vmclone), source, _backend(session, vmclone, source))
 
@@ -168,13 +169,6 @@ def _look(session: Session, kind: str, name: str, word: str, depth: why.Depth) -
         problem = f"You may not read it: the right `get {kind}` is missing."
         remedy = "Ask the platform team for the ClusterRole vmclone-viewer, or to look for you."
         return why.Unreadable(depth=why.Depth.VMCLONE, where=where, problem=problem, remedy=remedy)
-
-
-def plan(context: typer.Context, name: Name) -> None:
-    """Show what is about to be done for a VMClone, what it costs, and what speaks against it."""
-    with told():
-        for line in lines.plan_lines(session_of(context).vmclone(name)):
-            typer.echo(line)
 
 
 def tree(context: typer.Context, name: Name) -> None:
@@ -263,7 +257,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": status,
     "why": why_command,
     "explain": explain,
-    "plan": plan,
     "tree": tree,
     "history": history,
     "sources": sources,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import typer
@@ -24,6 +24,10 @@ class Session:
     """The cluster, and the objects of one VMClone there."""
 
     kubectl: Kubectl
+
+    def within(self, namespace: str) -> Session:
+        """Return the same cluster with another namespace, as a manifest names it."""
+        return Session(replace(self.kubectl, flags=(*self.kubectl.flags, f"--namespace={namespace}")))
 
     def vmclone(self, name: str) -> Document:
         """Return the VMClone."""
