@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import source_disk
-from tests.support.canaries import WORD
+from tests.support.canaries import CONTENTS, WORD
 from tests.support.source_disk import holding, lost_or_changed, request, scrub
 
 from vmclone_operator.domain import guest
@@ -91,13 +91,18 @@ def test_a_git_work_tree_stays_clean(tmp_path: Path) -> None:
     work.mkdir(parents=True)
     (work / ".env").write_text("PORT=80\n")
     (work / "secrets.py").write_text("def get(): ...\n")
+    (work / "tests/.ssh").mkdir(parents=True)
+    (work / "tests/.ssh/known_hosts").write_text("host ssh-ed25519 AAAA\n")
+    (work / "tests/ssh_host_rsa_key").write_text(CONTENTS["an RSA key"])
     git = ["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
         subprocess.run([*git, *words], check=True)
     (work / "untracked.env").write_text(WORD)
+    (work / "tests/.ssh/id_ed25519").write_text(WORD)
     scrub(tmp_path, OWNERS)
     state = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True, text=True).stdout
     assert state == ""
+    assert not (work / "tests/.ssh/id_ed25519").exists()
     assert subprocess.run([*git, "fsck"], check=False, capture_output=True).returncode == 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import certifi
 import pytest
 from tests.integration.homecopy.copying import Copying
+from tests.integration.homecopy.homes import write
 from tests.integration.homecopy.hosts import run
 
 pytestmark = pytest.mark.integration
@@ -78,14 +79,16 @@ def test_clean_repositories_stay_clean(copying: Copying) -> None:
     run(*git, str(home), "init", "-q", "library")
     run(*git, str(home), "init", "-q", "project")
     for tree in trees[:2]:
-        for name in ("secrets.yaml", "a.key", ".env", "id_of_test_rsa", "x.asc"):
-            (tree / name).write_text("nothing: secret\n")
+        for name in ("secrets.yaml", "a.key", ".env", "id_of_test_rsa", "x.asc", "tests/.ssh/known_hosts", ".netrc"):
+            write(tree / name, "nothing: secret\n")
         run(*git, str(tree), "add", "-A")
         run(*git, str(tree), "commit", "-qm", "first")
     run(*git, str(trees[1]), "submodule", "--quiet", "add", "../library", "library")
     run(*git, str(trees[1]), "commit", "-qm", "with a library")
+    write(trees[1] / "tests/.ssh/id_rsa", "of the user")
     copying.source.own()
     assert copying.run().reason == "Copied"
+    assert not (copying.clone.home / "project/tests/.ssh/id_rsa").exists()
     for tree in trees:
         arrived = copying.clone.home / tree.relative_to(home)
         assert run(*git, str(arrived), "status", "--porcelain") == "", tree

@@ -33,7 +33,7 @@ class Filter:
         self.tracked: Optional[TrackedFiles] = None
         self.published: Optional[PublishedFiles] = None
         self.published_rules = rules["published"]
-        self.judge = Judge(rules, names, allow, self._is_tracked, self._is_published)
+        self.judge = Judge(rules, names, allow, self._is_tracked, self._is_published, self._is_by_others)
         self.text_limit = int(rules["textLimitBytes"])
 
     def _is_tracked(self, path: bytes) -> bool:
@@ -41,6 +41,10 @@ class Filter:
 
     def _is_published(self, path: bytes) -> bool:
         return self.published is not None and self.published.has(path)
+
+    def _is_by_others(self, path: bytes) -> bool:
+        tracked = self.tracked is not None and self.tracked.has(path, home_itself=False)
+        return tracked or (self.published is not None and self.published.has_as_packed(path))
 
 
 class HomeRules(Rules):
@@ -57,10 +61,17 @@ class HomeRules(Rules):
     def takes(self, entry: Entry, *, above: bool) -> bool:
         """Return whether the filter keeps this entry back."""
         if entry.is_file():
-            return not self._judge.allows(entry.path) if above else self._takes_file(entry)
+            return self._takes_below(entry) if above else self._takes_file(entry)
         named = self._named(entry)
         spared = named != "extra" and self._judge.allows(entry.path, is_directory=entry.is_folder())
         return (above or named is not None) and not spared
+
+    def _takes_below(self, entry: Entry) -> bool:
+        """Return whether a file goes with the folder that it lies in."""
+        if self._judge.allows(entry.path):
+            return False
+        self._filter.tracked, self._filter.published = self._tracked, self._published
+        return self._judge.by_name(entry.path) == "extra" or not self._judge.is_by_others(entry.path)
 
     def _named(self, entry: Entry) -> Optional[str]:
         """Return the family that takes it by name; a link stands for the folder that it may lead to, too."""

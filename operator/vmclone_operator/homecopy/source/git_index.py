@@ -35,10 +35,13 @@ class TrackedFiles:
         """Where the files lie: what arrived late is judged elsewhere than its repository is."""
         self._repositories: Dict[bytes, Optional[Repository]] = {}
 
-    def has(self, path: bytes) -> bool:
-        """Return whether git has this path (relative to the home) with this content."""
+    def has(self, path: bytes, *, home_itself: bool = True) -> bool:
+        """Return whether git has this path (relative to the home) with this content.
+
+        With `home_itself` false, a repository whose work tree is the home has no say.
+        """
         folder, name = os.path.split(path)
-        while True:
+        while folder or home_itself:
             repository = self._in(folder)
             if repository is not None:
                 return repository.has(name, os.path.join(self._files, path))
@@ -46,6 +49,7 @@ class TrackedFiles:
                 return False
             folder, last = os.path.split(folder)
             name = last + b"/" + name
+        return False
 
     def _in(self, folder: bytes) -> "Optional[Repository]":
         if folder not in self._repositories:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from vmclone_operator.homecopy.source.armour import is_only_public
 from vmclone_operator.homecopy.source.copies import Copies
 from vmclone_operator.homecopy.source.patterns import Patterns
+from vmclone_operator.homecopy.source.settings import has_no_secret
 from vmclone_operator.homecopy.source.signatures import Signatures
 
 _KEYS = "ssh-keys"
@@ -43,13 +44,14 @@ PASSES = Verdict(None)
 class Judge:
     """The floor, the additional patterns and the owner's exceptions, asked about one path at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  - what the source says of git and of trees is asked for, not known here
         self,
         rules: Dict[str, Any],
         excludes: List[str],
         allow: List[str],
         tracked: Callable[[bytes], bool],
         published: Callable[[bytes], bool] = lambda _: False,
+        by_others: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         families = rules["families"]
         self._families = [
@@ -67,10 +69,11 @@ class Judge:
         self._package_inside = Patterns(rules["packageTrees"]["inside"])
         self._package_code = Patterns(rules["packageTrees"]["code"])
         self._describing = Patterns(rules["describing"])
+        self._settings = Patterns(rules["settings"])
         self._armoured = Patterns(rules["armoured"])
         self._public = frozenset(label.encode() for label in rules["publicBlocks"])
         self._signatures = Signatures(rules)
-        self._tracked, self._published = tracked, published
+        self._tracked, self._published, self._by_others = tracked, published, by_others
         self._lock_files = Patterns(rules["lockFiles"]["names"])
         self._not_by_value = Signatures(_without(rules, rules["lockFiles"]["shapes"]))
         self._not_by_example = Signatures(_without(rules, rules["published"]["shapes"]))
@@ -97,6 +100,8 @@ class Judge:
     def file(self, path: bytes, read: Read) -> Verdict:
         """Return the verdict on a regular file; it is read only when its name does not settle it."""
         family = self.by_name(path)
+        if family not in (None, "extra") and self._by_others(path):
+            return PASSES
         if family != "extra" and self.allows(path):
             return Verdict(None, allowed=(family or self._by_content(path, read).family) is not None)
         return Verdict(family) if family else self._by_content(path, read)
@@ -110,7 +115,7 @@ class Judge:
         elif data is None:
             return Verdict(doubtful)
         else:
-            spared = self._is_public(path, data) or self._is_example(path, doubtful, data)
+            spared = not data or any(known(path, doubtful, data) for known in (self._is_public, self._is_example))
             verdict = PASSES if spared else Verdict(doubtful)
         return PASSES if verdict.family is None or self._is_known(path) else verdict
 
@@ -124,12 +129,19 @@ class Judge:
         return rule
 
     def _is_example(self, path: bytes, doubtful: str, data: bytes) -> bool:
-        """Return whether a doubtful name is that of a published test or document without a key shape."""
-        return doubtful != _KEYS and self._published(path) and not self.secret_in(data)
+        """Return whether a doubtful name is that of settings without a secret, or of a published test or document."""
+        if doubtful == _KEYS or self.secret_in(data):
+            return False
+        settings = self._settings.match_any(self._copies.originals(path)) and has_no_secret(data)
+        return settings or self._published(path)
 
     def _is_known(self, path: bytes) -> bool:
         """Return whether this is a file that others published: of an installed package, or as git has it."""
-        return self._is_package_code(path) or self._tracked(path)
+        return self._is_package_code(path) or self._tracked(path) or self._by_others(path)
+
+    def is_by_others(self, path: bytes) -> bool:
+        """Return whether a file is as others published it, which a name of its own or above it does not keep back."""
+        return self._by_others(path)
 
     def is_ordinary(self, path: bytes) -> bool:
         """Return whether nothing but a key shape inside can keep a file back."""
@@ -149,7 +161,7 @@ class Judge:
     def _is_package_code(self, path: bytes) -> bool:
         return self._package_code.match(path) and self._package_inside.match(path)
 
-    def _is_public(self, path: bytes, data: bytes) -> bool:
+    def _is_public(self, path: bytes, _: str, data: bytes) -> bool:
         """Return whether the file holds certificates or public keys, and nothing besides that may be a secret."""
         armoured = self._armoured.match_any(self._copies.originals(path))
         return is_only_public(data, self._public, armoured=armoured) and not self.secret_in(data)

@@ -47,7 +47,14 @@ class Scan:
         self.device = os.lstat(self._home).st_dev
         tracked = TrackedFiles(repositories or self._home, files=self._home)
         published = PublishedFiles(repositories or self._home, parameters["rules"]["published"])
-        self.judge = Judge(parameters["rules"], parameters["excludes"], parameters["allow"], tracked.has, published.has)
+        self.judge = Judge(
+            parameters["rules"],
+            parameters["excludes"],
+            parameters["allow"],
+            tracked.has,
+            published.has,
+            lambda path: tracked.has(path, home_itself=False) or published.has_as_packed(path),
+        )
         self.text_limit = int(parameters["rules"]["textLimitBytes"])
         self._screen = Screen(self._home, parameters["rules"]["screens"])
         self.folders = Folders(self._home)
@@ -116,7 +123,7 @@ class Scan:
         family = self.family_above(path)
         if family is None or (family != "extra" and self.judge.allows(path)):
             return self.judge.file(path, lambda: self._read(path, size)).family
-        return family
+        return None if family != "extra" and self.judge.is_by_others(path) else family
 
     def _entries(self, folder: bytes) -> List[Entry]:
         try:
@@ -217,6 +224,9 @@ class Scan:
                 self._listing.skip(path, why_not(error))
                 return
             kept_back, allowed, rule = verdict.family, verdict.allowed or family is not None, verdict.rule
+        elif family != "extra" and self.judge.is_by_others(path):
+            kept_back = None
+            self._take_above(path)
         if kept_back:
             self._listing.leave_out(kept_back, path, rule)
             self.kept_back[info.st_ino] = kept_back
@@ -233,6 +243,14 @@ class Scan:
             self._linked.setdefault(info.st_ino, []).append((path, info, allowed, is_text))
             return
         self._take(path, "files", info, info.st_size, is_text=is_text)
+
+    def _take_above(self, path: bytes) -> None:
+        """Take the folders above a file that stay behind themselves: a tracked file may lie in a `.aws` of tests."""
+        folders = path.split(b"/")[:-1]
+        for depth in range(1, len(folders) + 1):
+            folder = b"/".join(folders[:depth])
+            if folder not in self._seen:
+                self._take(folder, "directories", self.folders.look(folder))
 
     def _symlink(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
         kept_back = family or self.judge.by_name(path)

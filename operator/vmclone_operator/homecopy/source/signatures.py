@@ -73,8 +73,9 @@ class Signatures:
     def __init__(self, rules: Dict[str, Any]) -> None:
         self._screens = [re.compile(screen["expression"].encode()) for screen in rules["screens"]]
         everywhere = _harmless(dict(rules.get("harmless", {}), **{"in": "secret"}))
-        alone = [_shape(document, ()) for document in rules["signatures"]]
-        self._shapes = alone + [_shape(document, (everywhere,)) for document in rules.get("shapes", ())]
+        made_up = Harmless("secret", Lazy(rules["madeUp"]), ())
+        alone = [_shape(document, (made_up,)) for document in rules["signatures"]]
+        self._shapes = alone + [_shape(document, (everywhere, made_up)) for document in rules.get("shapes", ())]
         self._short = {}  # type: Dict[bytes, List[int]]
         self._indexed = {}  # type: Dict[Begin, Dict[bytes, List[int]]]
         for number, document in enumerate([*rules["signatures"], *rules.get("shapes", ())]):

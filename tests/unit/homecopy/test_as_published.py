@@ -1,0 +1,191 @@
+"""A file that is as its packer or its commit has it stays, keys for tests too; what only looks like one does not."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vmclone_operator.homecopy.filters import floor
+from vmclone_operator.homecopy.source.published import Tree
+from vmclone_operator.homecopy.source.scan import Scan
+
+KEY = "-----BEGIN EC " + "PRIVATE KEY-----\nMHcCAQEEIEZmTmUhuanLjPA2CLquXivuwBDHTt5XYwgIr/kA1LtR\n"
+TOKEN = "ghp_" + "q9W8e7R6t5Y4u3I2o1P0a9S8d7F6g5H4j3K2"
+MIT = "MIT License\n\nPermission is hereby\ngranted, free of charge, to any person\n"
+PACKED = {
+    "tests/keys/server.key": KEY,
+    "tests/ssh/authorized_keys": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
+    "tests/.ssh/known_hosts": "host ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
+    "tests/ssh_host_rsa_key": KEY,
+    "docs/tokens.md": TOKEN,
+    "conf/cloud.providers": "api_key: GDE43t43REGTrkilg43934t34qT43t4dgegerGEgg",
+    "docker/prod.env": "DB_PASSWORD=Tr0ub4dor&3x",
+}
+"""Kinds of files in sdists of salt, fabric and paramiko, and in git archives of minio and nats."""
+LONG_AGO, RELEASED = 1_500_000_000, 1_600_000_000
+
+
+def left_out(home: Path) -> set[str]:
+    output = io.BytesIO()
+    Scan(os.fsencode(home), {"rules": floor().rules, "excludes": [], "allow": []}, output).run(["."])
+    listed = {os.fsdecode(name)[2:] for name in output.getvalue().split(b"\0") if name}
+    every = (path for path in home.rglob("*") if ".git" not in path.relative_to(home).parts)
+    return {str(path.relative_to(home)) for path in every} - listed
+
+
+def unpack(tree: Path, files: dict[str, str], *, dated: int = RELEASED) -> None:
+    for name, content in files.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(content)
+        os.utime(tree / name, (dated, dated))
+
+
+def commit(tree: Path) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for words in (["init", "-q"], ["add", "-fA"], ["commit", "-qm", "x"]):
+        subprocess.run(["git", *who, *words], cwd=tree, check=True, capture_output=True)
+
+
+def test_a_tree_in_which_every_file_has_its_licences_time_stays_whole(tmp_path: Path) -> None:
+    unpack(tmp_path / "src/it", {"LICENSE": MIT, **PACKED})
+    assert left_out(tmp_path) == set()
+
+
+def test_an_unpacked_python_package_stays_whole_whatever_times_its_files_have(tmp_path: Path) -> None:
+    unpack(tmp_path / "src/it", PACKED, dated=LONG_AGO)
+    unpack(tmp_path / "src/it", {"LICENSE": MIT}, dated=LONG_AGO + 100_000)
+    unpack(tmp_path / "src/it", {"PKG-INFO": "Metadata-Version: 2.1"})
+    assert left_out(tmp_path) == set()
+
+
+def test_a_file_that_was_changed_after_the_packing_is_its_users(tmp_path: Path) -> None:
+    unpack(tmp_path / "it", {"LICENSE": MIT, "PKG-INFO": "Metadata-Version: 2.1", "tests/a.key": KEY})
+    unpack(tmp_path / "it", {"tests/mine.key": KEY}, dated=RELEASED + 60)
+    assert left_out(tmp_path) == {"it/tests/mine.key"}
+
+
+@pytest.mark.parametrize(
+    "licence", ["All rights reserved. You may not copy this.", ""], ids=["a closed licence", "an empty one"]
+)
+def test_a_tree_that_is_not_open_is_nobodys_package(licence: str, tmp_path: Path) -> None:
+    unpack(tmp_path / "it", {"LICENSE": licence, "tests/a.key": KEY})
+    assert left_out(tmp_path) == {"it/tests/a.key"}
+
+
+def test_what_was_just_written_was_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "it/tests").mkdir(parents=True)
+    (tmp_path / "it/LICENSE").write_text(MIT)
+    (tmp_path / "it/tests/a.key").write_text(KEY)
+    assert left_out(tmp_path) == {"it/tests/a.key"}
+
+
+OPEN = Tree(came=5_000_000.0, dated=1_000_000.0, packed=None, is_open=True)
+
+
+@pytest.mark.parametrize(
+    ("tree", "dated", "changed", "packed"),
+    [
+        (OPEN, 1_000_001, 5_000_010, True),
+        (OPEN, 1_000_001, 5_000_301, False),
+        (OPEN, 1_000_010, 5_000_000, False),
+        (OPEN._replace(is_open=False), 1_000_000, 5_000_000, False),
+        (OPEN._replace(packed=2_000_000.0), 1_500_000, 5_000_000, True),
+        (OPEN._replace(packed=2_000_000.0), 2_000_010, 5_000_000, False),
+        (OPEN._replace(packed=2_000_000.0), 1_500_000, 6_000_000, False),
+        (OPEN._replace(dated=4_999_000.0), 4_999_000, 5_000_000, False),
+    ],
+    ids=[
+        "of the licence's time",
+        "moved into the tree later, of the licence's time",
+        "of another time than the licence",
+        "of a closed tree",
+        "from before the packing",
+        "from after the packing",
+        "from before the packing, put there later",
+        "made a while ago by the program that made the licence",
+    ],
+)
+def test_a_file_is_as_packed_by_its_times(tree: Tree, dated: float, changed: float, packed: bool) -> None:
+    assert tree.has_as_packed(dated, changed) is packed
+
+
+NAMED = {
+    ".aws/config": "[default]",
+    "home/.ssh/known_hosts": "x",
+    "files/ssh_host_rsa_key": KEY,
+    ".netrc": "machine a login b password c",
+}
+"""Files whose names, or those of folders above them, keep them back."""
+
+
+def test_a_repository_below_the_home_stays_clean_whatever_its_files_are_called(tmp_path: Path) -> None:
+    unpack(tmp_path / "src/it", NAMED)
+    commit(tmp_path / "src/it")
+    assert left_out(tmp_path) == set()
+
+
+def test_of_such_names_only_what_the_commit_has_stays(tmp_path: Path) -> None:
+    unpack(tmp_path / "src/it", NAMED)
+    commit(tmp_path / "src/it")
+    (tmp_path / "src/it/.aws/credentials").write_text("new")
+    (tmp_path / "src/it/.netrc").write_text("machine a login b password d")
+    assert left_out(tmp_path) == {"src/it/.aws/credentials", "src/it/.netrc"}
+
+
+def test_a_home_that_is_a_repository_keeps_its_own_places_back(tmp_path: Path) -> None:
+    unpack(tmp_path, NAMED)
+    commit(tmp_path)
+    kept_back = {".aws", ".aws/config", "home/.ssh", "home/.ssh/known_hosts", "files/ssh_host_rsa_key", ".netrc"}
+    assert left_out(tmp_path) == kept_back
+
+
+def test_what_the_user_excludes_is_left_out_of_repositories_too(tmp_path: Path) -> None:
+    unpack(tmp_path / "it", {"a.txt": "x", "tests/.ssh/known_hosts": "x"})
+    commit(tmp_path / "it")
+    output = io.BytesIO()
+    parameters = {"rules": floor().rules, "excludes": ["a.txt", "tests/"], "allow": []}
+    Scan(os.fsencode(tmp_path), parameters, output).run(["."])
+    names = {os.fsdecode(name)[2:] for name in output.getvalue().split(b"\0") if name}
+    assert not {"it/a.txt", "it/tests", "it/tests/.ssh", "it/tests/.ssh/known_hosts"} & names
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "stays"),
+    [
+        ("app/.env", "", True),
+        ("certs/empty.key", "", True),
+        ("app/.env", "# How to log.\nLOG_LEVEL=debug\nexport PORT=8080\n\n", True),
+        ("app/.env.sample", "API_TOKEN=\nDB_PASSWORD=${DB_PASSWORD}\nKEY=<your key>\n", True),
+        ("app/.npmrc", "registry=https://registry.npmjs.org/\nsave-exact=true\n", True),
+        ("app/.yarnrc.yml", "nodeLinker: node-modules\nenableTelemetry: false\n", True),
+        ("app/.envrc", "export RAILS_ENV=development\n", True),
+        ("app/.env", "LOG_LEVEL=debug\nDB_PASSWORD=wonderland\n", False),
+        ("app/.env", "DB_PASSWORD=test\n", False),
+        ("app/.env", "# DB_PASSWORD=Tr0ub4dor\n", False),
+        ("app/.env", "# password: wonderland\n", False),
+        ("app/.env", "# the old one was Tr0ub4dor\n", False),
+        ("app/.env", "NAME=wonderland\n", False),
+        ("app/.env", "wonderland\n", False),
+        ("app/.env", "URL=https://host/T0123/B456\n", False),
+        ("app/.npmrc", "registry=https://me:pass@registry.npmjs.org/\n", False),
+        ("app/.npmrc", "//registry.npmjs.org/:_password=true\n", False),
+        ("passwords.txt", "alice: test\n", False),
+        ("secrets/token", "test\n", False),
+    ],
+)
+def test_settings_stay_when_no_line_could_hold_a_secret(name: str, content: str, stays: bool, tmp_path: Path) -> None:
+    unpack(tmp_path, {name: content})
+    assert (left_out(tmp_path) == set()) is stays
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["github_pat_11ABCDEFG0123456789_abcdefghijklmnop", "hvs." + "abcdefghij" * 3],
+)
+def test_tokens_that_count_through_the_alphabet_are_made_up(token: str, tmp_path: Path) -> None:
+    unpack(tmp_path, {"notes.txt": f"the token is {token}\n"})
+    assert left_out(tmp_path) == set()
