@@ -28,6 +28,7 @@ from vmclone_operator.engine.resync import LEAST_SECONDS, compare_due, relist, r
 from vmclone_operator.engine.sessions import Sessions
 from vmclone_operator.handlers import build_registry
 from vmclone_operator.homecopy.job_manifest import PodSettings
+from vmclone_operator.homecopy.scrub import scrub_program
 from vmclone_operator.kube.claims import Claims
 from vmclone_operator.kube.client import KubeClient, connect
 from vmclone_operator.kube.cluster import Key, Kind, key_of
@@ -93,6 +94,7 @@ async def _stand_by(
             watches=watches,
         )
         watching.health.keeper = keeper
+        await asyncio.to_thread(scrub_program)  # half a second that the first pass would take otherwise
         log.info("waiting for the lease", extra={"identity": settings.identity})
         if not await _acquired(keeper, beside, stop):
             return 0
