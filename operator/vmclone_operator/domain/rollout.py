@@ -64,10 +64,12 @@ def plan_replicas(
     only what is too much goes: nothing ever blocks a removal.
     """
     missing = [r for r in existing if r.missing and may_make and not r.deleting]
-    surplus = _surplus([r for r in existing if r not in missing], missing, wanted, scale_down)
-    staying = [r for r in existing if not r.deleting and r not in missing and r not in surplus]
-    held = {r.ordinal for r in existing}
-    free = [n for n in range(1, wanted + 1) if n not in {r.ordinal for r in staying}][: max(0, wanted - len(staying))]
+    going = {r.uid for r in missing}
+    surplus = _surplus([r for r in existing if r.uid not in going], missing, wanted, scale_down)
+    going |= {r.uid for r in surplus}
+    staying = [r.ordinal for r in existing if not r.deleting and r.uid not in going]
+    taken, held = set(staying), {r.ordinal for r in existing}
+    free = [n for n in range(1, wanted + 1) if n not in taken][: max(0, wanted - len(staying))]
     return ReplicaChanges(
         create=tuple(n for n in free if n not in held) if may_make else (),
         delete=tuple(surplus),
@@ -83,8 +85,8 @@ def _surplus(
     By ordinal, whoever is being removed or remade keeps its place: one that is rebuilt comes back.
     """
     if scale_down is ScaleDown.HIGHEST_ORDINAL:
-        kept = sorted([*others, *missing], key=lambda r: r.ordinal)[:wanted]
-        return sorted((r for r in others if not r.deleting and r not in kept), key=lambda r: -r.ordinal)
+        kept = {r.uid for r in sorted([*others, *missing], key=lambda r: r.ordinal)[:wanted]}
+        return sorted((r for r in others if not r.deleting and r.uid not in kept), key=lambda r: -r.ordinal)
     alive = [r for r in others if not r.deleting]
     order = sorted(alive, key=lambda r: -r.ordinal)
     if scale_down is ScaleDown.NEWEST:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import ReplicaRow
@@ -15,9 +16,9 @@ _WHY = 120
 """How many characters of a message the STATUS column shows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReplicaReport:
-    """One replica as its VMClone reports it."""
+    """One replica as its VMClone reports it; what it says is found out once, for several lines ask for it."""
 
     ordinal: int
     session: str
@@ -28,17 +29,17 @@ class ReplicaReport:
     current: bool = True
     """It was made from the template as it is now."""
 
-    @property
+    @cached_property
     def ready(self) -> bool:
         """Return whether the replica is Ready and stays."""
         return not self.deleting and is_true(self.status.conditions, "Ready")
 
-    @property
+    @cached_property
     def stalled(self) -> bool:
         """Return whether the replica needs a person."""
         return not self.deleting and is_true(self.status.conditions, "Stalled") and self.status.state != "Paused"
 
-    @property
+    @cached_property
     def failing(self) -> bool:
         """Return whether its last attempt at a step failed, whoever has to do something about it."""
         paused = self.status.state == "Paused"
@@ -51,6 +52,10 @@ class ReplicaReport:
 
     def row(self) -> ReplicaRow:
         """Return the replica's short row."""
+        return self._row
+
+    @cached_property
+    def _row(self) -> ReplicaRow:
         condition = find(self.status.conditions, "Ready")
         told = condition if condition is not None and not self.ready else None
         guest = self.status.guest

@@ -39,6 +39,8 @@ class Cache:
         self._by_incarnation: dict[str, Key] = {}
         self._vmclone_keys: dict[str, Key] = {}
         self._children: Index[str] = Index()
+        self._in_order: dict[str, tuple[Document, ...]] = {}
+        self._at_address: Index[tuple[str, str]] = Index()
         self._copying: Index[str] = Index()
         self._of_session: Index[tuple[str, str]] = Index()
         self._claiming: Index[tuple[str, str]] = Index()
@@ -93,7 +95,15 @@ class Cache:
 
     def replicas_of(self, vmclone_uid: str) -> list[Document]:
         """Return the replicas of a VMClone, lowest ordinal first."""
-        return sorted(self._these(self._children.of(vmclone_uid)), key=lambda d: int(d["spec"]["ordinal"]))
+        known = self._in_order.get(vmclone_uid)
+        if known is None:  # passes ask for it several times, and each replica's as well
+            found = self._these(self._children.of(vmclone_uid))
+            known = self._in_order[vmclone_uid] = tuple(sorted(found, key=lambda d: int(d["spec"]["ordinal"])))
+        return list(known)
+
+    def at_address(self, vmclone_uid: str, address: str) -> Collection[Key]:
+        """Return the replicas of a VMClone whose guests have an address."""
+        return tuple(self._at_address.of((vmclone_uid, address)))
 
     def copying(self, source: str | None = None) -> list[Document]:
         """Return the replicas whose home is being copied or waits to be, from one CloneSource or from any."""
@@ -232,7 +242,10 @@ class Cache:
             self._by_incarnation[incarnation] = key
         owner = lineage.owner_uid(document)
         is_new = not self._children.names_of(key)
+        for name in (owner, *self._children.names_of(key)):
+            self._in_order.pop(name, None)
         self._children.put(key, (owner,))
+        self._at_address.put(key, tuple((owner, address) for address in lineage.addresses_of(document)))
         self._of_session.put(key, ((key.namespace, document["spec"].get("session", "")),))
         parent = self._documents.get(_parent_key(document))
         source = "" if parent is None else lineage.named_source(parent)
@@ -244,7 +257,9 @@ class Cache:
     def _forget_replica(self, key: Key, old: Document) -> None:
         if self._by_incarnation.get(lineage.incarnation_of(old)) == key:
             del self._by_incarnation[lineage.incarnation_of(old)]
-        for index in (self._children, self._copying, self._of_session):
+        for owner in self._children.names_of(key):
+            self._in_order.pop(owner, None)
+        for index in (self._children, self._copying, self._of_session, self._at_address):
             index.drop(key)
         self.slots.gone(key)
         self._count_anew(old)

@@ -22,7 +22,7 @@ from vmclone_operator.domain.rollout import ReplicaView
 from vmclone_operator.domain.steps import Blocker
 from vmclone_operator.engine.context import annotation, stamp_time
 from vmclone_operator.engine.lineage import VMCLONE_UID_LABEL, incarnation_of, is_deleting
-from vmclone_operator.engine.parsed import replica_status, vmclone_spec, vmclone_status
+from vmclone_operator.engine.parsed import MadeOnce, replica_status, vmclone_spec, vmclone_status
 from vmclone_operator.engine.wake_replicas import RECONCILE
 from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.kube.cluster import Document
@@ -53,7 +53,7 @@ def summarised(
     """
     spec = vmclone_spec(vmclone)
     revision = revision_of(vmclone["spec"])
-    reports = [_report(document, revision) for document in replicas]
+    reports = [_REPORTS.of(document, revision) for document in replicas]
     moment = datetime.fromisoformat(writer.now)
     clocks = clocks or Clocks(local=moment, server=moment)
     expired = _expired(spec, status, clocks)
@@ -189,6 +189,10 @@ def _ready_time(spec: VMCloneSpec, status: VMCloneStatus, conditions: Sequence[C
 
 def view_of(document: Document, revision: str) -> ReplicaView:
     """Return what the VMClone's decisions need to know of a replica; `revision` is that of the wish as it is now."""
+    return _VIEWS.of(document, revision)
+
+
+def _viewed(document: Document, revision: str) -> ReplicaView:
     status = replica_status(document)
     return ReplicaView(
         name=document["metadata"]["name"],
@@ -229,12 +233,13 @@ def _drift_told(
 
 
 def _with_ordinals(points: Sequence[FrozenPointStatus], views: Sequence[ReplicaView]) -> tuple[FrozenPointStatus, ...]:
-    return tuple(
-        p.model_copy(update={"ordinals": tuple(v.ordinal for v in views if v.frozen_point == p.id)}) for p in points
-    )
+    ordinals: dict[str, list[int]] = {}
+    for view in views:
+        ordinals.setdefault(view.frozen_point, []).append(view.ordinal)
+    return tuple(p.model_copy(update={"ordinals": tuple(ordinals.get(p.id, ()))}) for p in points)
 
 
-def _report(document: Document, revision: str) -> summary.ReplicaReport:
+def _reported(document: Document, revision: str) -> summary.ReplicaReport:
     return summary.ReplicaReport(
         ordinal=document["spec"]["ordinal"],
         session=document["spec"]["session"],
@@ -243,3 +248,8 @@ def _report(document: Document, revision: str) -> summary.ReplicaReport:
         status=replica_status(document),
         current=is_current(document["spec"].get("revision", ""), revision),
     )
+
+
+_VIEWS = MadeOnce(_viewed)
+_REPORTS = MadeOnce(_reported)
+"""Both by replica and by the revision of the wish: of a hundred replicas a pass looks at those that have changed."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vmclone_operator.api.home import HomeCopyStatus, HomeSpec
 from vmclone_operator.api.replica import OperationStatus, VMCloneReplicaStatus
-from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
+from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain.backend import Mode
 from vmclone_operator.domain.conditions import find, is_true
 from vmclone_operator.domain.home_copy import RETRY, RUNS, CopyJobView, HomeSituation, JobState
@@ -19,6 +19,7 @@ from vmclone_operator.engine.consent import Consent
 from vmclone_operator.engine.consent import check as check_consent
 from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.engine.lineage import is_deleting
+from vmclone_operator.engine.parsed import vmclone_status
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.homecopy.job_manifest import CopyOwner
 from vmclone_operator.kube.cluster import Document, Key, Kind
@@ -81,7 +82,7 @@ class HomePart:
 
     def first_due(self, status: VMCloneReplicaStatus) -> bool:
         """Return whether the clone still needs its first copy."""
-        known = VMCloneStatus.model_validate(self.vmclone.get("status") or {}).mode  # without consent nobody else says
+        known = vmclone_status(self.vmclone).mode  # without consent nobody else says
         clean = (self.consent.mode or known) == Mode.CLEAN.value and self.spec.home_copy.policy == "Copy"
         # A copy that was done once is never done again unasked: people have worked in that home since.
         done = status.home_copy is not None and bool(status.home_copy.completion_time)

@@ -66,6 +66,11 @@ def is_copying(replica: Document) -> bool:
     return bool(status.get("operation")) or any(True for _ in open_steps)
 
 
+def addresses_of(replica: Document) -> tuple[str, ...]:
+    """Return the addresses that the guest of a replica was seen with."""
+    return tuple(dict.fromkeys(((replica.get("status") or {}).get("guest") or {}).get("addresses") or ()))
+
+
 def order_of(document: Document) -> tuple[str, str]:
     """Return the place of an object in a line: who was made first goes first, of two of one second by uid."""
     return document["metadata"].get("creationTimestamp", ""), uid_of(document)

@@ -79,9 +79,9 @@ class Planning:
     def _actions(self) -> tuple[tuple[PlanAction, ...], bool]:
         """Return what is left to do, and whether any of it makes or removes a replica."""
         changes, replaced = self.objects.upcoming()
-        going = [*changes.delete, *changes.remake, *replaced]
+        going = {view.uid for view in (*changes.delete, *changes.remake, *replaced)}
         unfinished = [
-            v.ordinal for v in self.objects.views() if not v.provisioned and not v.deleting and v not in going
+            v.ordinal for v in self.objects.views() if not v.provisioned and not v.deleting and v.uid not in going
         ]
         actions = wishes.actions_of(
             changes, replaced, unfinished, self.sessions, expired=self.objects.expired, adopted=self.adopted

@@ -55,7 +55,7 @@ class ReplicaObjects:
 
     def views(self) -> list[ReplicaView]:
         """Return what the VMClone's decisions need to know of them."""
-        return [self._view(document) for document in self.found()]
+        return self._views(self.found())
 
     def unmade(self) -> tuple[int, ...]:
         """Return the ordinals that replicas are about to be made for; quick while every one has its replica."""
@@ -70,8 +70,8 @@ class ReplicaObjects:
         changes, replaced = self._plan(documents, may_make=True)
         if self.spec.rollout.update != "Recreate":
             return changes, replaced
-        going = [*changes.delete, *changes.remake, *replaced]
-        others = [v for v in map(self._view, documents) if v not in going and not v.deleting]
+        going = {view.uid for view in (*changes.delete, *changes.remake, *replaced)}
+        others = [v for v in self._views(documents) if v.uid not in going and not v.deleting]
         return changes, (*replaced, *(v for v in others if not v.current))
 
     async def change(
@@ -110,25 +110,27 @@ class ReplicaObjects:
         return refused
 
     def _plan(self, documents: Sequence[Document], *, may_make: bool) -> tuple[ReplicaChanges, tuple[ReplicaView, ...]]:
-        views = [self._view(document) for document in documents]
+        views = self._views(documents)
         how = ScaleDown(self.spec.rollout.scale_down)
         changes = plan_replicas(views, wanted=self.wanted, may_make=may_make, scale_down=how)
         changes = replace(changes, create=changes.create[: self.places])
         if not may_make:
             return changes, ()
-        staying = [v for v in views if v not in changes.delete and v not in changes.remake]
+        going = {view.uid for view in (*changes.delete, *changes.remake)}
+        staying = [v for v in views if v.uid not in going]
         if self.spec.rollout.update == "Recreate":
             limit = self.spec.rollout.max_unavailable
             replaced = replaceable(staying, wanted=self.wanted, max_unavailable=limit)
             if replaced:
                 return changes, replaced
-        return changes, repairable([self._repaired(view, documents) for view in staying], wanted=self.wanted)
-
-    def _repaired(self, view: ReplicaView, documents: Sequence[Document]) -> ReplicaView:
-        """Return the view as one whose drift counts only where the CloneBackend says so."""
         backends = {document["metadata"]["uid"]: document["spec"]["backend"] for document in documents}
-        rebuilt = view.reconfigured and is_rebuilt(self.engine, backends[view.uid])
-        return replace(view, reconfigured=rebuilt)
+        return changes, repairable([self._repaired(view, backends) for view in staying], wanted=self.wanted)
+
+    def _repaired(self, view: ReplicaView, backends: Mapping[str, str]) -> ReplicaView:
+        """Return the view as one whose drift counts only where its CloneBackend, named by its uid, says so."""
+        if not view.reconfigured or is_rebuilt(self.engine, backends[view.uid]):
+            return view
+        return replace(view, reconfigured=False)
 
     async def _is_wished(self) -> bool:
         """Return whether this very wish is still there, read live."""
@@ -203,8 +205,9 @@ class ReplicaObjects:
             " with the annotation vmclone.dev/orphan-on-delete=true its VM stays"
         )
 
-    def _view(self, document: Document) -> ReplicaView:
-        return view_of(document, revision_of(self.vmclone["spec"]))
+    def _views(self, documents: Sequence[Document]) -> list[ReplicaView]:
+        revision = revision_of(self.vmclone["spec"])
+        return [view_of(document, revision) for document in documents]
 
     def _controlled(self, documents: Sequence[Document]) -> list[Document]:
         uid = self.vmclone["metadata"]["uid"]

@@ -149,7 +149,8 @@ class ReplicaPass:
         look = await self._identity.look(clone)
         probe = look.probe
         foreign = await self._foreign_holder(clone, provisioned=provisioned)
-        found = await self._identity.findings(probe, self._sibling_documents())
+        siblings = [] if probe is None else self._sibling_documents()  # nobody else is compared with them
+        found = await self._identity.findings(probe, siblings)
         addresses = await self._addresses(clone, status)
         conflict = self._address_conflict(addresses)
         frozen = self._frozen_point(status)
@@ -271,11 +272,9 @@ class ReplicaPass:
         source = vmclone_status(self._vmclone).source
         if set(source.addresses) & set(addresses):
             return "the source"
-        for document in self._sibling_documents():
-            held = ((document.get("status") or {}).get("guest") or {}).get("addresses", ())
-            if set(held) & set(addresses):
-                return str(document["metadata"]["name"])
-        return ""
+        owner = self._replica.vmclone_uid
+        others = (key.name for address in addresses for key in self._engine.cache.at_address(owner, address))
+        return min((name for name in others if name != self._replica.key.name), default="")
 
     def _has_turn(self, clone: ObservedClone | None, frozen: FrozenPointStatus | None) -> bool:
         """Return whether the replica has a slot (maxInFlight), if there is anything that it would need one for."""

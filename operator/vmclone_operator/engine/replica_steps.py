@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from vmclone_operator.api.replica import ClonedFromStatus, GuestStatus, ScrubStatus, VMCloneReplicaStatus
-from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
+from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import guest
 from vmclone_operator.domain.adoption import made_from
 from vmclone_operator.domain.backend import BackendSession, GuestCommand, Mode, Power, Seed
@@ -26,6 +26,7 @@ from vmclone_operator.engine.home_pass import HomePart
 from vmclone_operator.engine.home_steps import HomeSteps, had_before
 from vmclone_operator.engine.identity_pass import IdentityPart
 from vmclone_operator.engine.lineage import is_deleting
+from vmclone_operator.engine.parsed import vmclone_spec, vmclone_status
 from vmclone_operator.engine.replica import Replica
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
@@ -116,8 +117,7 @@ class ReplicaSteps:
     async def _still_wanted(self, vmclone: Document | None, frozen_id: str) -> bool:
         if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != self.replica.vmclone_uid:
             return False
-        points = VMCloneStatus.model_validate(vmclone.get("status") or {}).frozen_points
-        wish = VMCloneSpec.model_validate(vmclone["spec"])
+        points, wish = vmclone_status(vmclone).frozen_points, vmclone_spec(vmclone)
         if wish.paused or wish.plan.mode == "DryRun":
             return False
         point = point_to_clone_from(points, frozen_id if self._copies_begun() else "")

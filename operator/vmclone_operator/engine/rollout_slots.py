@@ -7,16 +7,13 @@ whose VMClone has all its own slots taken is passed over, so that it does not ke
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmclone_operator.engine.index import Keys
+from vmclone_operator.engine.slot_line import Order, SlotLine
 from vmclone_operator.kube.cluster import Key
-
-Order = tuple[str, str]
-"""Creation time, and namespace and name: who came first goes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +36,8 @@ class RolloutSlots:
     _unwritten: Keys = field(default_factory=Keys)
     """Slots that a pass was given, and that no status shows yet."""
     _taken: Counter[str] = field(default_factory=Counter)
-    _lines: dict[str, list[tuple[Order, Key]]] = field(default_factory=dict)
+    _lines: dict[str, SlotLine] = field(default_factory=dict)
+    """By CloneBackend; a VMClone may wait in several."""
     _waiting: dict[Key, Place] = field(default_factory=dict)
     _freed: dict[str, None] = field(default_factory=dict)
 
@@ -47,11 +45,13 @@ class RolloutSlots:
         """Say how many slots a CloneBackend or a VMClone has; without that it has one."""
         if self._limits.get(name) != limit:
             self._limits[name] = limit
+            self._look_again(name)
             self._freed.update(dict.fromkeys(self._lines))
 
     def drop_limit(self, name: str) -> None:
         """Forget a CloneBackend or a VMClone that is gone."""
         self._limits.pop(name, None)
+        self._look_again(name)
 
     def shown(self, key: Key, place: Place, *, under_way: bool) -> None:
         """Take over what a replica's status shows."""
@@ -76,7 +76,8 @@ class RolloutSlots:
             return True
         self._leave_line(key)
         self._waiting[key] = place
-        insort(self._lines.setdefault(place.backend, []), (place.order, key))
+        line = self._lines.setdefault(place.backend, SlotLine(self._room))
+        line.join(place.vmclone, place.order, key)
         if key not in self._may_go(place.backend):
             return False
         self._unwritten.add(key)
@@ -99,22 +100,24 @@ class RolloutSlots:
 
     def _may_go(self, backend: str) -> Iterator[Key]:
         """Yield those in line who would get a slot now, as many as there are."""
-        free = self._limits.get(backend, 1) - self._taken[backend]
-        given: Counter[str] = Counter()
-        for _, key in self._lines.get(backend, ()):
-            if free <= 0:
-                return
-            vmclone = self._waiting[key].vmclone
-            if self._taken[vmclone] + given[vmclone] < self._limits.get(vmclone, 1):
-                given[vmclone] += 1
-                free -= 1
-                yield key
+        line = self._lines.get(backend)
+        if line is not None:
+            yield from line.first(self._room(backend))
+
+    def _room(self, name: str) -> int:
+        """Return how many slots a CloneBackend or a VMClone has left."""
+        return self._limits.get(name, 1) - self._taken.get(name, 0)
+
+    def _look_again(self, vmclone: str) -> None:
+        for line in self._lines.values():
+            line.look_again(vmclone)
 
     def _hold(self, key: Key, place: Place) -> None:
         if key not in self._holding:
             self._leave_line(key)
             self._holding[key] = place
             self._taken.update((place.backend, place.vmclone))
+            self._look_again(place.vmclone)
 
     def _release(self, key: Key) -> None:
         self._unwritten.discard(key)
@@ -125,12 +128,12 @@ class RolloutSlots:
             self._taken[name] -= 1
             if not self._taken[name]:
                 del self._taken[name]
+        self._look_again(place.vmclone)
         self._freed[place.backend] = None
 
     def _leave_line(self, key: Key) -> None:
         place = self._waiting.pop(key, None)
         if place is None:
             return
-        line = self._lines[place.backend]
-        del line[bisect_left(line, (place.order, key))]
+        self._lines[place.backend].leave(place.vmclone, place.order, key)
         self._freed[place.backend] = None
