@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from vmclone_operator.api.azure import AzureSettings
 from vmclone_operator.api.base import (
     AllowedNamespaces,
     ApiModel,
@@ -92,7 +93,8 @@ class Credentials(ApiModel):
 
     secret_ref: SecretRef
     """A Secret in the operator's namespace; libvirt over TLS: tls.crt, tls.key, ca.crt; over SSH: ssh-privatekey;
-    Proxmox VE: token-id (user@realm!name), token-secret."""
+    Proxmox VE: token-id (user@realm!name), token-secret; Azure: client-secret, or client-certificate (PEM with its
+    key)."""
 
 
 class BackendLimits(ApiModel):
@@ -115,17 +117,18 @@ class DriftSpec(ApiModel):
 
 
 class CloneBackendSpec(ApiModel):
-    """One libvirt host or Proxmox VE cluster: where it is, who may use it and how hard."""
+    """One libvirt host, Proxmox VE cluster or Azure resource group: where it is, who may use it and how hard."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
-                "[has(self.libvirt), has(self.proxmox), has(self.fake)].filter(block, block).size() == 1",
-                "a backend needs exactly one block: libvirt, proxmox or fake",
+                "[has(self.libvirt), has(self.proxmox), has(self.azure), has(self.fake)]"
+                ".filter(block, block).size() == 1",
+                "a backend needs exactly one block: libvirt, proxmox, azure or fake",
             ),
             cel(
                 "has(self.libvirt) == has(oldSelf.libvirt) && has(self.proxmox) == has(oldSelf.proxmox)"
-                " && has(self.fake) == has(oldSelf.fake)",
+                " && has(self.azure) == has(oldSelf.azure) && has(self.fake) == has(oldSelf.fake)",
                 "the kind of a backend is immutable; create another CloneBackend",
             ),
             cel(
@@ -140,6 +143,11 @@ class CloneBackendSpec(ApiModel):
                 "!has(self.proxmox) || has(self.credentials)",
                 "proxmox needs credentials.secretRef: a Secret with token-id and token-secret",
             ),
+            cel(
+                "!has(self.azure) || !has(self.credentials) || (has(self.azure.tenantID) && self.azure.tenantID != ''"
+                " && has(self.azure.clientID) && self.azure.clientID != '')",
+                "azure with credentials.secretRef needs azure.tenantID and azure.clientID: whose secret it is",
+            ),
         )
     )
 
@@ -147,6 +155,8 @@ class CloneBackendSpec(ApiModel):
     """A libvirt host."""
     proxmox: ProxmoxSettings | None = None
     """A Proxmox VE cluster."""
+    azure: AzureSettings | None = None
+    """A resource group of an Azure subscription."""
     fake: FakeSettings | None = None
     """VMs in memory, for tests."""
     credentials: Credentials | None = None
@@ -161,7 +171,7 @@ class CloneBackendSpec(ApiModel):
     @property
     def kind(self) -> str:
         """Return the provider's registry name."""
-        blocks = {"libvirt": self.libvirt, "proxmox": self.proxmox}
+        blocks = {"libvirt": self.libvirt, "proxmox": self.proxmox, "azure": self.azure}
         return next((name for name, block in blocks.items() if block is not None), "fake")
 
 

@@ -28,7 +28,8 @@ class VMRef(ApiModel):
     """The VM at the backend."""
 
     name: Annotated[str, Field(min_length=1, max_length=512)]
-    """Name or UUID (libvirt). A name that matches two VMs is refused."""
+    """Name or UUID (libvirt); name, VMID or NODE/VMID (Proxmox VE); name or resource id (Azure). A name that matches
+    two VMs is refused."""
 
 
 class CloneImage(ApiModel):
@@ -36,8 +37,14 @@ class CloneImage(ApiModel):
 
     backend: Name
     """The CloneBackend. VMClones in mode Clean may go to every backend in this list."""
-    volume: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._+]*$")]
-    """libvirt: the golden volume in the backend's pool."""
+    volume: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._+]*((:[A-Za-z0-9][-A-Za-z0-9._+]*){3})?$"
+        ),
+    ]
+    """libvirt: the golden volume in the backend's pool. Azure: publisher:offer:sku:version; the version `latest` is
+    resolved when a frozen point is taken."""
 
 
 class ScrubSpec(ApiModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmclone_operator.engine.cache import Cache
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
-_HOST_FIELDS = {"libvirt": "host", "proxmox": "endpoints"}
+_HOST_FIELDS = {"libvirt": "host", "proxmox": "endpoints", "azure": "subscriptionID"}
 """For each block of a CloneBackend that means a host: the field that names it. A new provider adds its own here."""
 
 

@@ -11,6 +11,7 @@ from vmclone_operator.domain.errors import CapabilityMissing
 _KINDS = {
     "libvirt": "vmclone_operator.providers.libvirt:LibvirtBackend",
     "proxmox": "vmclone_operator.providers.proxmox:ProxmoxBackend",
+    "azure": "vmclone_operator.providers.azure.backend:AzureBackend",
     "fake": "vmclone_operator.providers.fake:FakeBackend",
 }
 _OWN_PACKAGE = "vmclone_operator"

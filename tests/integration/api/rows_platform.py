@@ -117,13 +117,13 @@ BACKEND = {
         accepted=ON_THIS_MACHINE,
         refused={"spec.fake": ABSENT},
         at="spec",
-        says="a backend needs exactly one block: libvirt, proxmox or fake",
+        says="a backend needs exactly one block: libvirt, proxmox, azure or fake",
     ),
     "two backend blocks": Row(
         kind="CloneBackend",
         refused={"spec.libvirt": LOCAL},
         at="spec",
-        says="a backend needs exactly one block: libvirt, proxmox or fake",
+        says="a backend needs exactly one block: libvirt, proxmox, azure or fake",
     ),
     "tls without credentials": Row(
         kind="CloneBackend",

@@ -34,7 +34,7 @@ PROXMOX = {
         accepted=ON_A_CLUSTER,
         refused={**TOKEN, "spec.proxmox": CLUSTER},
         at="spec",
-        says="a backend needs exactly one block: libvirt, proxmox or fake",
+        says="a backend needs exactly one block: libvirt, proxmox, azure or fake",
     ),
     "no endpoint": _row(
         {"endpoints": []}, "at least 1 items", {"endpoints": ["10.0.0.1", "10.0.0.2:443"]}, "spec.proxmox.endpoints"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.integration.api.rows import SMALLEST, Row, changed
+from tests.integration.api.rows_azure import AZURE, AZURE_UPDATES, IMAGES
 from tests.integration.api.rows_change import CHANGE, labels
 from tests.integration.api.rows_platform import BACKEND, SOURCE
 from tests.integration.api.rows_proxmox import PROXMOX, PROXMOX_UPDATES
@@ -22,10 +23,10 @@ pytestmark = pytest.mark.apiserver
 TABLES = {
     "VMClone": {**VMCLONE, **CHANGE},
     "VMCloneReplica": {**REPLICA, **labels("VMCloneReplica")},
-    "CloneSource": SOURCE,
-    "CloneBackend": {**BACKEND, **PROXMOX},
+    "CloneSource": {**SOURCE, **IMAGES},
+    "CloneBackend": {**BACKEND, **PROXMOX, **AZURE},
 }
-UPDATES = {**OTHER_UPDATES, **PROXMOX_UPDATES}
+UPDATES = {**OTHER_UPDATES, **PROXMOX_UPDATES, **AZURE_UPDATES}
 CREATED = {f"{kind}: {sentence}": row for kind, table in TABLES.items() for sentence, row in table.items()}
 
 

@@ -19,7 +19,7 @@ def test_fake_is_given_only_to_an_operator_that_allows_it() -> None:
 
 
 def test_unknown_kind_names_the_known_ones() -> None:
-    with pytest.raises(CapabilityMissing, match=r"'floppy'.*fake, libvirt, proxmox"):
+    with pytest.raises(CapabilityMissing, match=r"'floppy'.*azure, fake, libvirt, proxmox"):
         registry.load("floppy", allow_fake=True)
 
 

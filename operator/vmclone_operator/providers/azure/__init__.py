@@ -1,4 +1,1 @@
-"""Clones on Azure, as Microsoft's own asyncio clients make them. Loaded only where the extra `azure` is installed.
-
-Not registered as a backend yet: docs/limits.md says what is missing.
-"""
+"""Clones on Azure, as Microsoft's own asyncio clients make them. Loaded only where the extra `azure` is installed."""

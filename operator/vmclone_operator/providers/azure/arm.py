@@ -166,7 +166,8 @@ def _plain(model: Sdk) -> Json:
 
 
 def _raise(error: AzureError) -> NoReturn:
-    if isinstance(error, ClientAuthenticationError) and "AADSTS" in str(error):
+    # Without a response nobody was asked: the pod has no identity to show (azure-identity, CredentialUnavailableError).
+    if isinstance(error, ClientAuthenticationError) and ("AADSTS" in str(error) or error.response is None):
         raise CredentialsInvalid(f"Microsoft Entra ID refuses the application: {str(error)[:300]}") from error
     if not isinstance(error, HttpResponseError):
         raise BackendUnreachable(f"Azure can not be reached: {error}") from error

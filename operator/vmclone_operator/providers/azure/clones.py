@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vmclone_operator.domain.backend import (
     CloneIntent,
@@ -37,9 +40,12 @@ from vmclone_operator.providers.azure.names import (
     without_stamp,
 )
 from vmclone_operator.providers.azure.sources import Sources, agent_ready, power_codes
+from vmclone_operator.providers.cloud_config import clean_user_data
 
 _RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
 _DONE = OperationState.DONE
+_CUSTOM_DATA_CHARACTERS = 65535 * 4 // 3
+"""Of base64: 64 KiB (azure-docs articles/virtual-machines/custom-data.md)."""
 _FAILED = frozenset({"Failed", "Canceled"})
 _ANYONE = {
     "sourceAddressPrefix": "*",
@@ -343,16 +349,24 @@ def _from_image(intent: CloneIntent) -> Json:
     seed = intent.seed
     publisher, offer, sku, version = intent.frozen_handle.split(":")
     user = seed.user or "vmclone"
-    keys = [{"path": f"/home/{user}/.ssh/authorized_keys", "keyData": key} for key in seed.authorized_keys]
-    linux: Json = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": keys}}
+    keys = seed.authorized_keys or (_nobodys_key(),)
+    listed = [{"path": f"/home/{user}/.ssh/authorized_keys", "keyData": key} for key in keys]
+    linux: Json = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": listed}}
     reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
     # Made by Azure with the VM and without our tags: it goes with the VM, whatever happens before it is stamped.
     boot = {"name": disk_name(intent.vm_name, 0), "createOption": "FromImage", "deleteOption": "Delete"}
+    data = _encoded(clean_user_data(seed))
+    if len(data) > _CUSTOM_DATA_CHARACTERS:
+        raise CloneFailed("the cloud-config in spec.template.cloudInit is too long: Azure takes 64 KiB with our part")
     profile: Json = {"computerName": seed.hostname, "adminUsername": user, "linuxConfiguration": linux}
-    if seed.host_key:
-        own = {"ssh_keys": {"ed25519_private": seed.host_key, "ed25519_public": seed.host_public_key}}
-        profile["customData"] = _encoded({**seed.extra, **own, "ssh_deletekeys": True})
+    profile["customData"] = data
     return {"storageProfile": {"imageReference": reference, "osDisk": boot}, "osProfile": profile}
+
+
+def _nobodys_key() -> str:
+    """Return a public key whose private half was never kept: Azure makes no VM without a key or a password."""
+    made = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return f"{made.decode()} nobody"
 
 
 def _seed_of_a_copy(intent: CloneIntent) -> Json:
@@ -360,7 +374,7 @@ def _seed_of_a_copy(intent: CloneIntent) -> Json:
     return {"hostname": intent.seed.hostname, "preserve_hostname": False, "users": [], "ssh_deletekeys": False}
 
 
-def _encoded(config: Json) -> str:
+def _encoded(config: Mapping[str, object]) -> str:
     text = f"#cloud-config\n{json.dumps(config, indent=1)}\n"
     return base64.b64encode(text.encode()).decode()
 

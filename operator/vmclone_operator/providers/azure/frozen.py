@@ -11,13 +11,15 @@ Everything is looked up by name at each step, so a lost reply or a restart chang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from vmclone_operator.domain.backend import (
     Consistency,
     FreezeIntent,
     FrozenPoint,
+    Leftover,
+    LeftoverKind,
     OperationState,
     Owner,
     Power,
@@ -31,7 +33,7 @@ from vmclone_operator.domain.errors import (
 )
 from vmclone_operator.providers.azure import translate
 from vmclone_operator.providers.azure.arm import COLLECTION, SNAPSHOT, Arm, Json, Kind, state_of
-from vmclone_operator.providers.azure.names import TOKEN, frozen_name, frozen_tags, is_frozen_of
+from vmclone_operator.providers.azure.names import TOKEN, UID, frozen_name, frozen_tags, is_frozen_of
 from vmclone_operator.providers.azure.sources import Seen, Sources
 
 POINT = "p"
@@ -175,6 +177,18 @@ class FrozenPoints:
         """List the tokens of the frozen points that an owner left."""
         listed = [*await self._arm.list(COLLECTION), *await self._arm.list(SNAPSHOT)]
         return sorted({one["tags"][TOKEN] for one in listed if is_frozen_of(one.get("tags"), owner)})
+
+    async def leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
+        """List the frozen points of an installation whose VMClones are gone, by name."""
+        alive, found = set(living), set[Leftover]()
+        for one in [*await self._arm.list(COLLECTION), *await self._arm.list(SNAPSHOT)]:
+            tags = one.get("tags") or {}
+            owner = Owner(instance=instance, vmclone_uid=tags.get(UID, ""))
+            if not owner.vmclone_uid or owner.vmclone_uid in alive or not is_frozen_of(tags, owner):
+                continue
+            name = frozen_name(instance, owner.vmclone_uid, tags[TOKEN])
+            found.add(Leftover(kind=LeftoverKind.FROZEN_POINT, owner=owner, name=name, token=tags[TOKEN]))
+        return sorted(found, key=lambda leftover: leftover.name)
 
 
 def _name(intent: FreezeIntent) -> str:

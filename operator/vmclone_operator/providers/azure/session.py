@@ -5,7 +5,7 @@ Errors of Microsoft's clients become ours in `arm.py`; nothing here waits for a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -20,25 +20,31 @@ from vmclone_operator.domain.backend import (
     CloneIntent,
     CloneRef,
     Fence,
+    Finding,
     FreezeIntent,
     GuestChannel,
     GuestRun,
     GuestTask,
     ImageInfo,
+    Leftover,
     ObservedClone,
     OperationState,
     Owner,
+    PlanWish,
     Power,
     Progress,
     SourceInfo,
+    TaskOnly,
 )
 from vmclone_operator.domain.errors import CapabilityMissing
+from vmclone_operator.providers.azure import preflight
 from vmclone_operator.providers.azure.arm import VM, Arm, Gate
 from vmclone_operator.providers.azure.clones import Clones, Place
 from vmclone_operator.providers.azure.frozen import FrozenPoints
 from vmclone_operator.providers.azure.guest import Guests
 from vmclone_operator.providers.azure.sources import Sources
 
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10, 60
 LOOK_SECONDS = 10.0
 """12 reads of a VM a minute (azure-compute-docs compute-throttling-limits.md), shared with whoever else looks."""
 
@@ -56,20 +62,33 @@ class Subscription:
     requests_per_second: float = 10
 
 
-class AzureSession:
+def _nothing() -> None:
+    """Have nothing to forget."""
+
+
+class AzureSession(TaskOnly):
     """One subscription and resource group, as one application."""
 
-    def __init__(self, where: Subscription, credential: AsyncTokenCredential, fence: Fence) -> None:
+    def __init__(
+        self,
+        where: Subscription,
+        credential: AsyncTokenCredential,
+        fence: Fence,
+        forget: Callable[[], None] = _nothing,
+    ) -> None:
         gate = Gate(fence, where.requests_per_second)
         options: dict[str, Any] = {
             "base_url": where.endpoint,
             "credential_scopes": [f"{where.endpoint}/.default"],
             "per_retry_policies": [gate],
+            "connection_timeout": _CONNECT_SECONDS,
+            "read_timeout": _ANSWER_SECONDS,
             "retry_total": 0,  # the engine's queue is what tries again, and it asks the fence first
         }
         if where.ca_file:
             options["connection_verify"] = where.ca_file
-        self._credential = credential
+        self._credential, self._forget = credential, forget
+        self._place = where.place
         self._compute = ComputeManagementClient(credential, where.subscription_id, **options)
         self._network = NetworkManagementClient(credential, where.subscription_id, **options)
         self._arm = Arm(self._compute, self._network, where.resource_group)
@@ -96,6 +115,11 @@ class AzureSession:
         """Resolve publisher:offer:sku:version."""
         return await self._sources.image(name)
 
+    async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
+        """Return every reason why this source cannot be cloned so."""
+        seen = await self._sources.by_id(source.source_id)
+        return tuple(preflight.findings(seen, wish, self._place))
+
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take a frozen point one step on."""
         return await self._frozen.freeze(intent)
@@ -113,6 +137,10 @@ class AzureSession:
     async def find_frozen(self, owner: Owner) -> Sequence[str]:
         """List the tokens of an owner's frozen points."""
         return await self._frozen.find(owner)
+
+    async def find_leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
+        """List the frozen points of VMClones that are gone. What a clone without its VM left is not found yet."""
+        return await self._frozen.leftovers(instance, living)
 
     async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
         """Return a clone as it is now."""
@@ -176,5 +204,6 @@ class AzureSession:
     async def close(self) -> None:
         """End the connections; what runs at Azure goes on."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._forget)
             for one in (self._credential, self._network, self._compute):
                 stack.push_async_callback(one.close)

@@ -1,0 +1,92 @@
+"""The whole engine over the Azure adapter and a double of its API: the same manifests, the same conditions."""
+
+from __future__ import annotations
+
+from tests.doubles.arm.runs import TYPE as RUN
+from tests.support.azure_site import AzureSite, on_azure
+from tests.support.stories import condition
+
+from vmclone_operator.kube.cluster import Kind
+from vmclone_operator.providers.fake.guest import Guest
+
+VM = "Microsoft.Compute/virtualMachines"
+
+
+def clones(site: AzureSite) -> list[str]:
+    """Return the names of the VMs that are no source."""
+    return sorted(one.name for one in site.world.of_kind(VM) if one.name != "golden")
+
+
+def guests(site: AzureSite) -> list[tuple[Guest, str]]:
+    """Return each running clone's guest, and the machine id that its VM gives it."""
+    found = [one for one in site.guests.running.values() if one.hardware.name != "golden"]
+    return [(one.disk.state["guest"], one.hardware.vm_id.replace("-", "")) for one in found]
+
+
+def test_two_clones_of_a_running_source_get_ready_and_are_removed_without_a_trace() -> None:
+    async def story(site: AzureSite) -> None:
+        before = site.world.inventory()
+        site.apply(replicas=2)
+        await site.ready(2)
+        assert condition(site.get(Kind.VMCLONE, "dev"), "Ready") == ("True", "AllReady")
+        assert len(clones(site)) == 2
+        for guest, machine_id in guests(site):
+            assert (guest.machine_id, guest.secrets, guest.resets) == (machine_id, 0, 1)
+        for ordinal in (1, 2):
+            replica = site.get(Kind.REPLICA, f"dev-{ordinal}")
+            assert condition(replica, "IdentityReset") == ("True", "Verified")
+            assert replica["status"]["guest"]["addresses"][0].startswith("10.8.")
+            assert replica["status"]["scrub"]["files"] == 2
+        assert len(site.world.of_kind(RUN)) == 2, "one task for each"
+        await site.removed()
+        assert site.world.inventory() == before
+
+    on_azure(story)
+
+
+def test_two_clean_clones_of_an_image_get_ready_and_are_removed_without_a_trace() -> None:
+    async def story(site: AzureSite) -> None:
+        before = site.world.inventory()
+        site.apply(clean=True, replicas=2, mode="Clean", homeCopy={"policy": "Skip"})
+        await site.ready(2)
+        for guest, machine_id in guests(site):
+            assert (guest.machine_id, guest.hostname) == (machine_id, guest.hostname)
+            assert guest.hostname in clones(site)
+        shown = [tuple(site.get(Kind.REPLICA, f"dev-{n}")["status"]["guest"]["sshHostKeys"]) for n in (1, 2)]
+        assert len(set(shown)) == 2, "each has the host key that was made for it"
+        await site.removed()
+        assert site.world.inventory() == before
+
+    on_azure(story)
+
+
+def test_an_operator_that_is_killed_while_clones_are_made_makes_each_once() -> None:
+    async def story(site: AzureSite) -> None:
+        before = site.world.inventory()
+        site.apply(replicas=2)
+        for seconds in (20, 45, 70, 95, 130, 170):
+            await site.sim._run(float(seconds), lambda: False)
+            await site.sim.engine.sessions.close()
+            site.sim.restart()
+        await site.ready(2)
+        assert len(clones(site)) == 2
+        assert all(guest.machine_id == machine_id for guest, machine_id in guests(site))
+        await site.removed()
+        assert site.world.inventory() == before
+
+    on_azure(story)
+
+
+def test_a_wrong_secret_is_told_and_mended() -> None:
+    async def story(site: AzureSite) -> None:
+        site.apply(replicas=1, secret="wrong")
+
+        def told() -> bool:
+            status = (site.sim.get(Kind.BACKEND, "lab") or {}).get("status", {})
+            return any(one["reason"] == "CredentialsInvalid" for one in status.get("conditions", ()))
+
+        await site.until(told)
+        site.apply(replicas=1)
+        await site.ready(1)
+
+    on_azure(story)

@@ -1,0 +1,146 @@
+"""Who an operator is at Azure, and where: what the block, the Secret and its own pod come to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from tests.unit.providers.azure.site import INSTANCE, VMCLONE, Site, at_site
+
+from vmclone_operator.api.azure import AzureSettings
+from vmclone_operator.domain.backend import BackendConfig, PlanWish, Power, Shape
+from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
+from vmclone_operator.providers.azure import preflight
+from vmclone_operator.providers.azure.backend import CLOUDS, TOKEN_FILE, AzureBackend, credential_of, subscription_of
+from vmclone_operator.providers.azure.clones import Place
+from vmclone_operator.providers.azure.sources import Seen
+
+ID = "33333333-3333-3333-3333-333333333333"
+SUBNET = f"/subscriptions/{ID}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/lan/subnets/clones"
+BLOCK = {"subscriptionID": ID, "resourceGroup": "clones", "location": "westeurope", "subnetID": SUBNET}
+APPLICATION = {"tenantID": ID, "clientID": ID}
+CASES: dict[str, tuple[Mapping[str, str], Mapping[str, bytes], bool, str]] = {
+    "a secret of an application": (APPLICATION, {"client-secret": b"s3cret\n"}, False, "ClientSecretCredential"),
+    "a secret, in a pod with a workload identity": (
+        APPLICATION,
+        {"client-secret": b"s3cret"},
+        True,
+        "ClientSecretCredential",
+    ),
+    "no Secret, in a pod with a workload identity": (APPLICATION, {}, True, "WorkloadIdentityCredential"),
+    "no Secret, on a machine with an identity": ({}, {}, False, "ManagedIdentityCredential"),
+    "no Secret, an identity that is named": ({"clientID": ID}, {}, False, "ManagedIdentityCredential"),
+}
+
+
+@pytest.mark.parametrize(("more", "secret", "webhook", "kind"), CASES.values(), ids=CASES.keys())
+def test_who_the_operator_is(
+    monkeypatch: pytest.MonkeyPatch, more: Mapping[str, str], secret: Mapping[str, bytes], webhook: bool, kind: str
+) -> None:
+    monkeypatch.delenv(TOKEN_FILE, raising=False)
+    if webhook:
+        monkeypatch.setenv(TOKEN_FILE, "/var/run/secrets/azure/tokens/azure-identity-token")
+        monkeypatch.setenv("AZURE_TENANT_ID", ID)
+        monkeypatch.setenv("AZURE_CLIENT_ID", ID)
+    settings = AzureSettings.model_validate({**BLOCK, **more})
+
+    async def made() -> str:
+        config = BackendConfig(name="azure", settings={}, credentials=secret)
+        credential = credential_of(config, settings, subscription_of(settings))
+        try:
+            return type(credential).__name__
+        finally:
+            await credential.close()
+
+    assert asyncio.run(made()) == kind
+
+
+REFUSED: dict[str, tuple[Mapping[str, str], Mapping[str, bytes], str]] = {
+    "a Secret without its application": (
+        {"tenantID": ID},
+        {"client-secret": b"s"},
+        "azure.tenantID and azure.clientID",
+    ),
+    "a Secret with other keys": (APPLICATION, {"password": b"s"}, "one of client-secret and client-certificate"),
+    "a Secret with both": (
+        APPLICATION,
+        {"client-secret": b"s", "client-certificate": b"c"},
+        "one of client-secret and client-certificate",
+    ),
+    "a certificate that is none": (APPLICATION, {"client-certificate": b"text"}, "no PEM with a private key"),
+}
+
+
+@pytest.mark.parametrize(("more", "secret", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_secret_that_says_nothing_is_refused_with_what_it_needs(
+    more: Mapping[str, str], secret: Mapping[str, bytes], says: str
+) -> None:
+    config = BackendConfig(name="azure", settings={**BLOCK, **more}, credentials=secret)
+    with pytest.raises(CredentialsInvalid, match=says):
+        asyncio.run(AzureBackend().open(config, wake=lambda _: None, fence=lambda: None))
+
+
+def test_a_block_of_another_release_is_refused_by_its_field() -> None:
+    config = BackendConfig(name="azure", settings={**BLOCK, "location": "West Europe"})
+    with pytest.raises(ActionNeeded, match="location"):
+        asyncio.run(AzureBackend().open(config, wake=lambda _: None, fence=lambda: None))
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_every_cloud_has_its_own_addresses(cloud: str) -> None:
+    settings = AzureSettings.model_validate({**BLOCK, "cloud": cloud})
+    assert subscription_of(settings).endpoint == CLOUDS[cloud][0]
+
+
+PLACE = Place(location="westeurope", subnet_id=SUBNET)
+VM = {"properties": {"storageProfile": {"osDisk": {"osType": "Linux"}}}}
+SEEN = Seen(
+    source_id="x",
+    name="golden",
+    location="westeurope",
+    power=Power.ON,
+    agent=True,
+    deallocated=False,
+    disks=(),
+    vm=VM,
+)
+WISH = PlanWish(replicas=1, agent=True)
+WINDOWS = {"properties": {"storageProfile": {"osDisk": {"osType": "Windows"}}}}
+FINDINGS = {
+    "a source like any other": (SEEN, WISH, ""),
+    "a region written as the portal shows it": (replace(SEEN, location="West Europe"), WISH, ""),
+    "a source of another region": (replace(SEEN, location="norwayeast"), WISH, "CloneBackend of the source's region"),
+    "Windows": (replace(SEEN, vm=WINDOWS), WISH, "only Linux"),
+    "a silent agent": (replace(SEEN, agent=False), WISH, "walinuxagent"),
+    "a silent agent, of a source that only gives the shape": (
+        replace(SEEN, agent=False),
+        replace(WISH, image="debian:debian-13:13-gen2:latest"),
+        "",
+    ),
+    "an agent of a source that is off": (replace(SEEN, agent=False, power=Power.OFF), WISH, ""),
+    "a pool": (SEEN, replace(WISH, pool="Premium_LRS"), "disk.pool"),
+    "CPUs": (SEEN, replace(WISH, shape=Shape(cpus=4)), "azure.size"),
+    "networks": (SEEN, replace(WISH, shape=Shape(networks=("lan",))), "azure.subnetID"),
+}
+
+
+@pytest.mark.parametrize(("seen", "wish", "says"), FINDINGS.values(), ids=FINDINGS.keys())
+def test_what_is_in_the_way_is_found_before_anything_is_copied(seen: Seen, wish: PlanWish, says: str) -> None:
+    found = list(preflight.findings(seen, wish, PLACE))
+    assert len(found) == bool(says)
+    assert all(says in finding.message for finding in found)
+
+
+def test_frozen_points_of_vmclones_that_are_gone_are_leftovers_and_can_be_released() -> None:
+    async def story(site: Site) -> None:
+        await site.freeze()
+        assert await site.session.find_leftovers(INSTANCE, [VMCLONE]) == []
+        (left,) = await site.session.find_leftovers(INSTANCE, [])
+        assert (left.owner.vmclone_uid, left.token) == (VMCLONE, "f1")
+        assert await site.session.find_leftovers("another installation", []) == []
+        await site.release()
+        assert await site.session.find_leftovers(INSTANCE, []) == []
+
+    at_site(story)
