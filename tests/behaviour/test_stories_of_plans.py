@@ -272,3 +272,45 @@ def test_news_are_written_at_once_whatever_the_figures_do() -> None:
     change(sim, replicas=1)
     sim.run(5)
     assert [action[1] for action in steps(sim)] == ["dev-1"]
+
+
+def blocked_beside_another() -> Simulation:
+    """Return an operator with a VMClone `dev` that is ready, and `ops`, for whose full copies there is no room."""
+    sim = ready(2, disk={"copy": "Full"})
+    pool = sim.world.pool
+    pool.capacity_bytes = 100 * GIB
+    pool.capacity_bytes -= pool.free_bytes() - GIB  # what is taken now, and one GiB
+    sim.cluster.apply(Kind.VMCLONE, manifests.vmclone("ops", replicas=1, disk={"copy": "Full"}))
+    sim.run(400)
+    assert condition(vmclone(sim, "ops"), "Planned") == ("False", "InsufficientSpace")
+    return sim
+
+
+def passes_of(sim: Simulation, name: str, seconds: float) -> int:
+    """Return how many passes of a VMClone there are while nothing happens."""
+    passes, key = 0, Key(Kind.VMCLONE, "team-a", name)
+    seen = sim.queue.pop
+
+    def noted() -> tuple[Key, float]:
+        nonlocal passes
+        found = seen()
+        passes += found[0] == key
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sim.queue, "pop", noted)
+        sim.run(seconds)
+    return passes
+
+
+def test_a_plan_that_has_no_room_looks_again_once_a_minute_at_most() -> None:
+    sim = blocked_beside_another()
+    assert 1 <= passes_of(sim, "ops", 1200) <= 20
+
+
+def test_a_plan_that_has_no_room_goes_on_as_soon_as_a_clone_elsewhere_is_removed() -> None:
+    sim = blocked_beside_another()
+    sim.cluster.remove(DEV)
+    sim.run(600, until=lambda: sim.get(Kind.VMCLONE, "dev", "team-a") is None)
+    sim.run(10)
+    assert condition(vmclone(sim, "ops"), "Planned") == ("True", "Planned")

@@ -14,7 +14,7 @@ from vmclone_operator.domain.conditions import find
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.expiry import Expiry
 from vmclone_operator.domain.rollout import ReplicaView, freezes
-from vmclone_operator.domain.steps import Blocker
+from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, Blocker
 from vmclone_operator.domain.story import news
 from vmclone_operator.engine import adopting, consent, copy_queue, expiring, refusals, switched
 from vmclone_operator.engine.clone_report import PLAN_REASONS, is_no_news, only_steps_moved, summarised
@@ -24,6 +24,7 @@ from vmclone_operator.engine.frozen_pass import FrozenPass
 from vmclone_operator.engine.left_behind import LeftBehind
 from vmclone_operator.engine.parsed import vmclone_spec, vmclone_status
 from vmclone_operator.engine.planning import Planned, Planning
+from vmclone_operator.engine.queue import spread
 from vmclone_operator.engine.replica_objects import ReplicaObjects
 from vmclone_operator.engine.session_names import conflict_with, recorded_sessions, wanted_sessions
 from vmclone_operator.engine.source_power import SourcePower, copies_homes
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 _STATUS_PAUSE_SECONDS = 1.0
 _STEP_SECONDS = 5.0
 """How long a replica has to stay in a step before its VMClone writes that alone."""
-_BLOCKED_SECONDS = 30.0
 _FIGURES_SECONDS = 300.0
 
 
@@ -107,13 +107,22 @@ class ClonePass:
         verdict = await self._refusal(verdict)
         self._words = Words(mode=found.mode, blocker=blocker, verdict=verdict, over=over)
         later = await self._report(status, urgent=problem is not None)
-        if self._refused is not None or (verdict is not None and not verdict.retrying):
-            longest = _BLOCKED_SECONDS if self._refused is None else refusals.WAIT_SECONDS
+        if self._refused is not None or self._is_held(verdict, found.backend_name):
+            longest = spread(SAFETY_NET_SECONDS)
             again = min(again or longest, longest)
         end = await expiring.warn(self._engine, self._document, self._expiry)
         if problem is not None:
             raise problem.by(again, end) if isinstance(problem, FreezeHeld) else problem
         return min((s for s in (later if again is None else again, end) if s is not None), default=None)
+
+    def _is_held(self, verdict: Blocker | None, backend: str) -> bool:
+        """Return whether findings speak against the plan; then whoever gives room back at the backend wakes us."""
+        key, plans = key_of(Kind.VMCLONE, self._document), self._engine.held_plans
+        if verdict is None or verdict.retrying:
+            plans.end(self._engine.queue, key)
+            return False
+        plans.wait(key, backend)
+        return True
 
     async def _refusal(self, verdict: Blocker | None) -> Blocker | None:
         """Return what is said against the plan: where nothing else is, what the API server refuses."""
@@ -226,7 +235,7 @@ class ClonePass:
         except LeadershipLost:
             raise
         except CloneError as error:
-            return self._status().model_copy(update=known), _BLOCKED_SECONDS, problem or error
+            return self._status().model_copy(update=known), spread(SAFETY_NET_SECONDS), problem or error
         return status, later if again is None else again, problem
 
     async def _power_back(

@@ -21,11 +21,12 @@ from vmclone_operator.engine.copy_jobs import CopyJobs
 from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.freeze_turns import FreezeTurns
 from vmclone_operator.engine.host_slots import HostSlots
-from vmclone_operator.engine.lineage import incarnation_of
+from vmclone_operator.engine.lineage import incarnation_of, made_at
 from vmclone_operator.engine.meter import CopyMeter, NoMeter, ReadyMeter
 from vmclone_operator.engine.own_writes import OwnWrites
 from vmclone_operator.engine.queue import Priority, Wakeable
 from vmclone_operator.engine.sessions import Sessions
+from vmclone_operator.engine.waiting import Waiting
 from vmclone_operator.engine.wakeups import concerned, lost, saw, wake_next
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind, key_of
@@ -61,6 +62,8 @@ class Engine:
     """Is told how long VMClones take to be ready."""
     host_slots: HostSlots = field(default_factory=lambda: HostSlots(workers=16))
     """Which passes are at which host."""
+    held_plans: Waiting = field(default_factory=Waiting)
+    """Which VMClones have findings against their plans, by CloneBackend."""
     freeze_turns: FreezeTurns = field(default_factory=FreezeTurns)
     """Which VMClone freezes which source VM."""
     copy_turns: dict[str, set[str]] = field(default_factory=dict)
@@ -167,6 +170,7 @@ class Engine:
         self._unsettled.pop(uid, None)
         self.thorough.discard(key_of(kind, document))
         incarnation = incarnation_of(document) if kind is Kind.REPLICA else ""
+        self.held_plans.freed(self.queue, made_at(document))
         self.consoles.pop(incarnation, None)
         for mark in (f"{incarnation}/copy", f"{naming.clone_uuid(incarnation)}/clone"):
             self._written.pop(mark, None)
@@ -177,6 +181,7 @@ class Engine:
             self.queue.forget(key)
             self.host_slots.forget(self.queue, key)
             self.freeze_turns.forget(self.queue, key)
+            self.held_plans.end(self.queue, key)
 
     async def session(self, backend: str) -> BackendSession:
         """Return the session of a CloneBackend by its name; raises what `Sessions.get` does."""

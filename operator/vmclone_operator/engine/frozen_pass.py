@@ -122,7 +122,10 @@ class FrozenPass:
             await self._release_strays(freezer)
             retry = None
         if (step.points, retry) != (status.frozen_points, status.retry):
+            fewer = len(step.points) < len(status.frozen_points)
             status = await self.commit(status.model_copy(update={"frozen_points": step.points, "retry": retry}))
+            if fewer:
+                self.engine.held_plans.freed(self.engine.queue, self.found.backend_name or status.source.backend)
             place = str(key_of(Kind.VMCLONE, self.document))
             log.info("frozen points", extra={"object": place, "count": len(step.points), "problem": step.problem or ""})
         if problem is not None:

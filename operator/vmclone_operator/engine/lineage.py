@@ -66,6 +66,13 @@ def is_copying(replica: Document) -> bool:
     return bool(status.get("operation")) or any(True for _ in open_steps)
 
 
+def made_at(document: Document) -> str:
+    """Return the CloneBackend where a replica has its VM, or a VMClone its frozen points; empty if nothing says so."""
+    told = (document.get("status") or {}).get("source") or {}
+    named = (document.get("spec") or {}).get("backend") or told.get("backend") or ""
+    return str(named.get("name", "") if isinstance(named, Mapping) else named)
+
+
 def addresses_of(replica: Document) -> tuple[str, ...]:
     """Return the addresses that the guest of a replica was seen with."""
     return tuple(dict.fromkeys(((replica.get("status") or {}).get("guest") or {}).get("addresses") or ()))

@@ -16,11 +16,13 @@ from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Mode, Power
 from vmclone_operator.domain.errors import SourceChanged, SourceLocked, SourceNotFound
 from vmclone_operator.domain.source_power import PowerSituation, Switch, decide, found, why_not_yet
+from vmclone_operator.domain.steps import SAFETY_NET_SECONDS
 from vmclone_operator.engine import consent, copy_queue, switched
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.endpoints import host_of
 from vmclone_operator.engine.freezing import copied_elsewhere
 from vmclone_operator.engine.lineage import is_copying, is_deleting
+from vmclone_operator.engine.queue import spread
 from vmclone_operator.engine.source_vm import id_by_source
 from vmclone_operator.engine.written import dumped
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -66,7 +68,11 @@ class SourcePower:
         """Have it on while homes are copied, else put it back; return the status and when to look again."""
         copies = copies and (status.source_power is not None or await self._may_begin())
         status, there = await self.ensure(status, Power.ON if copies else None)
-        return status, None if there and status.source_power is None else AGAIN_SECONDS
+        ledger = status.source_power
+        if there and ledger is None:
+            return status, None
+        # While homes are copied from it nothing is to be done; each copy that ends wakes us.
+        return status, spread(SAFETY_NET_SECONDS) if there and copies and ledger and ledger.reached else AGAIN_SECONDS
 
     async def _may_begin(self) -> bool:
         """Read the wish and the grants live: the source is about to be switched."""
