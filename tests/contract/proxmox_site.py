@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from tests.contract.steps import INSTANCE
 from tests.contract.traits import Traits
 from tests.doubles.pve.drives import Drive, drives
-from tests.doubles.pve.guests import Machine
 from tests.doubles.pve.modelled import use_vmclone_guests, vmclone_disk
 from tests.doubles.pve.storages import Storage
 from tests.doubles.pve.vm import VM
 from tests.support.pve_direct import Cluster, join_parts
+from tests.support.pve_images import add_image, with_cloud_init
 from tests.support.simulation import SimClock
 from tests.unit.doubles.pve.lab import add_volume, adopt, see
 
-from vmclone_operator.domain.backend import BackendConfig, BackendSession, CloneIntent, Mode, OperationState, Power
+from vmclone_operator.domain.backend import BackendConfig, BackendSession, CloneIntent, OperationState, Power
 from vmclone_operator.providers.fake.guest import Guest, host_key
 from vmclone_operator.providers.proxmox import config as configs
 from vmclone_operator.providers.proxmox import marks
@@ -54,7 +54,7 @@ class ProxmoxSite:
         world = self.cluster.world
         use_vmclone_guests(self.cluster.guests)
         join_parts(self.cluster.guests)
-        self.cluster.guests.booted = self._cloud_init
+        with_cloud_init(self.cluster)
         world.vms[SOURCE].config["name"] = self.source
         see(world, world.vms[SOURCE])
         guest = Guest(machine_id="a" * 32, hostname=self.source, host_key=host_key(self.source), reset_seconds=3)
@@ -128,19 +128,10 @@ class ProxmoxSite:
         self.files()
         self.cluster.remove_by_hand(found.vmid)
 
-    def _cloud_init(self, machine: Machine) -> None:
-        """Do at the first boot of an image what cloud-init does with the seed in its drive."""
-        guest: Guest = machine.disk.state["guest"]
-        vm, volumes = self.cluster.world.vms[machine.hardware.vmid], self.cluster.world.storages.volumes
-        seed = next((volumes[one.file].data for one in drives(vm.config) if one.file in volumes and one.cdrom), b"")
-        mode, _, hostname = seed.rstrip(b"\0").decode().partition(" ")
-        if mode == Mode.CLEAN and not guest.machine_id:
-            guest.machine_id, guest.hostname, guest.host_key = vm.digest()[:32], hostname, host_key(hostname)
-
     def add_image(self, name: str) -> str:
         """Make a template, as an administrator does."""
         self._strangers += 1
-        self._template(self._strangers, name, size="512M")
+        add_image(self.cluster, self._strangers, name)
         return name
 
     def replace_image(self, name: str) -> None:
@@ -150,15 +141,7 @@ class ProxmoxSite:
         old.config["name"] = f"{name}-old"
         see(world, old)
         self._strangers += 1
-        self._template(self._strangers, name, size="3G")
-
-    def _template(self, vmid: int, name: str, *, size: str) -> None:
-        disk = f"local:{vmid}/base-{vmid}-disk-0.qcow2"
-        config = {"name": name, "memory": "128", "template": "1", "boot": "order=scsi0", "agent": "1"}
-        config |= {"scsi0": f"{disk},size={size}", "net0": f"virtio=BC:24:11:00:01:{vmid % 100:02},bridge=vmbr0"}
-        adopt(self.cluster.world, vmid, config)
-        guest = Guest(machine_id="", hostname="localhost", host_key="", reset_seconds=3)
-        self.cluster.guests.disks[disk] = vmclone_disk(guest)
+        add_image(self.cluster, self._strangers, name, size="3G")
 
     def extra_pool(self) -> str:
         """Add a storage."""

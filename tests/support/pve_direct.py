@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,7 +16,7 @@ from tests.doubles.pve.access import Token
 from tests.doubles.pve.double import Double, Request
 from tests.doubles.pve.guests import Machine, ModelledGuests, Run
 from tests.doubles.pve.storages import Storage
-from tests.doubles.pve.wire import written
+from tests.doubles.pve.wire import Reply, written
 from tests.doubles.pve.world import Node, World
 from tests.support.simulation import SimClock
 from tests.unit.doubles.pve.clients import SOURCE, TOKEN
@@ -23,12 +25,10 @@ from tests.unit.doubles.pve.lab import adopt, boots, see
 from vmclone_operator.domain.backend import BackendConfig, Fence, Mode, Seed, Wake
 from vmclone_operator.domain.errors import BackendUnreachable
 from vmclone_operator.domain.guest_parts import _SCRIPT as _PART
-from vmclone_operator.providers.fake.faults import Fault, FaultKind, FaultSchedule, Point
+from vmclone_operator.providers.fake.faults import FaultSchedule
 from vmclone_operator.providers.proxmox.client import Parameters, _data
 from vmclone_operator.providers.proxmox.session import ProxmoxSession
 from vmclone_operator.providers.proxmox.site import Place
-
-_AFTER = frozenset({FaultKind.LOSE_REPLY, FaultKind.KILL_AFTER})
 
 
 class DirectClient:
@@ -37,7 +37,7 @@ class DirectClient:
     def __init__(self, cluster: Cluster, fence: Fence) -> None:
         self._cluster, self._fence, self._schedule = cluster, fence, cluster.schedule
         self._authorization = f"PVEAPIToken={TOKEN}=secret"
-        self._open = True
+        self._open, self._process = True, cluster.schedule.process
 
     async def close(self) -> None:
         """Answer nothing any more."""
@@ -62,43 +62,21 @@ class DirectClient:
         return self._sent(method, path, parameters, upload)
 
     def _sent(self, method: str, path: str, parameters: Parameters | None, upload: tuple[str, bytes] | None) -> Any:
+        self._schedule.check_alive(self._process)
         if not self._open:
             raise BackendUnreachable("this session was closed")
         call = f"{method} {path}"
         self._cluster.clock.advance(self._cluster.seconds_per_call)
         self._cluster.world.timeline.settle()
         self._cluster.calls[re.sub(r"/UPID[^/]+|/\d+", "/*", call)] += 1
-        point = Point(index=self._schedule.calls, verb="pve", call=call, target=path, writes=method != "GET")
-        fault = self._struck(point)
         params = {name: value if isinstance(value, list) else str(value) for name, value in (parameters or {}).items()}
         if upload is not None:
             params["filename"] = upload[0]
         request = Request(method=method, path=path, params=params, authorization=self._authorization, upload=upload)
-        steps = self._cluster.double.steps(request)
-        try:
-            while True:
-                self._cluster.clock.advance(next(steps))
-                self._cluster.world.timeline.settle()
-        except StopIteration as end:
-            reply = written(end.value, for_extjs=False)
-        if fault is not None:
-            raise BackendUnreachable(f"the connection broke during {call}")
+        clock, writes = self._cluster.clock, method != "GET"
+        effect = partial(self._cluster.answer, request)
+        reply = self._schedule.run("pve", call, path, effect, advance=clock.advance, writes=writes)
         return _data(unquote(call), reply.status, reply.reason, reply.body)
-
-    def _struck(self, point: Point) -> Fault | None:
-        """Do what a fault does before the server sees the request; return it when it strikes afterwards."""
-        schedule = self._schedule
-        schedule.calls += 1
-        fault = schedule.choose(point)
-        if fault is None:
-            return None
-        schedule.struck.append((point, fault))
-        if fault.kind in _AFTER:
-            return fault
-        if fault.kind is FaultKind.MEANWHILE and fault.meanwhile is not None:
-            fault.meanwhile()
-            return None
-        raise BackendUnreachable(f"the connection broke before {point.call}")
 
 
 class Cluster:
@@ -138,6 +116,16 @@ class Cluster:
         await session.check()
         return session
 
+    def answer(self, request: Request) -> Reply:
+        """Answer a request, letting the clock take whatever time it takes."""
+        steps = self.double.steps(request)
+        try:
+            while True:
+                self.clock.advance(next(steps))
+                self.world.timeline.settle()
+        except StopIteration as end:
+            return written(end.value, for_extjs=False)
+
     def switch_on(self, vmid: int) -> None:
         """Let a VM run, its guest up."""
         vm = self.world.vms[vmid]
@@ -158,7 +146,7 @@ class Cluster:
 
     def template(self) -> int:
         """Return the id of the only frozen point."""
-        found = [vm.vmid for vm in self.world.vms.values() if vm.template]
+        found = [vm.vmid for vm in self.world.vms.values() if vm.template and vm.name.startswith("vmclone-base-")]
         assert len(found) == 1
         return found[0]
 
@@ -204,4 +192,5 @@ def _large(text: str) -> str:
 
 
 def _seed(seed: Seed, mode: Mode) -> bytes:
-    return f"{mode} {seed.hostname}".encode().ljust(512, b"\0")
+    told = {"mode": mode, "hostname": seed.hostname, "host_key": seed.host_public_key}
+    return json.dumps(told).encode().ljust(512)

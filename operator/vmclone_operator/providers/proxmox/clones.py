@@ -9,6 +9,7 @@ among the first things that go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from vmclone_operator.domain import naming
@@ -25,6 +26,7 @@ from vmclone_operator.domain.backend import (
 )
 from vmclone_operator.domain.errors import (
     CapabilityMissing,
+    CloneError,
     CloneFailed,
     OwnershipMismatch,
     RetryLater,
@@ -43,6 +45,7 @@ from vmclone_operator.providers.proxmox.removing import DONE, Removing
 from vmclone_operator.providers.proxmox.seeds import Seeds
 from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.source import shape
+from vmclone_operator.providers.proxmox.translate import Refused
 
 _MOST_CHANGES = 4
 """Protection, the cloud-init drive, and the rest are a request each; one more for whoever came between."""
@@ -58,18 +61,33 @@ class Clones:
     async def start(self, intent: CloneIntent) -> Progress:
         """Take a clone one step on; DONE when it may be switched on."""
         known = handles.read(intent.handle)
-        if known is None and (found := await self._find(intent.stamp, intent.vm_name, conflicts=True)):
-            if not self._whole(found) and _token(found.mark) != intent.token:
-                return await self._removing.remove(found, keep_protected=False)
-            known = Handle(node=found.node, vmid=found.vmid)  # begun before, and the answer was lost
-        if known is not None:
+        if known is None:
+            seen = await self._find(intent.stamp, intent.vm_name, conflicts=True)
+            if seen is not None and not self._whole(seen) and _token(seen.mark) != intent.token:
+                return await self._removing.remove(seen, keep_protected=False)
+            known = Handle(node=seen.node, vmid=seen.vmid) if seen is not None else None  # begun; the answer was lost
+        else:
             seen = await self._site.look(known.vmid, known.node)
-            if seen is not None and _is(seen.mark, intent.stamp) and self._whole(seen):
-                return _done(known, seen)
+        if known is not None and seen is not None and _is(seen.mark, intent.stamp) and self._whole(seen):
+            return _done(known, seen)
+        return await self._go_on(intent, known, seen)
+
+    async def _go_on(self, intent: CloneIntent, known: Handle | None, seen: Seen | None) -> Progress:
+        """Take a clone that is not finished one step on."""
+        if known is not None and (seen is None or seen.unnamed or _is(seen.mark, intent.stamp)):
+            told = await self._copying.followed(known, seen)
+            if told is not None:
+                return told
         template = await self._template(intent)
         _require_place(intent, template)
-        step = await self._copying.step(self._job(intent, template), known)
-        return await self._configure(intent, template, step) if isinstance(step, There) else step
+        step = await self._copying.step(self._job(intent, template), known, seen)
+        if isinstance(step, There):
+            return await self._configure(intent, template, step)
+        if known is not None and not known.upid and "UPID" in step.handle:
+            # The copy has begun and its task must be remembered: whatever speaks against the seed is told later.
+            with suppress(CloneError, Refused):
+                await self._seeds.begin(intent, template.node)
+        return step
 
     def _whole(self, seen: Seen) -> bool:
         """Tell whether a clone is finished: its tags were written last."""
@@ -114,7 +132,7 @@ class Clones:
             named = ", ".join(one for one in gone if not configs.is_drive(one) or _copied(template, one))
             if named:
                 raise CloneFailed(f"VM {seen.vmid} ({seen.name}) lacks {named} of its template: remove it to try again")
-        seed = await self._seeds.put(intent, seen)
+        seed = await self._seeds.put(intent, seen.node)
         if not seed.there:
             return running(handle, "its cloud-init seed is uploaded", seconds=1)
         like = await self._clean.likeness(intent)
@@ -155,6 +173,12 @@ class Clones:
         if seen is None:
             raise OwnershipMismatch(f"no VM carries the mark of {ref.vm_name or ref.stamp.incarnation}")
         return seen
+
+    async def with_guest(self, ref: CloneRef) -> Seen:
+        """Return the VM of a clone for a word with its guest: as it was a moment ago, where it was looked at then."""
+        known = handles.read(ref.handle)
+        seen = self._site.just_seen(known.vmid) if known is not None else None
+        return seen if seen is not None and _is(seen.mark, ref.stamp) else await self.owned(ref)
 
     async def find_one(self, ref: CloneRef) -> ObservedClone | None:
         """Return the finished clone of this installation and incarnation as it is now; None when there is none."""

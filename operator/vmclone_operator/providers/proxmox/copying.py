@@ -61,11 +61,19 @@ class Copying:
         self._told: set[str] = set()
         """Failed tasks that were reported; the next call begins anew."""
 
-    async def step(self, job: Job, handle: Handle | None) -> Progress | There:
-        """Return how the copy stands after one step, or what it made."""
+    async def followed(self, handle: Handle, seen: Seen | None) -> Progress | None:
+        """Return how the copy stands while its task runs, at the cost of its task alone; None when it does not."""
+        if not handle.upid or (seen is not None and seen.lock != "clone"):
+            return None
+        state = await self._site.pve.task(handle.upid)
+        if state is None or not state.running:
+            return None
+        return running(handle, "the copy begins") if seen is None else await self._percent(handle)
+
+    async def step(self, job: Job, handle: Handle | None, seen: Seen | None) -> Progress | There:
+        """Return how the copy stands after one step, or what it made; `seen`: what stands at its id now."""
         if handle is None:
             return await self._choose(job)
-        seen = await self._site.look(handle.vmid, handle.node)
         if seen is None:
             return await self._absent(job, handle)
         if seen.unnamed:

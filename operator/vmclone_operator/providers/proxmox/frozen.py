@@ -40,25 +40,36 @@ class FrozenPoints:
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take a frozen point one step on."""
+        known = handles.read(intent.handle)
+        if known is not None and not known.borrowed:
+            return await self._go_on(intent, known, await self._site.look(known.vmid, known.node))
         if intent.image:
             return await self._borrowed(intent, await self._sources.image_vm(intent.image))
         source = await self._sources.by_id(intent.source_id)
         if source.template:
             return await self._borrowed(intent, source)
-        known = handles.read(intent.handle)
-        if known is None and (found := await self._find(intent.instance, intent.vmclone_uid, intent.token)):
-            known = Handle(node=found.node, vmid=found.vmid)  # begun before, and the answer was lost
-        if known is not None:
-            whole = await self._whole(intent, known)
-            if whole is not None:
-                return whole
-        step = await self._copying.step(await self._job(intent, source), known)
+        found = await self._find(intent.instance, intent.vmclone_uid, intent.token)
+        if found is not None:  # begun before, and the answer was lost
+            return await self._go_on(intent, Handle(node=found.node, vmid=found.vmid), found)
+        return await self._take_step(intent, source, None, None)
+
+    async def _go_on(self, intent: FreezeIntent, known: Handle, seen: Seen | None) -> Progress:
+        """Take a point that was begun one step on; its source is looked at only where that matters."""
+        if seen is not None and (whole := await self._whole(intent, known, seen)):
+            return whole
+        if seen is None or seen.unnamed or _is(seen.mark, intent):
+            told = await self._copying.followed(known, seen)
+            if told is not None:
+                return told
+        return await self._take_step(intent, await self._sources.by_id(intent.source_id), known, seen)
+
+    async def _take_step(self, intent: FreezeIntent, source: Seen, known: Handle | None, seen: Seen | None) -> Progress:
+        step = await self._copying.step(await self._job(intent, source), known, seen)
         return await self._finish(intent, source, step) if isinstance(step, There) else step
 
-    async def _whole(self, intent: FreezeIntent, known: Handle) -> Progress | None:
+    async def _whole(self, intent: FreezeIntent, known: Handle, seen: Seen) -> Progress | None:
         """Return DONE for a point that was finished before, whatever became of its source since."""
-        seen = await self._site.look(known.vmid, known.node)
-        if seen is None or not _is(seen.mark, intent):
+        if not _is(seen.mark, intent):
             return None
         if marks.frozen_tag(intent.instance) not in configs.tags(seen.config):
             return None

@@ -1,20 +1,24 @@
-"""The NoCloud seed of a clone: an ISO image on a storage, known by its name, whole by its size.
+"""The NoCloud seed of a clone: an ISO image on a storage, known by its name.
 
-A seed is made anew from the intent at each call, so its bytes say whether what lies there is this clone's. The name has
-installation and incarnation; nobody else's file is ever touched.
+A seed is made anew from the intent at each call. What a session has not uploaded itself it uploads again, for images of
+the same size may differ. The name has installation and incarnation; nobody else's file is ever touched.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from vmclone_operator.domain.backend import CloneIntent, Mode, Seed, Stamp
 from vmclone_operator.domain.errors import CapabilityMissing
 from vmclone_operator.providers.proxmox import marks, translate
 from vmclone_operator.providers.proxmox.pve import Row
-from vmclone_operator.providers.proxmox.site import Seen, Site
+from vmclone_operator.providers.proxmox.site import Site
 
+_REMEMBER_SECONDS = 30.0
 MakeImage = Callable[[Seed, Mode], bytes]
 
 
@@ -29,21 +33,39 @@ class Put:
 class Seeds:
     """The seeds of one session."""
 
-    def __init__(self, site: Site, make: MakeImage) -> None:
-        self._site, self._make = site, make
+    def __init__(self, site: Site, make: MakeImage, now: Callable[[], float] = time.monotonic) -> None:
+        self._site, self._make, self._now = site, make, now
+        self._chosen: dict[str, tuple[float, str]] = {}
+        """The storage that takes seeds on a node, and when that was so."""
         self._tasks: dict[str, str] = {}
+        self._sent: dict[str, bytes] = {}
+        """What this session has uploaded: a digest of what each is made from, for no two images have the same bytes."""
 
-    async def put(self, intent: CloneIntent, seen: Seen) -> Put:
-        """Upload a clone's seed unless it is there; the upload is a task, so the next call finds it."""
-        storage = await self._storage(seen.node)
-        name = marks.seed_name(intent.stamp.incarnation, intent.stamp.instance)
-        volume, content = f"{storage}:iso/{name}", self._make(intent.seed, intent.mode)
-        held = [row for row in await self._site.pve.isos(seen.node, storage) if row.get("volid") == volume]
-        if held and int(held[0].get("size", 0)) == len(content) and not await self._runs(volume):
-            return Put(volume=volume, there=True)
-        if not await self._runs(volume):
-            self._tasks[volume] = await self._site.pve.upload_iso(seen.node, storage, name, content)
+    async def begin(self, intent: CloneIntent, node: str) -> None:
+        """Begin to upload a clone's seed, for it to be there once the clone is."""
+        volume = await self._volume(intent.stamp, node)
+        if self._sent.get(volume) != _what(intent):
+            await self._upload(intent, node, volume)
+
+    async def put(self, intent: CloneIntent, node: str) -> Put:
+        """Upload a clone's seed unless this session did; the upload is a task, so a later call finds it."""
+        volume = await self._volume(intent.stamp, node)
+        if self._sent.get(volume) == _what(intent):
+            if await self._runs(volume):
+                return Put(volume=volume, there=False)
+            if any(row.get("volid") == volume for row in await self._site.pve.isos(node, volume.partition(":")[0])):
+                return Put(volume=volume, there=True)
+        await self._upload(intent, node, volume)
         return Put(volume=volume, there=False)
+
+    async def _volume(self, stamp: Stamp, node: str) -> str:
+        return f"{await self._storage(node)}:iso/{marks.seed_name(stamp.incarnation, stamp.instance)}"
+
+    async def _upload(self, intent: CloneIntent, node: str, volume: str) -> None:
+        storage, _, name = volume.partition(":iso/")
+        content = self._make(intent.seed, intent.mode)
+        self._tasks[volume] = await self._site.pve.upload_iso(node, storage, name, content)
+        self._sent[volume] = _what(intent)
 
     async def _runs(self, volume: str) -> bool:
         upid = self._tasks.get(volume)
@@ -52,12 +74,15 @@ class Seeds:
             return True
         self._tasks.pop(volume, None)
         if state is not None and not state.good:
+            self._sent.pop(volume, None)
             raise translate.task_error("uploading a seed", state.exit_status)
         return False
 
     async def _storage(self, node: str) -> str:
         """Return where seeds go on a node."""
-        wanted = self._site.place.seed_storage
+        wanted, (at, found) = self._site.place.seed_storage, self._chosen.get(node, (-_REMEMBER_SECONDS, ""))
+        if self._now() - at < _REMEMBER_SECONDS:
+            return found
         found = seed_storage(await self._site.pve.storages(node), wanted)
         if not found:
             which = f"storage {wanted} does not take" if wanted else "no storage takes"
@@ -65,6 +90,7 @@ class Seeds:
                 f"on node {node} {which} ISO images, which seeds are: name another seedStorage in the CloneBackend, or"
                 " allow them there (pvesm set STORAGE --content ...,iso)"
             )
+        self._chosen[node] = (self._now(), found)
         return found
 
     async def remove(self, stamp: Stamp, node: str) -> bool:
@@ -92,6 +118,12 @@ class Seeds:
             return node
         rows = await self._site.rows()
         return next((str(row["node"]) for row in rows), "")
+
+
+def _what(intent: CloneIntent) -> bytes:
+    """Return what tells one seed from another: two images of one seed differ in their times."""
+    told = json.dumps([intent.mode, asdict(intent.seed)], sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).digest()
 
 
 def takes_isos(row: Row) -> bool:

@@ -73,10 +73,10 @@ class ProxmoxSession(ExecOnly):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._pve = Pve(client)
-        self._site = Site(self._pve, place)
+        self._site = Site(self._pve, place, now)
         self._guests = Guests(self._site, now=now, sleep=sleep)
         self._sources = Sources(self._site, self._guests, now)
-        self._seeds = Seeds(self._site, make_seed)
+        self._seeds = Seeds(self._site, make_seed, now)
         copying, removing = Copying(self._site), Removing(self._site)
         self._frozen = FrozenPoints(self._site, self._sources, copying, removing)
         clean = Clean(self._site, self._sources)
@@ -186,7 +186,7 @@ class ProxmoxSession(ExecOnly):
     @in_our_words
     async def guest_exec(self, ref: CloneRef, command: GuestCommand) -> GuestResult:
         """Run a short command in the clone's guest."""
-        return await self._guests.run(await self._clones.owned(ref), command)
+        return await self._guests.run(await self._clones.with_guest(ref), command)
 
     async def console_tail(self, ref: CloneRef) -> str:  # noqa: ARG002 - the API has no console to read
         """Return nothing: the API hands a console to a person's browser only."""
@@ -195,8 +195,7 @@ class ProxmoxSession(ExecOnly):
     @in_our_words
     async def guest_addresses(self, ref: CloneRef) -> Sequence[str]:
         """Return the guest's own addresses."""
-        seen = await self._clones.owned(ref)
-        return await self._guests.addresses(seen)
+        return await self._guests.addresses(await self._clones.with_guest(ref))
 
     @in_our_words
     async def delete_clone(self, ref: CloneRef) -> Progress:

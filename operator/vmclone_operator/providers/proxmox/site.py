@@ -6,6 +6,7 @@ the config that stands there now, and at the mark in it.
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.marks import Mark
 from vmclone_operator.providers.proxmox.pve import Pve, Row
 from vmclone_operator.providers.proxmox.translate import Kind, Refused
+
+GUEST_SECONDS = 2.0
+"""How long a look at a VM is good enough to talk to its guest: a stranger can not take the id and boot in that time."""
+_LIST_SECONDS = 1.0
+"""How long a list is good enough to choose a free id by: who was faster is told by the server anyhow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +81,18 @@ class Seen:
 class Site:
     """Looks VMs up; remembers only where they were last."""
 
-    def __init__(self, pve: Pve, place: Place) -> None:
-        self.pve, self.place = pve, place
+    def __init__(self, pve: Pve, place: Place, now: Callable[[], float] = time.monotonic) -> None:
+        self.pve, self.place, self._now = pve, place, now
         self._nodes: dict[int, str] = {}
         self._claimed: set[int] = set()
+        self._looked: dict[int, tuple[float, Seen]] = {}
+        self._listed: tuple[float, Sequence[Row]] = (-_LIST_SECONDS, ())
 
     async def rows(self) -> Sequence[Row]:
         """Return every guest of the cluster that the token may see."""
+        at = self._now()
         found = await self.pve.guests()
+        self._listed = (at, found)
         self._nodes.update({int(row["vmid"]): str(row["node"]) for row in found if row.get("type") == "qemu"})
         return found
 
@@ -106,6 +116,8 @@ class Site:
         return await self._on(now, vmid)
 
     async def _on(self, node: str, vmid: int) -> Seen | None:
+        at = self._now()
+        self._looked.pop(vmid, None)
         try:
             config = await self.pve.config(node, vmid)
         except Refused as refused:
@@ -113,7 +125,14 @@ class Site:
                 return None
             raise
         self._nodes[vmid] = node
-        return Seen(vmid=vmid, node=node, config=config, mark=marks.read(config, vmid))
+        seen = Seen(vmid=vmid, node=node, config=config, mark=marks.read(config, vmid))
+        self._looked[vmid] = (at, seen)
+        return seen
+
+    def just_seen(self, vmid: int) -> Seen | None:
+        """Return the VM of an id if it was looked at a moment ago: enough for its guest, never for a change of it."""
+        at, seen = self._looked.get(vmid, (-GUEST_SECONDS, None))
+        return seen if self._now() - at < GUEST_SECONDS else None
 
     def _hidden(self, vmid: int) -> bool:
         """Tell whether an id of ours may be read only once its VM is in our pool: a copy gets there at its end."""
@@ -125,7 +144,10 @@ class Site:
         Two operators may choose the same one: the server lets one of them have it, and the other chooses again.
         """
         first, last = self.place.first_vmid, self.place.last_vmid
-        taken = {int(row["vmid"]) for row in await self.rows()} | self._claimed | set(beside)
+        at, rows = self._listed
+        if self._now() - at >= _LIST_SECONDS:
+            rows = await self.rows()
+        taken = {int(row["vmid"]) for row in rows} | self._claimed | set(beside)
         size = last - first + 1
         begin = zlib.crc32(seed.encode()) % size
         in_turn = (first + (begin + step) % size for step in range(size))

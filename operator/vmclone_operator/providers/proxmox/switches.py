@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmclone_operator.domain.backend import CloneRef, Power
 from vmclone_operator.domain.errors import RetryLater, SourceExposed
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import safe, translate
+from vmclone_operator.providers.proxmox import handles, safe, translate
 from vmclone_operator.providers.proxmox.clones import Clones
 from vmclone_operator.providers.proxmox.site import Site
 from vmclone_operator.providers.proxmox.source import Sources
@@ -23,10 +23,11 @@ class Switches:
 
     async def set_power(self, ref: CloneRef, power: Power) -> None:
         """Switch a clone on or off; a task of an earlier call that still runs is not begun again."""
+        known = handles.read(ref.handle)
+        if known is not None and await self._going_on(known.vmid, power):
+            return
         seen = await self._clones.owned(ref)
         if await self._site.is_running(seen) is (power is Power.ON):
-            return
-        if await self._going_on(seen.vmid, power):
             return
         if power is Power.OFF:
             self._tasks[seen.vmid, power] = await self._site.pve.stop(seen.node, seen.vmid)
