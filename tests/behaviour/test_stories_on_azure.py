@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.doubles.arm.runs import TYPE as RUN
+from tests.doubles.arm.vms import switch
 from tests.support.azure_site import AzureSite, on_azure
 from tests.support.stories import condition
 
@@ -73,6 +74,25 @@ def test_an_operator_that_is_killed_while_clones_are_made_makes_each_once() -> N
         assert all(guest.machine_id == machine_id for guest, machine_id in guests(site))
         await site.removed()
         assert site.world.inventory() == before
+
+    on_azure(story)
+
+
+def test_a_vm_that_is_restarted_in_the_middle_of_its_task_gets_another_one() -> None:
+    """The run command says for ever that it runs, and the agent takes no other one before it."""
+
+    async def story(site: AzureSite) -> None:
+        site.apply(replicas=1)
+        await site.until(lambda: bool(site.world.of_kind(RUN)))
+        (name,) = clones(site)
+        (vm,) = [one for one in site.world.of_kind(VM) if one.name == name]
+        site.sim.clock.advance(10)
+        site.world.timeline.settle()
+        switch(site.world, vm, "stopped")
+        await site.ready(1)
+        (seen,) = guests(site)
+        assert seen[0].machine_id == seen[1]
+        assert len(site.world.of_kind(RUN)) == 1, "the one that went down with the VM is gone"
 
     on_azure(story)
 

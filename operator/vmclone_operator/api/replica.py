@@ -156,9 +156,11 @@ class GuestTaskStatus(ApiModel):
     """The task that resets the identity in a guest that runs tasks (Azure); written before it begins."""
 
     run: ShortText = ""
-    """The task's run at the backend: a digest of what it says and of the attempt."""
+    """The task's run at the backend: a digest of what it says and of the attempt. Empty while none is wanted."""
     attempt: ShortText = ""
     """The attempt; another one is another run."""
+    replaces: ShortText = ""
+    """The run before it, which is not waited for any more."""
     recorded_time: Timestamp = ""
     """When the run was recorded."""
 

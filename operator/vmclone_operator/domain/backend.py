@@ -157,8 +157,8 @@ class BackendSession(Protocol):
     async def guest_start(self, ref: CloneRef, task: GuestTask) -> None:
         """Have the clone's guest run a task, and return at once; nothing happens when this run was started before.
 
-        The caller has the run's name in its ledger before. Raises RetryLater while another task is in the way. Only
-        where `Capabilities.guest` is TASK; elsewhere CapabilityMissing.
+        The caller has the run's name in its ledger before. The run that it replaces is ended first. Raises RetryLater
+        while another task is in the way. Only where `Capabilities.guest` is TASK; elsewhere CapabilityMissing.
         """
 
     async def guest_result(self, ref: CloneRef, run: str) -> GuestRun:

@@ -12,7 +12,7 @@ the end, read back. Its answer is a probe's, and is judged like one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from vmclone_operator.domain.backend import GuestCommand, GuestRun, GuestRunState, GuestTask
@@ -25,6 +25,8 @@ LIMIT_SECONDS = 900
 """The script waits 240 s for the boot and 600 s for the reset; what goes on in the guest longer, the next run tells."""
 LOOK_SECONDS = 20.0
 """How often a task that runs is looked at: none ends sooner."""
+LOST_SECONDS = LIMIT_SECONDS + 300.0
+"""After this long nothing is heard of a task any more: its VM went down with it, or its agent never took it."""
 OLD_SECONDS = 600.0
 """How long what a task found wrong is believed: then somebody may have mended it, and the guest is asked again."""
 _DIGITS = 32
@@ -39,10 +41,11 @@ def task_of(command: GuestCommand, attempt: str) -> GuestTask:
     )
 
 
-def identity_at_once(identity: GuestCommand, attempt: str) -> GuestTask:
+def identity_at_once(identity: GuestCommand, attempt: str, *, replaces: str = "") -> GuestTask:
     """Return the task that does what `identity` starts, from the boot to the answer; repeating it is free."""
     script = composed(release=RELEASE_NETWORK_WAIT.script, launch=identity.script, probe=PROBE.script)
-    return task_of(GuestCommand(name=IDENTITY, script=script, stdin=identity.stdin), attempt)
+    task = task_of(GuestCommand(name=IDENTITY, script=script, stdin=identity.stdin), attempt)
+    return replace(task, replaces=replaces)
 
 
 def composed(*, release: str, launch: str, probe: str) -> str:
@@ -68,6 +71,8 @@ class TaskView:
 
 def view(run: GuestRun, *, age_seconds: float) -> TaskView:
     """Return what a run tells; raises CapabilityMissing when its guest has no systemd."""
+    if run.state is GuestRunState.RUNNING and age_seconds >= LOST_SECONDS:
+        return TaskView(state=GuestRunState.ENDED, error=f"nothing was heard of it for {LOST_SECONDS:.0f} s", old=True)
     if run.state is not GuestRunState.ENDED:
         return TaskView(state=run.state)
     old, result = age_seconds >= OLD_SECONDS, run.result

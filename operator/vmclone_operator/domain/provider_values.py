@@ -300,6 +300,8 @@ class GuestTask:
     script: str
     stdin: str = ""
     limit_seconds: int = 900
+    replaces: str = ""
+    """A run that nobody waits for any more: it is ended first, should it still be there and be in the way."""
 
 
 class GuestRunState(StrEnum):

@@ -20,6 +20,11 @@ from vmclone_operator.homecopy.scrub import scrub_request
 from vmclone_operator.kube.cluster import Document
 
 
+def no_task(ledger: GuestTaskStatus | None) -> GuestTaskStatus | None:
+    """Return the ledger's line once its run is not waited for any more; the next one takes its place."""
+    return None if ledger is None else GuestTaskStatus(replaces=ledger.run or ledger.replaces)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What a guest's answer proves."""
@@ -75,7 +80,7 @@ class IdentityPart:
     async def _task(self) -> TaskView:
         """Look at the task of the ledger."""
         ledger = self.replica.status.guest_task
-        if ledger is None:
+        if ledger is None or not ledger.run:
             return TaskView()
         run = await self.session.guest_result(self.replica.ref, ledger.run)
         began = datetime.fromisoformat(ledger.recorded_time)
@@ -83,16 +88,17 @@ class IdentityPart:
 
     def new_task(self, command: GuestCommand) -> GuestTaskStatus:
         """Return the ledger's line for another run of the identity task."""
-        attempt = self.engine.new_token()
+        attempt, before = self.engine.new_token(), no_task(self.replica.status.guest_task)
         run = identity_at_once(command, attempt).run
-        return GuestTaskStatus(run=run, attempt=attempt, recorded_time=self.engine.timestamp())
+        replaces = before.replaces if before is not None else ""
+        return GuestTaskStatus(run=run, attempt=attempt, replaces=replaces, recorded_time=self.engine.timestamp())
 
     async def start_task(self, command: GuestCommand, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Start the run that the ledger has; what it says has changed since: write another one down first."""
         ledger = status.guest_task
         if ledger is None:
             return status
-        task = identity_at_once(command, ledger.attempt)
+        task = identity_at_once(command, ledger.attempt, replaces=ledger.replaces)
         if task.run != ledger.run:
             return status.model_copy(update={"guest_task": self.new_task(command)})
         await self.session.guest_start(self.replica.ref, task)

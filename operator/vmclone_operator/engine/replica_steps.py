@@ -24,7 +24,7 @@ from vmclone_operator.engine import consent, making, seed_secret, user_data
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.home_pass import HomePart
 from vmclone_operator.engine.home_steps import HomeSteps, had_before
-from vmclone_operator.engine.identity_pass import IdentityPart
+from vmclone_operator.engine.identity_pass import IdentityPart, no_task
 from vmclone_operator.engine.lineage import is_deleting
 from vmclone_operator.engine.parsed import vmclone_spec, vmclone_status
 from vmclone_operator.engine.replica import Replica
@@ -159,12 +159,12 @@ class ReplicaSteps:
     async def power_on(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Switch the clone on; its links are as they were made: down until its identity is proven."""
         await self.session.set_power(self.replica.ref, Power.ON)
-        return status
+        return status.model_copy(update={"guest_task": no_task(status.guest_task)})  # it was of another boot
 
     async def power_off(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Switch the clone off: it is to be delivered so."""
         await self.session.set_power(self.replica.ref, Power.OFF)
-        return status.model_copy(update={"guest_task": None})  # what it told was of this boot
+        return status.model_copy(update={"guest_task": no_task(status.guest_task)})  # it went down with the boot
 
     async def release_network_wait(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Tell the boot not to wait for a network that a quarantined guest cannot have."""

@@ -60,6 +60,15 @@ def test_what_a_run_tells(run: GuestRun, answers: bool, error: str) -> None:
     assert bool(seen.error) == bool(error)
 
 
+@pytest.mark.parametrize(
+    ("age", "state"), [(1199, GuestRunState.RUNNING), (1200, GuestRunState.ENDED)], ids=["in time", "too long"]
+)
+def test_a_task_that_nothing_is_heard_of_is_lost(age: float, state: GuestRunState) -> None:
+    """Azure says for ever that it runs, when its VM went down with it."""
+    seen = view(GuestRun(state=GuestRunState.RUNNING), age_seconds=age)
+    assert (seen.state, bool(seen.error)) == (state, state is GuestRunState.ENDED)
+
+
 @pytest.mark.parametrize(("age", "old"), [(599, False), (600, True)])
 def test_what_a_task_found_is_believed_for_ten_minutes(age: float, old: bool) -> None:
     assert view(GuestRun(state=GuestRunState.ENDED), age_seconds=age).old is old

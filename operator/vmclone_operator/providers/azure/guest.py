@@ -57,6 +57,9 @@ class Guests:
         name = run_name(task.run)
         if await self._look(ref, name) is not None:
             return
+        if task.replaces and await self._look(ref, run_name(task.replaces)) is not None:
+            # One that nobody waits for would keep the agent from taking this one.
+            await self._arm.begin(RUN, "begin_delete", ref.vm_name, run_name(task.replaces))
         await self._tidy(ref)
         properties = {
             "source": {"script": packed(task.script, task.stdin)},

@@ -47,6 +47,8 @@ class Tasks:
         """Start a run, unless it was started before; raises RetryLater while another one runs."""
         if task.run in self.runs:
             return
+        if task.replaces in self.runs:
+            self.runs[task.replaces].ended = True
         if any(not one.ended and one.boot == boot for one in self.runs.values()):
             raise RetryLater("another task runs in this guest")
         self.runs[task.run] = Task(name=task.name, stdin=task.stdin, started_at=now, boot=boot)
