@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.crash.lives import PATIENCE_SECONDS, VMCLONE, wait_ready
 from tests.doubles.pve.modelled import use_vmclone_guests, vmclone_disk
+from tests.doubles.pve.wire import Reply
 from tests.support import manifests
 from tests.support.pve_direct import Cluster, join_parts
 from tests.support.pve_images import add_image, with_cloud_init
@@ -76,9 +78,13 @@ def remove(sim: Simulation) -> None:
     assert sim.get(Kind.VMCLONE, "dev", "team-a") is None, "the VMClone did not go"
 
 
-def live(way: Way, schedule: FaultSchedule) -> str:
-    """Make one clone, wait until it is Ready, delete it; return what was not as promised."""
+def live(way: Way, schedule: FaultSchedule, dialect: Callable[[Reply], Reply] | None = None) -> str:
+    """Make one clone, wait until it is Ready, delete it; return what was not as promised.
+
+    `dialect` changes every answer on its way to the operator.
+    """
     sim, cluster = begin(way, schedule)
+    cluster.dialect = dialect or cluster.dialect
     before = _left(cluster)
     try:
         wait_ready(sim, 1)

@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -85,6 +85,8 @@ class Cluster:
     def __init__(self, schedule: FaultSchedule | None = None, *, seconds_per_call: float = 0) -> None:
         self.schedule, self.seconds_per_call = schedule or FaultSchedule(), seconds_per_call
         self.calls: Counter[str] = Counter()
+        self.dialect: Callable[[Reply], Reply] = lambda reply: reply
+        """Says an answer in another way."""
 
     def place(self, clock: SimClock) -> None:
         """Make the cluster on a clock."""
@@ -124,7 +126,7 @@ class Cluster:
                 self.clock.advance(next(steps))
                 self.world.timeline.settle()
         except StopIteration as end:
-            return written(end.value, for_extjs=False)
+            return self.dialect(written(end.value, for_extjs=False))
 
     def switch_on(self, vmid: int) -> None:
         """Let a VM run, its guest up."""

@@ -236,4 +236,5 @@ def _data(call: str, status: int, reason: str, content: bytes) -> Any:  # noqa: 
     fields = body.get("errors") if isinstance(body, dict) else None
     said = body.get("message") if isinstance(body, dict) else None
     named = {str(name): str(text) for name, text in fields.items()} if isinstance(fields, dict) else {}
-    raise Refused(call, status, reason or (said if isinstance(said, str) else ""), named)
+    # A proxy may put the status's own name in the reason's place, or speak HTTP/2, which has none.
+    raise Refused(call, status, said if isinstance(said, str) and said.strip() else reason, named)

@@ -34,13 +34,13 @@ from vmclone_operator.domain.errors import (
     TargetConflict,
 )
 from vmclone_operator.domain.ownership import mismatch
+from vmclone_operator.providers.proxmox import answers, handles, marks, safe
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import handles, marks, safe
+from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.clean import Clean, Likeness
 from vmclone_operator.providers.proxmox.copying import Copying, Job, There, running
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.marks import CloneMark, Mark
-from vmclone_operator.providers.proxmox.pve import Row
 from vmclone_operator.providers.proxmox.removing import DONE, Removing
 from vmclone_operator.providers.proxmox.seeds import Seeds
 from vmclone_operator.providers.proxmox.site import Seen, Site
@@ -141,7 +141,8 @@ class Clones:
             return growing
         if problem := safe.exposed(seen.config, seen.vmid):
             raise SourceExposed(problem)
-        if (await self._site.pve.current(seen.node, seen.vmid)).get("ha", {}).get("managed"):
+        ha = (await self._site.pve.current(seen.node, seen.vmid)).get("ha") or {}
+        if answers.flag(ha.get("managed")):
             raise CloneFailed(
                 f"HA looks after the id {seen.vmid} from a VM that had it before, and would switch the clone on and"
                 f" move it: ha-manager remove vm:{seen.vmid}"

@@ -13,7 +13,7 @@ config decides, and the task explains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vmclone_operator.domain.backend import OperationState, Progress
@@ -26,6 +26,7 @@ from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.translate import Kind, Refused
 
 LOOK_SECONDS = 2.0
+_MOST_LOGS = 64
 TRANSIENT = frozenset({Kind.LOCKED, Kind.LOCK_TIMEOUT, Kind.NO_QUORUM, Kind.STATE_CHANGED, Kind.DOWN, Kind.RUNNING})
 
 
@@ -60,6 +61,8 @@ class Copying:
         self._site = site
         self._told: set[str] = set()
         """Failed tasks that were reported; the next call begins anew."""
+        self._logs: dict[str, tuple[int, int, str]] = {}
+        """Of each task's log: lines that were read, percent by them, the last one."""
 
     async def followed(self, handle: Handle, seen: Seen | None) -> Progress | None:
         """Return how the copy stands while its task runs, at the cost of its task alone; None when it does not."""
@@ -168,20 +171,22 @@ class Copying:
         return running(handle, "the copy ends")
 
     async def _percent(self, handle: Handle) -> Progress:
-        log = await self._site.pve.task_log(handle.upid)
-        last = log[-1] if log else ""
-        return replace(running(handle, translate.plain(last)), percent=percent_of(log))
+        """Read what its log has more than at the last look, and tell by that how far it is."""
+        count, percent, last = self._logs.get(handle.upid, (0, 0, ""))
+        log = await self._site.pve.task_log_from(handle.upid, count)
+        percent, last = percent_of(log, percent), log[-1] if log else last
+        self._logs = {**dict(list(self._logs.items())[-_MOST_LOGS:]), handle.upid: (count + len(log), percent, last)}
+        return replace(running(handle, translate.plain(last)), percent=percent)
 
 
-def percent_of(log: list[str] | tuple[str, ...] | object) -> int:
-    """Return how much of the disk that is copied now is there, by its task's log."""
-    lines = [str(line) for line in log] if isinstance(log, list | tuple) else []
-    for line in reversed(lines):
+def percent_of(log: Sequence[str], before: int = 0) -> int:
+    """Return how much of the disk that is copied now is there, by the lines that came since it was `before`."""
+    for line in reversed(log):
         if (found := translate.percent(line)) is not None:
             return min(99, found)
         if translate.created_disk(line):
             return 0
-    return 0
+    return before
 
 
 def running(handle: Handle, message: str, *, seconds: float = LOOK_SECONDS) -> Progress:

@@ -22,10 +22,10 @@ from vmclone_operator.domain.backend import (
 from vmclone_operator.domain.errors import CloneFailed, FrozenPointInUse, OwnershipMismatch, QuiesceFailed
 from vmclone_operator.providers.proxmox import config as configs
 from vmclone_operator.providers.proxmox import handles, linked, marks, translate
+from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.copying import Copying, Job, There, running
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.marks import FrozenMark, Mark
-from vmclone_operator.providers.proxmox.pve import Row
 from vmclone_operator.providers.proxmox.removing import DONE, Removing
 from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.source import Sources, fingerprint

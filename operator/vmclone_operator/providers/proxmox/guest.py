@@ -19,6 +19,7 @@ from urllib.parse import quote_plus
 from vmclone_operator.domain.backend import GuestCommand, GuestResult
 from vmclone_operator.domain.errors import AgentNotReady, GuestAgentMissing
 from vmclone_operator.domain.guest_parts import in_parts
+from vmclone_operator.providers.proxmox import answers
 from vmclone_operator.providers.proxmox import config as configs
 from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.translate import Kind, Refused, error
@@ -88,9 +89,9 @@ class Guests:
         deadline, looks = self._now() + COMMAND_SECONDS, 0
         while True:
             row = await self._asked(seen, lambda: self._site.pve.exec_status(seen.node, seen.vmid, pid))
-            if row.get("exited"):
+            if answers.flag(row.get("exited")):
                 return GuestResult(
-                    exit_code=int(row.get("exitcode", 128 + int(row.get("signal", 0)))),
+                    exit_code=answers.number(row.get("exitcode"), 128 + answers.number(row.get("signal"))),
                     stdout=_output(row.get("out-data", "")),
                     stderr=_output(row.get("err-data", "")),
                 )

@@ -12,9 +12,9 @@ from vmclone_operator.domain.errors import (
     NotAuthorized,
     SourceLocked,
 )
+from vmclone_operator.providers.proxmox import answers, rights, safe, storages, translate
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import rights, safe, storages, translate
-from vmclone_operator.providers.proxmox.pve import Row
+from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.seeds import seed_storage
 from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.source import Sources, boot_problems
@@ -171,7 +171,7 @@ async def quorate(site: Site) -> bool:
         if refused.kind is Kind.FORBIDDEN:
             return True
         raise
-    return all(row.get("quorate", 1) for row in rows if row.get("type") == "cluster")
+    return all(answers.flag(row.get("quorate", 1)) for row in rows if row.get("type") == "cluster")
 
 
 def _gib(count: int) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from vmclone_operator.domain.backend import OperationState, Progress
 from vmclone_operator.domain.errors import RetryLater
+from vmclone_operator.providers.proxmox import answers, translate
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import translate
 from vmclone_operator.providers.proxmox.copying import LOOK_SECONDS
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.site import Seen, Site
@@ -106,7 +106,7 @@ class Removing:
     async def _left(self, vmid: int, node: str) -> frozenset[str]:
         found: set[str] = set()
         for row in await self._site.pve.storages(node):
-            if "images" in str(row.get("content", "")).split(",") and row.get("active"):
+            if "images" in str(row.get("content", "")).split(",") and answers.flag(row.get("active")):
                 held = await self._site.pve.images(node, str(row["storage"]), vmid)
                 found |= {str(volume["volid"]) for volume in held}
         return frozenset(found)

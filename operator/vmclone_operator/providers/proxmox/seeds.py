@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 
 from vmclone_operator.domain.backend import CloneIntent, Mode, Seed, Stamp
 from vmclone_operator.domain.errors import CapabilityMissing
-from vmclone_operator.providers.proxmox import marks, translate
-from vmclone_operator.providers.proxmox.pve import Row
+from vmclone_operator.providers.proxmox import answers, marks, translate
+from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.site import Site
 
 _REMEMBER_SECONDS = 30.0
@@ -128,7 +128,7 @@ def _what(intent: CloneIntent) -> bytes:
 
 def takes_isos(row: Row) -> bool:
     """Tell whether a storage is there and holds ISO images."""
-    return bool(row.get("active")) and "iso" in str(row.get("content", "")).split(",")
+    return answers.flag(row.get("active")) and "iso" in str(row.get("content", "")).split(",")
 
 
 def seed_storage(rows: Sequence[Row], wanted: str) -> str:

@@ -12,16 +12,19 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from vmclone_operator.domain.errors import CapabilityMissing
+from vmclone_operator.providers.proxmox import answers, marks, translate
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import marks, translate
+from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.config import Config
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.marks import Mark
-from vmclone_operator.providers.proxmox.pve import Pve, Row
+from vmclone_operator.providers.proxmox.pve import Pve
 from vmclone_operator.providers.proxmox.translate import Kind, Refused
 
 GUEST_SECONDS = 2.0
 """How long a look at a VM is good enough to talk to its guest: a stranger can not take the id and boot in that time."""
+_HEAD_LINES = 5
+"""Where the line of a clone task's log is that names both VMs."""
 _LIST_SECONDS = 1.0
 """How long a list is good enough to choose a free id by: who was faster is told by the server anyhow."""
 
@@ -65,7 +68,7 @@ class Seen:
     @property
     def template(self) -> bool:
         """Whether it is a template."""
-        return str(self.config.get("template", "0")) == "1"
+        return answers.flag(self.config.get("template"))
 
     @property
     def unnamed(self) -> bool:
@@ -99,7 +102,7 @@ class Site:
     async def tagged(self, tag: str, also: Callable[[Row], bool] | None = None) -> list[Row]:
         """Return the VMs that carry a tag, or that look like it; whether they are ours, only their marks say."""
         rows = [row for row in await self.rows() if row.get("type") == "qemu"]
-        return [row for row in rows if tag in str(row.get("tags", "")).split(";") or (also and also(row))]
+        return [row for row in rows if tag in configs.tags(row) or (also and also(row))]
 
     async def look(self, vmid: int, node: str = "") -> Seen | None:
         """Return the VM of an id, wherever it is now; None when there is none."""
@@ -167,15 +170,16 @@ class Site:
     async def own_task(self, source: Handle, newid: int, *, looks: int = 10) -> Row | None:
         """Return our clone task that made an id from a source: the first line of its log names both."""
         for row in (await self.pve.tasks(source.node, kind="qmclone", vmid=source.vmid))[:looks]:
-            log = await self.pve.task_log(str(row["upid"]))
-            if any(translate.clone_named(line) == (source.vmid, newid) for line in log[:5]):
+            log = await self.pve.task_log_from(str(row["upid"]), 0, _HEAD_LINES)
+            if any(translate.clone_named(line) == (source.vmid, newid) for line in log):
                 return row
         return None
 
     async def active_task(self, node: str, newid: int) -> str:
         """Return our clone task that makes an id right now, whatever its source; empty when none does."""
         for row in await self.pve.active_clones(node):
-            named = map(translate.clone_named, (await self.pve.task_log(str(row["upid"])))[:5])
+            log = await self.pve.task_log_from(str(row["upid"]), 0, _HEAD_LINES)
+            named = map(translate.clone_named, log)
             if any(one is not None and one[1] == newid for one in named):
                 return str(row["upid"])
         return ""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from vmclone_operator.domain.backend import DiskInfo, ImageInfo, Power, Shape, SourceInfo
 from vmclone_operator.domain.errors import AgentNotReady, GuestAgentMissing, ImageNotFound, SourceNotFound
+from vmclone_operator.providers.proxmox import answers, translate
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import translate
+from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.guest import Guests
-from vmclone_operator.providers.proxmox.pve import Row
 from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.translate import Kind, Refused
 
@@ -136,7 +136,7 @@ class Sources:
             except Refused as refused:
                 if refused.kind not in {Kind.FORBIDDEN, Kind.STORAGE}:
                     raise
-        sizes = {str(row["volid"]): int(row.get("used") or row.get("size") or 0) for row in rows}
+        sizes = {str(row["volid"]): answers.number(row.get("used")) or answers.number(row.get("size")) for row in rows}
         self._sizes[seen.vmid] = (self._now(), sizes)
         return sizes
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vmclone_operator.providers.proxmox.pve import Row
+from vmclone_operator.providers.proxmox import answers
+from vmclone_operator.providers.proxmox.answers import Row
 
 _LINKED = frozenset({"dir", "nfs", "cifs", "btrfs", "lvmthin", "zfspool", "rbd", "cephfs"})
 
@@ -27,7 +28,7 @@ def usable(rows: Sequence[Row], storage: str) -> str:
     row = next((row for row in rows if row.get("storage") == storage), None)
     if row is None:
         return f"there is no storage {storage} that the token may use: it needs Datastore.AllocateSpace on it"
-    if not row.get("enabled", 1) or not row.get("active"):
+    if not answers.flag(row.get("enabled", 1)) or not answers.flag(row.get("active")):
         return f"the storage {storage} is disabled, or is not on this node"
     if "images" not in str(row.get("content", "")).split(","):
         return f"the storage {storage} takes no VM disks: pvesm set {storage} --content ...,images"
@@ -36,4 +37,4 @@ def usable(rows: Sequence[Row], storage: str) -> str:
 
 def room(rows: Sequence[Row], storage: str) -> int:
     """Return how many bytes are free there."""
-    return next((int(row.get("avail", 0)) for row in rows if row.get("storage") == storage), 0)
+    return next((answers.number(row.get("avail")) for row in rows if row.get("storage") == storage), 0)

@@ -108,6 +108,7 @@ _BY_TEXT = (
     (Kind.DOWN, r"hostname lookup '[^']*' failed"),
 )
 _COMPILED = tuple((one, re.compile(pattern)) for one, pattern in _BY_TEXT)
+_NO_POOL = re.compile(r"pool '[^']*' does not exist")
 _FREEZE_FAILED = re.compile(r"fsfreeze-freeze' failed|skipping guest.*freeze|unable to freeze")
 
 
@@ -180,6 +181,8 @@ _ERRORS: dict[Kind, tuple[type[CloneError], str]] = {
 
 def _error(of: Kind, message: str) -> CloneError:
     make, remedy = _ERRORS.get(of, (CloneFailed, ""))
+    if of is Kind.FORBIDDEN and _NO_POOL.search(message):
+        remedy = "make that pool (pveum pool add NAME), or name another proxmox.pool in a new CloneBackend"
     return make(f"{message}; {remedy}" if remedy else message)
 
 

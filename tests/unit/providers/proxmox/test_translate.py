@@ -131,3 +131,10 @@ def test_no_recorded_refusal_of_the_api_is_taken_for_a_server_that_is_away_or_fo
 )
 def test_a_log_says_whether_the_file_systems_were_frozen(line: str, *, failed: bool) -> None:
     assert translate.freeze_failed(line) is failed
+
+
+def test_a_pool_that_is_missing_is_not_told_as_a_right_that_is() -> None:
+    text = "Permission check failed (pool 'nopool' does not exist)"
+    told = str(translate.error(translate.Refused("POST /x", 403, text)))
+    assert "pveum pool add" in told
+    assert "privilege" not in told

@@ -1,0 +1,90 @@
+"""What a server without types says, as values with types."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.support.pve_direct import Cluster
+from tests.support.simulation import SimClock
+
+from vmclone_operator.domain.backend import BackendConfig
+from vmclone_operator.domain.errors import BackendUnreachable
+from vmclone_operator.providers.proxmox import answers, translate
+from vmclone_operator.providers.proxmox.client import _data
+from vmclone_operator.providers.proxmox.copying import percent_of
+from vmclone_operator.providers.proxmox.pve import _PAGE_LINES, Pve
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"),
+    [(1, True), ("1", True), (True, True), (0, False), ("0", False), (False, False), (None, False), ("", False)],
+)
+def test_a_switch_may_have_any_form(value: object, flag: bool) -> None:
+    assert answers.flag(value) is flag
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(17, 17), ("17", 17), ("17.5", 17), (1.0, 1), (None, 9), ("x", 9), ("inf", 9)]
+)
+def test_a_number_may_have_any_form(value: object, number: int) -> None:
+    assert answers.number(value, 9) == number
+
+
+def test_an_empty_list_may_be_null_and_a_null_key_is_none() -> None:
+    assert answers.rows("GET /x", None) == []
+    assert answers.rows("GET /x", [{"a": None, "b": 1}]) == [{"b": 1}]
+
+
+@pytest.mark.parametrize("data", [1, "text", {"a": 1}, [1]], ids=["a number", "a text", "an object", "numbers"])
+def test_another_shape_is_another_server(data: object) -> None:
+    with pytest.raises(BackendUnreachable, match="GET /nodes"):
+        answers.rows("GET /nodes", data)
+
+
+def test_guests_have_an_id_and_a_node() -> None:
+    assert answers.placed([{"vmid": "100", "node": "a"}, {"vmid": 1}, {"node": "a"}]) == [{"vmid": 100, "node": "a"}]
+
+
+@pytest.mark.parametrize(("data", "upid"), [("UPID:pve1:00:", "UPID:pve1:00:"), (None, ""), ("OK", ""), (1, "")])
+def test_a_task_is_named_or_looked_for(data: object, upid: str) -> None:
+    assert answers.upid(data) == upid
+
+
+@pytest.mark.parametrize(
+    ("reason", "body"),
+    [
+        ("VM is locked (clone)", b""),
+        ("Internal Server Error", b'{"data":null,"message":"VM is locked (clone)\\n"}'),
+        ("", b'{"message":"VM is locked (clone)\\n"}'),
+    ],
+    ids=["as the reason phrase alone", "behind a proxy with phrases of its own", "over HTTP/2"],
+)
+def test_a_refusal_is_read_wherever_it_stands(reason: str, body: bytes) -> None:
+    with pytest.raises(translate.Refused) as refused:
+        _data("PUT /x", 500, reason, body)
+    assert (refused.value.kind, refused.value.text) == (translate.Kind.LOCKED, "VM is locked (clone)")
+
+
+def test_a_log_is_read_to_its_end() -> None:
+    """Whether a copy was quiesced is said by one of the last lines, after one for every second."""
+    cluster = Cluster()
+    cluster.place(SimClock())
+
+    async def told() -> None:
+        session = await cluster.open(BackendConfig(name="p", settings={}), wake=lambda _: None, fence=lambda: None)
+        upid = await session._pve.clone("pve1", 100, {"newid": 9100, "full": 1})
+        task = cluster.world.tasks[upid]
+        task.log[:] = [f"line {number}" for number in range(2 * _PAGE_LINES + 7)]
+        pve: Pve = session._pve
+        assert await pve.task_log(upid) == task.log
+        assert await pve.task_log_from(upid, 10_003, 2) == ["line 10003", "line 10004"]
+        await session.close()
+
+    asyncio.run(told())
+
+
+def test_percent_goes_on_where_the_last_look_ended() -> None:
+    assert percent_of(["create full clone of drive scsi0 (local:1)", "transferred 1.0 GiB of 4.0 GiB (25.00%)"]) == 25
+    assert percent_of([], before=25) == 25
+    assert percent_of(["create full clone of drive scsi1 (local:2)"], before=99) == 0
