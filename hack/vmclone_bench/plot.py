@@ -15,13 +15,19 @@ import matplotlib as mpl  # type: ignore[import-not-found]
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+_MOST_IN_A_ROW = 4
+
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draw the medians of each figure, with the least and the most as a line."""
     names, against = list(result["figures"]), result["against"]
     figures = list(result["figures"][against])
-    picture, plots = plt.subplots(1, len(figures), figsize=(3 * len(figures), 3), squeeze=False)
-    for plot, figure in zip(plots[0], figures, strict=True):
+    columns = min(_MOST_IN_A_ROW, len(figures))
+    rows = -(-len(figures) // columns)
+    picture, grid = plt.subplots(rows, columns, figsize=(3 * columns, 3 * rows), squeeze=False)
+    for plot in grid.flat[len(figures) :]:
+        plot.set_visible(False)
+    for plot, figure in zip(grid.flat, figures, strict=False):
         spreads = [result["figures"][name][figure] for name in names]
         middles = [spread["median"] for spread in spreads]
         ends = [
@@ -29,6 +35,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
             [spread["most"] - spread["median"] for spread in spreads],
         ]
         plot.bar(names, middles, yerr=ends, color=["0.75" if name == against else "tab:blue" for name in names])
+        plot.set_ylim(bottom=0)
         plot.set_title(figure, fontsize=8)
         plot.tick_params(labelsize=7)
     picture.suptitle(f"{result['benchmark']}, {result['commit']}", fontsize=9)

@@ -32,7 +32,6 @@ def machine(load: float) -> Record:
     return {
         "cores": cores,
         "memoryGiB": round(memory / 2**30),
-        "kvm": Path("/dev/kvm").exists(),
         "loadBefore": round(load, 2),
         "busy": load > _BUSY_LOAD * cores,
     }

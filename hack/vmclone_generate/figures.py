@@ -51,11 +51,11 @@ def _section(result: Record) -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, figure, told, ratio in table(result):
         yield f"| {name} | {figure} | {told} | {f'**{ratio}**' if figure == result['judged'] and ratio else ratio} |"
-    kvm = "with KVM" if machine["kvm"] else "without KVM"
+    rounds = "1 round" if result["rounds"] == 1 else f"{result['rounds']} rounds"
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     yield (
-        f"\n{result['rounds']} rounds on {result['time'][:10]}, commit `{result['commit']}`; {machine['cores']} cores,"
-        f" {machine['memoryGiB']} GiB, {kvm}; {named}.\n"
+        f"\n{rounds} on {result['time'][:10]}, commit `{result['commit']}`; {machine['cores']} cores,"
+        f" {machine['memoryGiB']} GiB; {named}.\n"
     )
 
 

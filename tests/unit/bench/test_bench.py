@@ -50,7 +50,7 @@ def result(ratio: float, *, name: str = "linked", busy: bool = False) -> dict[st
         "rounds": 3,
         "time": "2026-01-01T00:00:00Z",
         "commit": "0123456789ab",
-        "machine": {"cores": 2, "memoryGiB": 24, "kvm": False, "loadBefore": 3.5, "busy": busy},
+        "machine": {"cores": 2, "memoryGiB": 24, "loadBefore": 3.5, "busy": busy},
         "versions": {"python": "3.11.7"},
         "figures": {"ours": {"s": spread, "n": spread}, "plain": {"s": spread | {"median": 1.0}}},
         "ratios": {"ours": {"s": ratio, "n": ratio}},
