@@ -213,6 +213,21 @@ class ShapeStatus(ApiModel):
     """The network of each NIC, as the backend calls it."""
 
 
+class AccessStatus(ApiModel):
+    """Which keys of ours may log in to the clone; those that somebody added in the guest are not told."""
+
+    user: ShortText = ""
+    """The user whose authorized_keys they are in."""
+    keys: Annotated[tuple[ShortText, ...], Field(max_length=96, json_schema_extra=_ATOMIC)] = ()
+    """Fingerprints (`ssh-keygen -l`) of the keys that may be in the clone; during a change, the old and the new."""
+    applied: ShortText = ""
+    """Names the list of keys that was put into the clone last."""
+    applied_time: Timestamp = ""
+    """When a change of keys last reached the clone."""
+    attempts: Annotated[int, Field(ge=0, le=2**31)] = 0
+    """How often the clone refused the change that waits."""
+
+
 class VMCloneReplicaStatus(ApiModel):
     """What is. Written by the replica's own pass alone."""
 
@@ -232,6 +247,8 @@ class VMCloneReplicaStatus(ApiModel):
     """The task that resets the identity, until the identity is recorded."""
     guest: GuestStatus | None = None
     """The identity that was read back from the running guest."""
+    access: AccessStatus | None = None
+    """Who may log in; absent in a clone of an operator that kept no record of it, whose keys stay as they are."""
     operation: OperationStatus | None = None
     """The long task that runs or waits."""
     retry: RetryStatus | None = None

@@ -62,7 +62,9 @@ class AccessSpec(ApiModel):
     """Who may log in to the clones."""
 
     authorized_keys: Annotated[tuple[PublicKey, ...], Field(max_length=32, json_schema_extra=_ATOMIC)] = ()
-    """Public SSH keys, one a line as in authorized_keys. Default: those of the CloneSource."""
+    """Public SSH keys, one a line as in authorized_keys. Default: those of the CloneSource. A change reaches clones
+    that exist: new keys are added, and those of ours that are not in the list any more are taken out.
+    """
 
 
 class VMCloneSpec(ApiModel):

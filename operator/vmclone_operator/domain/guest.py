@@ -82,8 +82,8 @@ def identity_command(
     """
     lines = [f"token={_checked(_TOKEN, token, 'token')}", f"hostname={_checked(_HOSTNAME, hostname, 'hostname')}"]
     if authorized_keys:
-        lines.append(f"user={_checked(_USER, user, 'user')}")
-        lines += [f"key={_public_key(key)}" for key in authorized_keys]
+        lines.append(f"user={checked_user(user)}")
+        lines += [f"key={checked_key(key)}" for key in authorized_keys]
     if needs_reboot:
         lines.append("needs_reboot=1")
     if keep_host_key:
@@ -100,8 +100,16 @@ def _checked(pattern: re.Pattern[str], value: str, what: str) -> str:
     return value
 
 
-def _public_key(line: str) -> str:
-    """Return one authorized_keys line: type, key, and of the comment only what cannot do harm."""
+def checked_user(name: str) -> str:
+    """Return a user's name that can be sent to a guest; raises ValueError for another."""
+    return _checked(_USER, name, "user")
+
+
+def checked_key(line: str) -> str:
+    """Return one authorized_keys line: type, key, and of the comment only what cannot do harm.
+
+    Raises ValueError for what is no key.
+    """
     found = _PUBLIC_KEY.fullmatch(line)
     if not found:
         raise ValueError("an authorized key must be one line: type, key and an optional comment")
@@ -119,6 +127,8 @@ __all__ = [
     "ScrubReport",
     "ScrubRequest",
     "ScrubState",
+    "checked_key",
+    "checked_user",
     "identity_command",
     "identity_problems",
     "identity_reason",

@@ -11,7 +11,8 @@ ALREADY_COPIED = 66
 """Exit code of `allow_copy`: this clone has its home, and people may have worked in it since."""
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _INCARNATION = re.compile(r"[0-9A-Za-z-]{1,64}")
-_SCRIPT = files(__package__).joinpath("guest_scripts", "copy_access.sh").read_text(encoding="ascii")
+_FOLDER = files(__package__).joinpath("guest_scripts")
+_SCRIPT = "".join(_FOLDER.joinpath(name).read_text(encoding="ascii") for name in ("copy_access.sh", "edit_keys.sh"))
 
 
 def allow_copy(*, user: str, line: str, unless_copied: str = "") -> GuestCommand:

@@ -17,6 +17,7 @@ from vmclone_operator.domain.backend import GuestRunState, Mode, ObservedClone, 
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.drift import DriftKind, drift_of
 from vmclone_operator.domain.guest_answers import GuestProbe, IdentityState
+from vmclone_operator.domain.guest_keys import Change, KeysSituation
 from vmclone_operator.domain.guest_tasks import LOOK_SECONDS, TaskView
 from vmclone_operator.domain.home_copy import ENDED, RUNS, HomeSituation, decide_home
 from vmclone_operator.domain.steps import Blocker, Decision, Do, Step, act, stalled, wait, waits_in_line
@@ -73,6 +74,7 @@ class Situation:
     delivered: bool = False
     """It was ready once: a clone that is delivered switched off is then left as people switch it."""
     home: HomeSituation = field(default_factory=HomeSituation)
+    keys: KeysSituation = field(default_factory=KeysSituation)
 
 
 _BOOTING = Decision(do=Do.NOTHING, step=Step.BOOT, reason="Booting", message="the clone boots", again_seconds=0)
@@ -111,6 +113,7 @@ def decide(situation: Situation) -> Decision:
         _switch_off,
         _connect,
         _home,
+        _keys,
     ):
         decision = rule(situation)
         if decision is not None:
@@ -311,6 +314,24 @@ def _home(s: Situation) -> Decision | None:
     return None if off and not begun else decide_home(s.home)
 
 
+_READY = Decision(do=Do.NOTHING, step=Step.READY, reason="Ready", message="ready", progress=Progress.SETTLED)
+_KEYS = {
+    Change.RECORD: replace(_READY, do=Do.RECORD_KEYS, again_seconds=0),
+    Change.REPLACE: replace(_READY, do=Do.REPLACE_KEYS, again_seconds=0),
+    Change.TAKEN_BACK: replace(_READY, do=Do.TELL_KEYS),
+}
+
+
+def _keys(s: Situation) -> Decision | None:
+    """Changed keys reach a clone that was delivered; it is as ready as before meanwhile."""
+    if not s.delivered or s.guest is None or s.keys.change is Change.NONE or s.address_conflict:
+        return None
+    if s.keys.change is not Change.WAIT:
+        return _KEYS[s.keys.change]
+    waits = replace(_READY, again_seconds=s.keys.again_seconds)
+    return replace(waits, do=Do.TELL_KEYS) if s.keys.pending else waits
+
+
 def _verify(s: Situation) -> Decision:
     if s.address_conflict:
         message = f"its address is also held by {s.address_conflict}; fix the guest's network settings"
@@ -318,10 +339,7 @@ def _verify(s: Situation) -> Decision:
     known = s.guest is not None and bool(s.guest.addresses)
     if not s.addresses and not known and not _may_be_off(s):
         return replace(_CONNECTING, again_seconds=1)
-    ready = Decision(do=Do.NOTHING, step=Step.READY, reason="Ready", message="ready", progress=Progress.SETTLED)
     first = s.power is Power.OFF and not s.delivered
     if first or (s.addresses and s.guest is not None and s.addresses != s.guest.addresses):
-        return Decision(
-            do=Do.RECORD_READY, step=ready.step, reason=ready.reason, message=ready.message, progress=ready.progress
-        )
-    return ready
+        return replace(_READY, do=Do.RECORD_READY)
+    return _READY

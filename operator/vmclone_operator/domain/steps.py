@@ -28,6 +28,9 @@ class Do(StrEnum):
     STOP_COPY = "StopCopy"
     CLEAN_COPY = "CleanCopy"
     RECORD_READY = "RecordReady"
+    RECORD_KEYS = "RecordKeys"
+    REPLACE_KEYS = "ReplaceKeys"
+    TELL_KEYS = "TellKeys"
     REPORT_MISSING = "ReportMissing"
 
 

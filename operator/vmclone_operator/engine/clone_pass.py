@@ -17,6 +17,7 @@ from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, Blocker
 from vmclone_operator.domain.story import news
 from vmclone_operator.engine import adopting, consent, copy_queue, expiring, refusals, switched
+from vmclone_operator.engine.access_pass import wake_other_keys
 from vmclone_operator.engine.clone_report import PLAN_REASONS, is_no_news, only_steps_moved, summarised
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.freeze_attempts import FreezeHeld, outlived
@@ -95,6 +96,7 @@ class ClonePass:
         if planned.carry_out:
             status = await self._change_replicas(status, found, may_make=makes)
         wake_asked(self._engine, self._document, self._spec, self._replicas())
+        wake_other_keys(self._engine, self._spec, found.source, self._replicas())
         look_closer(self._engine, self._document, status.last_handled_reconcile_at, self._replicas())
         again: float | None = None
         self._words = Words(mode=found.mode, blocker=blocker, verdict=planned.verdict, over=over)

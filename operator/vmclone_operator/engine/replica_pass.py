@@ -21,6 +21,7 @@ from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, WAITING, Decision,
 from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.domain.wishes import dry_run_blocker
 from vmclone_operator.engine import consent, drifting, overdue_boots
+from vmclone_operator.engine.access_pass import KeysPart
 from vmclone_operator.engine.attempts import Attempts
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.home_pass import HomePart
@@ -114,6 +115,7 @@ class ReplicaPass:
             consent=self._consent,
             home=self._home,
             identity=self._identity,
+            keys=self._keys,
             pace=self._pace,
         )
         try:
@@ -187,6 +189,7 @@ class ReplicaPass:
             warn_only=self._spec.identity.verify == "Warn",
             source_unknown=self._consent.source is None,
             scrub_outdated=found.outdated,
+            keys=self._keys.situation(status, clone),
             home=await self._home.situation(status, reachable=known and not conflict and _answers(clone))
             if clone is not None and status.guest is not None
             else HomeSituation(),
@@ -244,6 +247,16 @@ class ReplicaPass:
             engine=self._engine,
             replica=self._replica,
             vmclone=self._vmclone,
+            spec=self._spec,
+            consent=self._consent,
+        )
+
+    @property
+    def _keys(self) -> KeysPart:
+        return KeysPart(
+            engine=self._engine,
+            replica=self._replica,
+            session=self._session,
             spec=self._spec,
             consent=self._consent,
         )

@@ -11,16 +11,18 @@ from dataclasses import dataclass, replace
 
 from vmclone_operator.api.replica import ClonedFromStatus, GuestStatus, ScrubStatus, VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec
-from vmclone_operator.domain import guest
+from vmclone_operator.domain import guest, guest_keys
 from vmclone_operator.domain.adoption import made_from
 from vmclone_operator.domain.backend import BackendSession, GuestCommand, Mode, Power, Seed
 from vmclone_operator.domain.conditions import ConditionWriter, is_true
 from vmclone_operator.domain.errors import CloneFailed, UserUnknown
+from vmclone_operator.domain.guest_keys import Change
 from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.rollout import point_to_clone_from
 from vmclone_operator.domain.steps import Do
 from vmclone_operator.engine import consent, making, seed_secret, user_data
+from vmclone_operator.engine.access_pass import KeysPart
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.home_pass import HomePart
 from vmclone_operator.engine.home_steps import HomeSteps, had_before
@@ -45,6 +47,7 @@ class ReplicaSteps:
     consent: consent.Consent
     home: HomePart
     identity: IdentityPart
+    keys: KeysPart
     pace: Pace
 
     async def carry_out(self, do: Do, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
@@ -63,7 +66,9 @@ class ReplicaSteps:
         """Record names, ids and the attempt; the write that `run` does next makes it durable."""
         await self.engine.ensure_finalizer(Kind.REPLICA, self.replica.document)
         intent = await making.new_attempt(self.engine, self.replica, self.spec, situation)
-        return status.model_copy(update={"intent": intent})
+        keys = self.keys.wanted
+        access = guest_keys.begun(keys) if keys is not None else None
+        return status.model_copy(update={"intent": intent, "access": access})
 
     async def start_clone(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Read the frozen point and the grants live, then ask for the clone."""
@@ -178,6 +183,8 @@ class ReplicaSteps:
     async def reset_identity(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Start the identity reset in the guest; it goes on by itself."""
         command = self._identity_command(situation)
+        if status.access is not None and (keys := self.keys.wanted) is not None:
+            status = status.model_copy(update={"access": guest_keys.installed(status.access, keys)})
         if situation.task is not None:
             return await self.identity.start_task(command, status)
         answer = await self.session.guest_exec(self.replica.ref, command)
@@ -250,6 +257,22 @@ class ReplicaSteps:
         first = status.ready_time or self.engine.timestamp()
         return status.model_copy(update={"guest": identity, "conditions": conditions, "ready_time": first})
 
+    async def record_keys(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+        """Take the keys that are wanted now into the ledger."""
+        return self.keys.record(status)
+
+    async def replace_keys(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+        """Bring the clone the keys that are wanted now."""
+        status, wait = await self.keys.replace(status)
+        self.pace.not_before(wait)
+        return status
+
+    async def tell_keys(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
+        """Say that a change of the keys waits, or no more."""
+        if situation.keys.change is Change.TAKEN_BACK:
+            return self.keys.take_back(status)
+        return self.keys.tell(situation.keys, status)
+
     async def report_missing(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Say that the clone is gone; the VMClone pass removes this replica and makes it again."""
         message = "the clone was deleted at the backend"
@@ -286,5 +309,8 @@ _ACTS: dict[Do, Act] = {
     Do.RECORD_IDENTITY: ReplicaSteps.record_identity,
     Do.CONNECT: ReplicaSteps.connect,
     Do.RECORD_READY: ReplicaSteps.record_ready,
+    Do.RECORD_KEYS: ReplicaSteps.record_keys,
+    Do.REPLACE_KEYS: ReplicaSteps.replace_keys,
+    Do.TELL_KEYS: ReplicaSteps.tell_keys,
     Do.REPORT_MISSING: ReplicaSteps.report_missing,
 }

@@ -18,7 +18,7 @@ import yaml
 from tests.doubles.arm.guests import Disk, Machine, ModelledGuests, Outcome
 
 from vmclone_operator.domain import guest as scripts
-from vmclone_operator.domain import guest_access
+from vmclone_operator.domain import guest_access, guest_keys
 from vmclone_operator.domain.backend import GuestCommand
 from vmclone_operator.domain.guest_tasks import IDENTITY, composed
 from vmclone_operator.providers.azure.guest import packed
@@ -27,7 +27,7 @@ from vmclone_operator.providers.fake.guest import Guest
 _AT_ONCE = composed(
     release=scripts.RELEASE_NETWORK_WAIT.script, launch=scripts._IDENTITY_SCRIPT, probe=scripts.PROBE.script
 )
-_OURS = {_AT_ONCE: IDENTITY, guest_access._SCRIPT: "copy-access"}
+_OURS = {_AT_ONCE: IDENTITY, guest_access._SCRIPT: "copy-access", guest_keys.SCRIPT: "access-keys"}
 _HEREDOC = re.compile(r"<<'(VMCLONE_[0-9a-f]+)'[^\n]*\n(.*?)\n\1\n", re.DOTALL)
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from tests.doubles.pve.guests import BOOT_SECONDS, Disk, Machine, MissingBinary, ModelledGuests, Run
 
 from vmclone_operator.domain import guest as scripts
-from vmclone_operator.domain import guest_access
+from vmclone_operator.domain import guest_access, guest_keys
 from vmclone_operator.domain.backend import GuestCommand
 from vmclone_operator.providers.fake.guest import Guest
 
@@ -28,6 +28,7 @@ _OURS = {
     scripts.RELEASE_NETWORK_WAIT.script: "release-network-wait",
     scripts._IDENTITY_SCRIPT: "identity",
     guest_access._SCRIPT: "copy-access",
+    guest_keys.SCRIPT: "access-keys",
 }
 
 

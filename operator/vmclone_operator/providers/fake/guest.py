@@ -87,6 +87,11 @@ class Reset:
         ]
 
 
+def _digest(key: str) -> str:
+    """Return the SHA-256 of a key's own bytes, as a guest computes it."""
+    return hashlib.sha256(base64.b64decode(key.split()[1])).hexdigest()
+
+
 @dataclass(slots=True, kw_only=True)
 class Guest:
     """What is on the disk of a VM and decides who it is."""
@@ -98,6 +103,8 @@ class Guest:
     """By user, as last written by a reset."""
     copy_keys: dict[str, str] = field(default_factory=dict)
     """By user, the line that lets a home copy in."""
+    key_refusals: list[str] = field(default_factory=list)
+    """Why the next changes of its keys are refused, one each; for tests."""
     home_copied: str = ""
     """The incarnation whose first home copy was done."""
     secrets: int = 0
@@ -143,6 +150,8 @@ class Guest:
             return self._start_reset(command.stdin, now, machine_id)
         if command.name == "copy-access":
             return self._copy_access(command.stdin)
+        if command.name == "access-keys":
+            return self._access_keys(command.stdin)
         return GuestResult(exit_code=127, stdout="", stderr=f"{command.name}: not known to the fake guest")
 
     def _copy_access(self, stdin: str) -> GuestResult:
@@ -152,6 +161,19 @@ class Guest:
             return GuestResult(exit_code=_COPIED, stdout="")
         self.home_copied = words.get("copied", self.home_copied)
         self.copy_keys = {words["user"]: words["line"]} if "line" in words else {}
+        return GuestResult(exit_code=0, stdout="")
+
+    def _access_keys(self, stdin: str) -> GuestResult:
+        """Put the keys of people in, and take out those whose digest is named."""
+        if self.key_refusals:
+            return GuestResult(exit_code=_REFUSED, stdout="", stderr=self.key_refusals.pop(0))
+        words = [line.split("=", 1) for line in stdin.splitlines()]
+        user = next(value for name, value in words if name == "user")
+        drops = {value for name, value in words if name == "drop"}
+        new = [value for name, value in words if name == "key"]
+        blobs = {key.split()[1] for key in new}
+        kept = [k for k in self.authorized_keys.get(user, []) if _digest(k) not in drops and k.split()[1] not in blobs]
+        self.authorized_keys[user] = [*kept, *new]
         return GuestResult(exit_code=0, stdout="")
 
     def _start_reset(self, stdin: str, now: float, machine_id: str) -> GuestResult:

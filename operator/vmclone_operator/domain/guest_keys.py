@@ -1,0 +1,145 @@
+"""Who may log in to a clone that exists: which keys are ours there, which are wanted, and what its guest is told.
+
+A person's key is known by its fingerprint, as `ssh-keygen -l` prints it. The ledger has the fingerprints of all keys
+of ours that may be in the clone, before they are; so a key that is wanted no more is taken out, and one that somebody
+added by hand stays. Pure.
+
+    wanted = Wanted(user="dev", keys=("ssh-ed25519 AAAA... alice",))
+    next_of(access, wanted, answers=True)        # Change.RECORD, then Change.REPLACE, then Change.NONE
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+
+from vmclone_operator.api.replica import AccessStatus
+from vmclone_operator.domain.backend import GuestCommand
+from vmclone_operator.domain.guest import checked_key, checked_user
+
+_FOLDER = files(__package__).joinpath("guest_scripts")
+SCRIPT = "".join(_FOLDER.joinpath(name).read_text(encoding="ascii") for name in ("access_keys.sh", "edit_keys.sh"))
+_PREFIX = "SHA256:"
+_DIGITS = 16
+MOST = 96
+"""Fingerprints that the ledger has room for: three whole lists that nobody could put into the clone meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The keys that may log in, and as whom."""
+
+    user: str = ""
+    keys: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Return a short name of exactly these keys, in whatever order; never empty."""
+        text = "\n".join([self.user if self.keys else "", *sorted(self.fingerprints)])
+        return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Return those of the keys, each once."""
+        return tuple(dict.fromkeys(fingerprint(key) for key in self.keys))
+
+
+class Change(StrEnum):
+    """What comes next for the keys of a clone."""
+
+    NONE = "None"
+    WAIT = "Wait"
+    """The clone cannot be told now."""
+    RECORD = "Record"
+    """The wanted keys go into the ledger before they go into the clone."""
+    REPLACE = "Replace"
+    TAKEN_BACK = "TakenBack"
+    """A change that waited is wanted no more, and the clone still says that it waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysSituation:
+    """What a decision about the keys rests on."""
+
+    change: Change = Change.NONE
+    pending: str = ""
+    """Why the change waits; empty while nothing has to be told anew."""
+    again_seconds: float | None = None
+    """When to look again, where no event will say."""
+
+
+def fingerprint(key: str) -> str:
+    """Return the fingerprint of one authorized_keys line, `SHA256:...`; raises ValueError for what is no key.
+
+    What is no base64 after all lets nobody in: it has a fingerprint of its own, which no guest will find.
+    """
+    text = checked_key(key).split(" ")[1]
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        blob = text.encode()
+    return _PREFIX + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def begun(wanted: Wanted) -> AccessStatus:
+    """Return the record of a clone that is about to be made and will have these keys; without any it has them."""
+    return AccessStatus(user=wanted.user, keys=wanted.fingerprints, applied="" if wanted.keys else wanted.digest)
+
+
+def installed(access: AccessStatus | None, wanted: Wanted) -> AccessStatus:
+    """Return the record of a clone that gets these keys with its identity, which takes all others out."""
+    return recorded(access or begun(wanted), wanted).model_copy(update={"applied": wanted.digest})
+
+
+def next_of(access: AccessStatus | None, wanted: Wanted | None, *, ready: bool) -> Change:
+    """Return what comes next; `ready` when the clone's guest can be told.
+
+    Without a record, or while nobody says which keys are wanted, nothing is touched.
+    """
+    if access is None or wanted is None or is_applied(access, wanted):
+        return Change.NONE
+    if not ready:
+        return Change.WAIT
+    return Change.REPLACE if set(wanted.fingerprints) <= set(access.keys) else Change.RECORD
+
+
+def is_applied(access: AccessStatus, wanted: Wanted) -> bool:
+    """Return whether the clone has the wanted keys of ours and no other, for certain."""
+    return access.applied == wanted.digest
+
+
+def recorded(access: AccessStatus, wanted: Wanted) -> AccessStatus:
+    """Return the record with the wanted keys in it, beside those that may be there already."""
+    keys = tuple(dict.fromkeys((*wanted.fingerprints, *access.keys)))[:MOST]
+    # What was applied may be there no more, or not alone, from the call on that follows this record.
+    return access.model_copy(update={"keys": keys, "user": access.user or wanted.user, "applied": ""})
+
+
+def replaced(access: AccessStatus, wanted: Wanted, *, now: str) -> AccessStatus:
+    """Return the record of a clone that has exactly the wanted keys of ours."""
+    return AccessStatus(
+        user=access.user or wanted.user, keys=wanted.fingerprints, applied=wanted.digest, applied_time=now
+    )
+
+
+def refused(access: AccessStatus) -> AccessStatus:
+    """Return the record after the clone refused a change: the next try is another one."""
+    return access.model_copy(update={"attempts": access.attempts + 1})
+
+
+def command(access: AccessStatus, wanted: Wanted) -> GuestCommand:
+    """Return the command that puts the wanted keys in and takes out those of ours that are wanted no more."""
+    gone = [found for found in access.keys if found not in wanted.fingerprints]
+    lines = [f"user={checked_user(access.user or wanted.user)}", *(f"drop={_hex(found)}" for found in gone)]
+    lines += [f"key={checked_key(key)}" for key in wanted.keys]
+    return GuestCommand(name="access-keys", script=SCRIPT, stdin="\n".join([*lines, "end=1", ""]))
+
+
+def _hex(found: str) -> str:
+    """Return a fingerprint as sha256sum prints it."""
+    text = found.removeprefix(_PREFIX)
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).hex()

@@ -1,0 +1,176 @@
+"""Stories of keys that are changed while clones are in use: new ones come, old ones of ours go, others stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.crash.lives import begin, begin_clean, wait_ready
+from tests.support import manifests
+from tests.support.simulation import Simulation
+from tests.support.stories import change, condition, replica
+
+from vmclone_operator.domain.backend import Power
+from vmclone_operator.domain.errors import AgentNotReady
+from vmclone_operator.domain.guest_keys import fingerprint
+from vmclone_operator.kube.cluster import Kind
+from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call
+from vmclone_operator.providers.fake.profiles import AZURE
+from vmclone_operator.providers.fake.state import Machine
+
+ALICE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFsaWNleHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 alice"
+BOB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYnh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 bob"
+CAROL = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGNhcm9seHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 carol"
+CALL = "guest exec access-keys"
+
+
+def access(*keys: str) -> dict[str, Any]:
+    return {"access": {"authorizedKeys": list(keys)}}
+
+
+def with_keys(*keys: str, schedule: FaultSchedule | None = None, replicas: int = 1, **spec: Any) -> Simulation:
+    """Return an operator whose clones are ready and let these keys in as dev."""
+    sim = begin(schedule or FaultSchedule(), replicas=replicas, **access(*keys), **spec)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+    wait_ready(sim, replicas)
+    return sim
+
+
+def machines(sim: Simulation) -> list[Machine]:
+    return [machine for machine in sim.world.state.machines.values() if machine.stamp is not None]
+
+
+def let_in(sim: Simulation) -> list[str]:
+    """Return who may log in to the first clone, by the comments of their keys."""
+    return [key.split()[-1] for key in machines(sim)[0].guest.authorized_keys.get("dev", [])]
+
+
+def told(sim: Simulation, ordinal: int = 1) -> tuple[str, str]:
+    return condition(replica(sim, ordinal), "AccessApplied")
+
+
+def test_a_new_key_comes_an_old_one_goes_and_one_added_by_hand_stays() -> None:
+    sim = with_keys(ALICE, replicas=2)
+    assert told(sim) == ("absent", "")
+    machines(sim)[0].guest.authorized_keys["dev"].append(CAROL)
+    resets = [machine.guest.resets for machine in machines(sim)]
+    change(sim, replicas=2, **access(BOB))
+    sim.run(60)
+    assert let_in(sim) == ["carol", "bob"]
+    for ordinal in (1, 2):
+        assert told(sim, ordinal) == ("True", "KeysReplaced")
+        assert replica(sim, ordinal)["status"]["access"]["keys"] == [fingerprint(BOB)]
+        assert condition(replica(sim, ordinal), "Ready") == ("True", "Ready")
+    assert [machine.guest.resets for machine in machines(sim)] == resets
+
+
+def test_nothing_is_asked_or_written_while_the_keys_are_as_they_are_wanted() -> None:
+    sim = with_keys(ALICE, schedule=FaultSchedule(record=True))
+    change(sim, replicas=1, **access(BOB))
+    sim.run(60)
+    before, asked = len(sim.cluster.writes), [point.call for point in sim.schedule.trace].count(CALL)
+    sim.run(3600)
+    assert sim.cluster.writes[before:] == []
+    assert [point.call for point in sim.schedule.trace].count(CALL) == asked > 0
+
+
+def test_the_keys_of_the_source_count_where_the_vmclone_names_none() -> None:
+    sim = begin(FaultSchedule(), replicas=1)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev", "authorizedKeys": [ALICE]}))
+    wait_ready(sim, 1)
+    assert let_in(sim) == ["alice"]
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev", "authorizedKeys": [BOB]}))
+    sim.run(120)
+    assert let_in(sim) == ["bob"]
+
+
+def test_a_clean_clone_gets_its_new_keys_too() -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1, **access(ALICE))
+    wait_ready(sim, 1)
+    change(sim, replicas=1, **access(BOB))
+    sim.run(120)
+    assert let_in(sim) == ["bob"]
+
+
+def test_a_clone_that_is_off_is_not_started_and_gets_them_when_it_runs() -> None:
+    sim = with_keys(ALICE, template={"power": "Off"})
+    (machine,) = machines(sim)
+    change(sim, replicas=1, template={"power": "Off"}, **access(BOB))
+    sim.run(600)
+    assert (machine.power, told(sim)) == (Power.OFF, ("False", "KeysPending"))
+    assert let_in(sim) == ["alice"]
+    assert condition(replica(sim, 1), "Ready") == ("True", "Ready")
+    sim.world.set_power_by_hand(machine, Power.ON)
+    sim.run(600)
+    assert (let_in(sim), told(sim)) == (["bob"], ("True", "KeysReplaced"))
+
+
+def test_a_change_that_is_taken_back_while_it_waits_is_said_to_wait_no_more() -> None:
+    sim = with_keys(ALICE, template={"power": "Off"})
+    change(sim, replicas=1, template={"power": "Off"}, **access(BOB))
+    sim.run(120)
+    assert told(sim) == ("False", "KeysPending")
+    change(sim, replicas=1, template={"power": "Off"}, **access(ALICE))
+    sim.run(120)
+    assert (told(sim), let_in(sim)) == (("True", "KeysReplaced"), ["alice"])
+
+
+def test_a_pause_holds_the_change_up_and_says_so() -> None:
+    sim = with_keys(ALICE)
+    change(sim, replicas=1, paused=True, **access(BOB))
+    sim.run(120)
+    assert (told(sim), let_in(sim)) == (("False", "KeysPending"), ["alice"])
+    change(sim, replicas=1, **access(BOB))
+    sim.run(120)
+    assert (told(sim), let_in(sim)) == (("True", "KeysReplaced"), ["bob"])
+
+
+def test_a_clone_that_refuses_stays_ready_says_why_and_is_asked_again_later() -> None:
+    sim = with_keys(ALICE)
+    machines(sim)[0].guest.key_refusals += ["/home/dev/.ssh is a link"] * 2
+    change(sim, replicas=1, **access(BOB))
+    sim.run(120)
+    status = replica(sim, 1)["status"]
+    assert told(sim) == ("False", "KeysRefused")
+    assert ".ssh is a link" in next(c["message"] for c in status["conditions"] if c["type"] == "AccessApplied")
+    assert condition(replica(sim, 1), "Ready") == ("True", "Ready")
+    assert len(machines(sim)[0].guest.key_refusals) == 1, "it is not asked again at once"
+    sim.run(3600)
+    assert (let_in(sim), told(sim)) == (["bob"], ("True", "KeysReplaced"))
+
+
+def test_a_guest_that_falls_silent_gets_them_when_it_answers() -> None:
+    silent = Fault(kind=FaultKind.FAIL, error=AgentNotReady("no answer"))
+    sim = with_keys(ALICE)
+    sim.schedule.choose = at_call(CALL, silent, times=2)
+    change(sim, replicas=1, **access(BOB))
+    sim.run(20)
+    assert told(sim) == ("False", "KeysPending")
+    assert condition(replica(sim, 1), "Ready") == ("True", "Ready")
+    sim.run(600)
+    assert (let_in(sim), told(sim)) == (["bob"], ("True", "KeysReplaced"))
+
+
+@pytest.mark.parametrize("kind", [FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER], ids=lambda kind: str(kind.value))
+def test_an_operator_that_dies_at_the_command_leaves_no_old_key_behind(kind: FaultKind) -> None:
+    """And the wish changes once more before the next one looks: the key of the wish between must not stay either."""
+    sim = with_keys(ALICE)
+    sim.schedule.choose = at_call(CALL, Fault(kind=kind))
+    change(sim, replicas=1, **access(BOB))
+    sim.run(600, until=lambda: sim.kills > 0)
+    assert sim.kills == 1
+    change(sim, replicas=1, **access(CAROL))
+    sim.run(600)
+    assert let_in(sim) == ["carol"]
+    assert replica(sim, 1)["status"]["access"]["keys"] == [fingerprint(CAROL)]
+
+
+def test_guests_that_run_tasks_get_them_by_one_task() -> None:
+    sim = begin(FaultSchedule(), replicas=1, **access(ALICE))
+    sim.world.become(AZURE)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+    wait_ready(sim, 1)
+    change(sim, replicas=1, **access(BOB))
+    sim.run(900)
+    assert (let_in(sim), told(sim)) == (["bob"], ("True", "KeysReplaced"))
+    assert [task.name for task in machines(sim)[0].tasks.runs.values()].count("access-keys") == 1

@@ -1,0 +1,101 @@
+"""Who may log in to a clone that exists: the ledger knows a key before the clone does, and forgets it afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmclone_operator.api.replica import AccessStatus
+from vmclone_operator.domain import guest_keys
+from vmclone_operator.domain.guest_keys import (
+    Change,
+    Wanted,
+    begun,
+    command,
+    fingerprint,
+    installed,
+    recorded,
+    replaced,
+)
+
+ALICE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFsaWNleHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 alice"
+BOB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYnh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 bob"
+CAROL = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGNhcm9seHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 carol"
+NOW = "2026-01-01T00:00:00Z"
+
+
+def wish(*keys: str, user: str = "dev") -> Wanted:
+    return Wanted(user=user, keys=keys)
+
+
+def has(*keys: str) -> AccessStatus:
+    """Return the record of a clone that was given these keys."""
+    return replaced(begun(wish(*keys)), wish(*keys), now=NOW)
+
+
+ROWS: dict[str, tuple[AccessStatus | None, Wanted | None, bool, Change]] = {
+    "what is wanted is there": (has(ALICE), wish(ALICE), True, Change.NONE),
+    "the order is no difference": (has(ALICE, BOB), wish(BOB, ALICE), True, Change.NONE),
+    "a comment is no difference": (has(ALICE), wish(ALICE + " at home"), True, Change.NONE),
+    "nobody kept a record": (None, wish(ALICE), True, Change.NONE),
+    "nobody says for whom": (has(ALICE), None, True, Change.NONE),
+    "another key is recorded first": (has(ALICE), wish(BOB), True, Change.RECORD),
+    "then it is put in": (recorded(has(ALICE), wish(BOB)), wish(BOB), True, Change.REPLACE),
+    "one that is only taken out needs no record": (has(ALICE, BOB), wish(ALICE), True, Change.REPLACE),
+    "all of them": (has(ALICE), wish(), True, Change.REPLACE),
+    "a clone that cannot be told": (has(ALICE), wish(BOB), False, Change.WAIT),
+    "one that was told half and then not": (recorded(has(ALICE), wish(BOB)), wish(BOB), False, Change.WAIT),
+    "taken back before it was begun": (has(ALICE), wish(ALICE), False, Change.NONE),
+    "taken back after it was begun": (recorded(has(ALICE), wish(BOB)), wish(ALICE), True, Change.REPLACE),
+    "a reset whose end nobody saw": (begun(wish(ALICE)), wish(ALICE), True, Change.REPLACE),
+    "a clone that never had a key": (begun(wish()), wish(), True, Change.NONE),
+    "a first key for it": (begun(wish()), wish(ALICE), True, Change.RECORD),
+}
+
+
+@pytest.mark.parametrize(("access", "wanted", "ready", "change"), ROWS.values(), ids=ROWS.keys())
+def test_what_comes_next(access: AccessStatus | None, wanted: Wanted | None, ready: bool, change: Change) -> None:
+    assert guest_keys.next_of(access, wanted, ready=ready) is change
+
+
+def test_every_key_that_may_be_in_the_clone_is_taken_out_when_it_is_wanted_no_more() -> None:
+    """A second change while the first is under way: what the first may have put in goes as well."""
+    access = recorded(recorded(has(ALICE), wish(BOB)), wish(CAROL))
+    lines = command(access, wish(CAROL)).stdin.splitlines()
+    assert sum(line.startswith("drop=") for line in lines) == 2
+    assert lines[-2:] == [f"key={CAROL}", "end=1"]
+    assert replaced(access, wish(CAROL), now=NOW).keys == (fingerprint(CAROL),)
+
+
+def test_the_keys_of_the_reset_count_beside_those_that_were_wanted_when_the_clone_was_begun() -> None:
+    access = installed(begun(wish(ALICE)), wish(BOB))
+    assert set(access.keys) == {fingerprint(ALICE), fingerprint(BOB)}
+    assert access.applied == wish(BOB).digest
+
+
+def test_a_record_has_room_for_three_whole_lists() -> None:
+    many = AccessStatus(user="dev", keys=tuple(f"SHA256:{number}" for number in range(guest_keys.MOST)))
+    assert len(recorded(many, wish(ALICE)).keys) == guest_keys.MOST
+    assert recorded(many, wish(ALICE)).keys[0] == fingerprint(ALICE)
+
+
+def test_keys_go_by_stdin_and_the_script_is_the_same_for_all() -> None:
+    one, other = command(has(ALICE), wish(BOB)), command(has(), wish(ALICE))
+    assert one.script == other.script == guest_keys.SCRIPT
+    assert "'" not in one.script.split("filter='")[1].split("\n'\n")[0], "it stands in quotes of the shell"
+    assert one.name == "access-keys"
+
+
+def test_the_user_whose_file_it_is_stays_the_one_that_was_told_first() -> None:
+    assert command(has(ALICE), wish(BOB, user="other")).stdin.startswith("user=dev\n")
+
+
+@pytest.mark.parametrize("user", ["", "Dev", "dev\nkey=x"])
+def test_a_user_is_named_as_the_schema_allows(user: str) -> None:
+    with pytest.raises(ValueError, match="is no user"):
+        command(AccessStatus(), wish(ALICE, user=user))
+
+
+def test_a_key_that_is_no_base64_has_a_fingerprint_of_its_own() -> None:
+    assert fingerprint("ssh-ed25519 AAAAC") != fingerprint("ssh-ed25519 AAAAD")
+    with pytest.raises(ValueError, match="one line"):
+        fingerprint("no key at all")
