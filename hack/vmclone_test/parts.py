@@ -59,10 +59,12 @@ FLEET = Part("fleet", ("tests/fleet",), 150 * 60, lab=("--only", "control-plane"
 """By hand only: it measures for an hour and more."""
 MORE = Part("more", ("tests/e2e",), 40 * 60, lab=(), prepare=E2E.prepare, marker=BY_HAND_MARKER)
 """By hand only: the stock guest's whole life, and a reboot from inside beside the power cycle."""
+UPGRADE = Part("upgrade", ("tests/upgrade",), 10 * 60, lab=("--only", "control-plane"), packages=("git",))
+"""By hand only: it needs an earlier release, by its tag, or a commit that VMCLONE_UPGRADE_FROM names."""
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, BEHAVIOUR, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""
-BY_HAND = (FLEET, MORE)
+BY_HAND = (FLEET, MORE, UPGRADE)
 """What a user can ask for beside them: too long for every run."""
 
 

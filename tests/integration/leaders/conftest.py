@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.leaders.operators import ROOT, Operator, Place
@@ -42,8 +43,8 @@ def start(place: Place) -> Iterator[Start]:
     """Return a function that starts an operator; all of them end with the test."""
     started: list[Operator] = []
 
-    def begin(identity: str, *more: str, **clock: int) -> Operator:
-        started.append(Operator(place, identity, *more, **clock))
+    def begin(identity: str, *more: str, **how: Any) -> Operator:
+        started.append(Operator(place, identity, *more, **how))
         return started[-1]
 
     yield begin

@@ -105,8 +105,8 @@ class Place:
 class Operator:
     """One operator process."""
 
-    def __init__(self, place: Place, identity: str, *more: str, ahead_seconds: int = 0) -> None:
-        """Start it, on a node whose clock may be ahead."""
+    def __init__(self, place: Place, identity: str, *more: str, ahead_seconds: int = 0, checkout: Path = ROOT) -> None:
+        """Start it, on a node whose clock may be ahead; of another checkout, to see what an upgrade does."""
         self._log = place.folder / f"{identity}.log"
         arguments = ["--namespace", place.namespace, "--identity", identity, "--allow-fake"]
         arguments += ["--resync-seconds", "10", "--relist-seconds", "10", *more]
@@ -115,8 +115,8 @@ class Operator:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, str(place.folder / "world.json"), *arguments],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", **wrong},
+                cwd=checkout,
+                env={**os.environ, "PYTHONPATH": f"{checkout}:{checkout}/operator", **wrong},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
