@@ -164,11 +164,11 @@ def _firmware(seen: Seen) -> list[str]:
 
 
 async def quorate(site: Site) -> bool:
-    """Tell whether the cluster takes changes; true where the token may not ask (Sys.Audit on /): a write will tell."""
+    """Tell whether the cluster takes changes; true where we may not ask (Sys.Audit on /) or can not: a write tells."""
     try:
         rows = await site.pve.cluster_status()
     except Refused as refused:
-        if refused.kind is Kind.FORBIDDEN:
+        if refused.kind is Kind.FORBIDDEN or refused.not_there:
             return True
         raise
     return all(answers.flag(row.get("quorate", 1)) for row in rows if row.get("type") == "cluster")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from vmclone_operator.providers.proxmox.pve import Pve
 from vmclone_operator.providers.proxmox.site import Place
+from vmclone_operator.providers.proxmox.translate import Refused
 
 OWN = (
     "VM.Allocate",
@@ -76,7 +77,12 @@ def of_bridges(networks: Sequence[str]) -> Iterator[Need]:
 
 
 async def missing(pve: Pve, needs: Sequence[Need]) -> Sequence[str]:
-    """Return what the token lacks, a sentence each."""
-    have = {path: await pve.permissions(path) for path in dict.fromkeys(one.path for one in needs)}
+    """Return what the token lacks, a sentence each; nothing where the server can not be asked: a write will tell."""
+    try:
+        have = {path: await pve.permissions(path) for path in dict.fromkeys(one.path for one in needs)}
+    except Refused as refused:
+        if refused.not_there:
+            return ()
+        raise
     lacking = [one for one in needs if one.privilege not in have[one.path]]
     return [f"the token has no {one.privilege} on {one.path}" for one in lacking]

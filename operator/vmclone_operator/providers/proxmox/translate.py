@@ -121,6 +121,11 @@ class Refused(Exception):  # noqa: N818 - named for what happened
         self.kind = kind(status, text, self.fields)
 
     @property
+    def not_there(self) -> bool:
+        """Tell whether the server does not know the call at all: 501, or 404 of what only speaks the same API."""
+        return self.status in {404, 501} and self.kind is not Kind.TOO_LARGE
+
+    @property
     def words(self) -> str:
         """What the server said, parameters by name included."""
         named = "; ".join(f"{name}: {plain(text)}" for name, text in sorted(self.fields.items()))

@@ -6,13 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.doubles.pve.faults import ServerSays
 from tests.unit.doubles.pve.clients import TOKEN, cluster
+from tests.unit.providers.proxmox.lives import Life, story
 from tests.unit.providers.proxmox.servers import served
 
 from vmclone_operator.api.proxmox import ProxmoxSettings
-from vmclone_operator.domain.backend import BackendConfig
+from vmclone_operator.domain.backend import BackendConfig, PlanWish
 from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
 from vmclone_operator.engine.endpoints import endpoint_of
+from vmclone_operator.providers.fake.faults import Fault, FaultKind, FaultSchedule, Point
 from vmclone_operator.providers.proxmox import ProxmoxBackend
 from vmclone_operator.providers.proxmox.backend import place_of
 
@@ -78,3 +81,22 @@ def test_two_backends_of_one_cluster_are_one_host_whichever_node_stands_first() 
 
     assert endpoint_of(backend("PVE2", "pve1")) == endpoint_of(backend("pve1", "pve2"))
     assert endpoint_of(backend("pve1")) != endpoint_of(backend("other"))
+
+
+@pytest.mark.parametrize("status", [501, 404])
+def test_questions_that_a_server_does_not_know_are_not_asked_again(status: int) -> None:
+    """Whatever speaks the same API may have no rights and no quorum; what it refuses is told by the write."""
+
+    def unknown(point: Point) -> Fault | None:
+        asked = point.call in {"GET /access/permissions", "GET /cluster/status"}
+        says = ServerSays(status, f"Method '{point.call}' not implemented")
+        return Fault(kind=FaultKind.FAIL, error=says) if asked else None
+
+    async def tell(life: Life) -> None:
+        assert (await life.session.check()).version
+        source = await life.session.describe_source("golden")
+        assert list(await life.session.preflight(source, PlanWish(replicas=1))) == []
+
+    schedule = FaultSchedule(unknown)
+    story(tell, cluster(), schedule)
+    assert {point.call for point, _ in schedule.struck} == {"GET /access/permissions", "GET /cluster/status"}
