@@ -61,6 +61,22 @@ def test_two_clean_clones_of_an_image_get_ready_and_are_removed_without_a_trace(
     on_azure(story)
 
 
+def test_a_clean_clone_gets_its_home_by_two_more_tasks_and_leaves_nothing() -> None:
+    """One lets the key of the copy in, one takes it out; the copy itself goes by SSH."""
+
+    async def story(site: AzureSite) -> None:
+        before = site.world.inventory()
+        site.apply(clean=True, replicas=1, mode="Clean")
+        await site.ready(1)
+        assert condition(site.get(Kind.REPLICA, "dev-1"), "HomeCopied") == ("True", "Copied")
+        assert len(site.world.of_kind(RUN)) == 3
+        await site.until(lambda: not guests(site)[0][0].copy_keys, seconds=120)
+        await site.removed()
+        assert site.world.inventory() == before
+
+    on_azure(story)
+
+
 def test_an_operator_that_is_killed_while_clones_are_made_makes_each_once() -> None:
     async def story(site: AzureSite) -> None:
         before = site.world.inventory()

@@ -85,11 +85,11 @@ class AzureSite:
         data = {"client-secret": base64.b64encode(secret.encode()).decode()}
         kept = {"metadata": {"name": "azure", "namespace": "vmclone-system"}, "type": "Opaque", "data": data}
         image = [{"backend": "lab", "volume": f"{IMAGE}:latest"}]
-        source = (
-            manifests.source(vm="golden", modes=["Clean"], images=image) if clean else manifests.source(vm="golden")
-        )
+        source = manifests.clean_source(vm="golden", images=image) if clean else manifests.source(vm="golden")
         self.sim.cluster.remove(Key(Kind.SECRET, "vmclone-system", "azure"))
         self.sim.cluster.apply(Kind.SECRET, kept)
+        if clean and self.sim.get(Kind.SECRET, "home-key", "vmclone-system") is None:
+            self.sim.cluster.apply(Kind.SECRET, manifests.home_key())
         for kind, document in (
             (Kind.BACKEND, backend),
             (Kind.SOURCE, source),
