@@ -25,6 +25,8 @@ _OURS = {
     "curl-auth-user": "the same",
 }
 """Rules that are not taken, and why."""
+_STARTS = {"generic-api-key"}
+"""Rules that find nothing but what begins with one of their keywords, and that would be tried often."""
 _FAR = {"sourcegraph-access-token"}
 """Rules whose keyword may lie anywhere in a text, not in what they match."""
 
@@ -67,6 +69,8 @@ def _shape(rule: dict[str, Any]) -> dict[str, Any]:
     }
     if rule["id"] in _FAR:
         shape["whole"] = True
+    if rule["id"] in _STARTS:
+        shape["starts"] = True
     if "entropy" in rule:
         shape["entropy"] = rule["entropy"]
     if "secretGroup" in rule:

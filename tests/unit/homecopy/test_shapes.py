@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.published.home import canaries
 
 from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.homecopy.source.signatures import Signatures, entropy_of, is_mixed
@@ -98,3 +99,25 @@ def test_entropy_is_that_of_shannon() -> None:
 
 def test_letters_alone_are_not_mixed() -> None:
     assert (is_mixed(b"abc"), is_mixed(b"123"), is_mixed(b"abc1")) == (False, False, True)
+
+
+QUICK = [shape for shape in RULES["shapes"] if shape.get("starts")]
+
+
+@pytest.mark.parametrize("shape", QUICK, ids=lambda shape: shape["name"])
+def test_what_a_shape_finds_begins_with_an_anchor_where_it_is_tried_nowhere_else(shape: dict[str, Any]) -> None:
+    """Tried on every list's canaries; a shape that could begin elsewhere would lose some of them."""
+    pattern, anchors = re.compile(shape["pattern"].encode(), re.MULTILINE), tuple(map(str.encode, shape["anchors"]))
+    texts = [canary.content for canary in canaries()]
+    starts = [text[found.start() :].lower() for text in texts for found in pattern.finditer(text)]
+    assert len(starts) >= 5
+    assert [start[:40] for start in starts if not start.startswith(anchors)] == []
+
+
+def test_a_shape_is_found_beside_lines_that_have_none_of_its_anchors() -> None:
+    lines = [b"x = '%d'" % number for number in range(50)]
+    token = b'authorization: "Bearer q9W8e7R6t5Y4u3I2o1P0a9S8d7F6"'
+    shapes = Signatures(RULES)
+    assert shapes.found_in_lines(lines, lambda: b"") is None
+    for place in range(0, 51, 10):
+        assert shapes.found_in_lines([*lines[:place], token, *lines[place:]], lambda: b"") == "authorization"

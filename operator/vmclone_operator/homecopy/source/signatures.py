@@ -12,7 +12,7 @@ known to be none (`harmless`). Most shapes are one line; the whole text is looke
 
 import math
 import re
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Match, NamedTuple, Optional, Pattern, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Match, NamedTuple, Optional, Pattern, Set, Tuple
 
 from vmclone_operator.homecopy.source.texts import text_of
 
@@ -60,11 +60,14 @@ class Shape(NamedTuple):
     pattern: Lazy
     group: Optional[int]
     entropy: float
+    first_harmless: Tuple[Harmless, ...]
     harmless: Tuple[Harmless, ...]
     mixed: bool
     """Whether only a value of letters and of digits or signs is meant."""
     whole: bool
     """Whether it has several lines."""
+    starts: bool
+    """Whether what it finds begins with an anchor, so that it need not be tried elsewhere."""
 
 
 class Signatures:
@@ -102,27 +105,26 @@ class Signatures:
     def _first(self, windows: Iterable[bytes], whole: Callable[[], bytes]) -> Optional[str]:
         searched = set()  # type: set[int]
         for block in _blocks(windows):
-            for number in self._possible(block):
+            lower = block.lower()
+            for number, anchors in sorted(self._possible(lower).items()):
                 shape = self._shapes[number]
                 if shape.whole and number in searched:
                     continue
                 searched.add(number)
-                if _is_in(shape, whole() if shape.whole else block):
+                if _is_in(shape, whole()) if shape.whole else _is_near(shape, block, lower, anchors):
                     return shape.name
         return None
 
-    def _possible(self, block: bytes) -> List[int]:
-        """Return the shapes of which an anchor is in these lines, in their order."""
-        lower = block.lower()
-        found = set()  # type: set[int]
-        for anchor, numbers in self._short.items():
-            if anchor in lower:
-                found.update(numbers)
-        for begin in self._begins.intersection(zip(lower, lower[1:], lower[2:])):
-            for anchor, numbers in self._indexed[begin].items():
+    def _possible(self, lower: bytes) -> Dict[int, List[bytes]]:
+        """Return the shapes of which an anchor is in these lines, which are in small letters, and these anchors."""
+        found = {}  # type: Dict[int, List[bytes]]
+        near = [self._indexed[begin] for begin in self._begins.intersection(zip(lower, lower[1:], lower[2:]))]
+        for anchors in [self._short, *near]:
+            for anchor, numbers in anchors.items():
                 if anchor in lower:
-                    found.update(numbers)
-        return sorted(found)
+                    for number in numbers:
+                        found.setdefault(number, []).append(anchor)
+        return found
 
     def _parted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         for line in lines:
@@ -163,14 +165,17 @@ def _spans(screen: Pattern[bytes], text: bytes) -> Iterator[Tuple[int, int]]:
 
 
 def _shape(document: Dict[str, Any], everywhere: Tuple[Harmless, ...]) -> Shape:
+    harmless = [_harmless(entry) for entry in document.get("harmless", ())]
     return Shape(
         document["name"],
         Lazy(document["pattern"], re.MULTILINE if document.get("lines") else 0),
         document.get("group"),
         float(document.get("entropy", 0)),
-        tuple(_harmless(entry) for entry in document.get("harmless", ())) + everywhere,
+        tuple(entry for entry in harmless if _is_quick(entry)),
+        tuple(entry for entry in harmless if not _is_quick(entry)) + everywhere,
         bool(document.get("mixed")),
         bool(document.get("whole")),
+        bool(document.get("starts")),
     )
 
 
@@ -181,8 +186,46 @@ def _harmless(entry: Dict[str, Any]) -> Harmless:
     return Harmless(entry["in"], Lazy(joined) if joined else None, words)
 
 
+def _is_quick(entry: Harmless) -> bool:
+    """Return whether it is asked sooner than the entropy is reckoned."""
+    return entry.place == "secret" and not entry.words
+
+
 def _is_in(shape: Shape, text: bytes) -> bool:
     return any(_is_secret(shape, text, found) for found in shape.pattern.read().finditer(text))
+
+
+def _is_near(shape: Shape, text: bytes, lower: bytes, anchors: List[bytes]) -> bool:
+    """Return whether a shape is in these lines; most of them have no anchor, and trying an expression costs most."""
+    if not shape.starts and min(map(len, anchors)) < _INDEXED:
+        return _is_in(shape, text)  # anchors as short as a quote are in every line
+    places = {place for anchor in anchors for place in _places(lower, anchor)}
+    if not shape.starts:
+        return _is_in(shape, _lines_at(text, places))
+    pattern = shape.pattern.read()
+    tried = (pattern.match(text, place) for place in sorted(places))
+    return any(found is not None and _is_secret(shape, text, found) for found in tried)
+
+
+def _places(lower: bytes, anchor: bytes) -> Iterator[int]:
+    """Yield where an anchor is."""
+    at = lower.find(anchor)
+    while at >= 0:
+        yield at
+        at = lower.find(anchor, at + 1)
+
+
+def _lines_at(text: bytes, places: Set[int]) -> bytes:
+    """Return the lines with these places, each with the one that follows: few shapes go on there."""
+    parts, taken, known = [], 0, 0  # type: List[bytes], int, int
+    for place in sorted(places):
+        if place < known:
+            continue
+        start = max(taken, text.rfind(b"\n", 0, place) + 1)
+        known = text.find(b"\n", place) + 1 or len(text)
+        taken = text.find(b"\n", known) + 1 or len(text)
+        parts.append(text[start:taken])
+    return b"".join(parts)
 
 
 def _is_secret(shape: Shape, text: bytes, found: Match[bytes]) -> bool:
@@ -190,9 +233,11 @@ def _is_secret(shape: Shape, text: bytes, found: Match[bytes]) -> bool:
         secret = found.group(shape.group) or found.group()
     else:
         secret = next(filter(None, found.groups()), b"") or found.group()
-    if shape.entropy and entropy_of(secret) <= shape.entropy:
-        return False
     if shape.mixed and not is_mixed(secret):
+        return False
+    if any(_is_harmless(entry, text, found, secret) for entry in shape.first_harmless):
+        return False
+    if shape.entropy and entropy_of(secret) <= shape.entropy:
         return False
     return not any(_is_harmless(entry, text, found, secret) for entry in shape.harmless)
 
@@ -217,6 +262,6 @@ def is_mixed(secret: bytes) -> bool:
 
 def entropy_of(secret: bytes) -> float:
     """Return the bits a letter of a text that is drawn like this one."""
-    length = len(secret)
-    counts = [secret.count(byte) for byte in set(secret)]
-    return -sum(count / length * math.log2(count / length) for count in counts)
+    length = len(secret) or 1
+    often = [count for count in map(secret.count, set(secret)) if count > 1]
+    return math.log2(length) - sum(count * math.log2(count) for count in often) / length
