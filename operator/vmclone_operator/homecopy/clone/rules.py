@@ -6,7 +6,7 @@
 import fnmatch
 import os
 import re
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Tuple
 
 from vmclone_operator.homecopy.clone.alarm import Alarm, NoEnd
 from vmclone_operator.homecopy.clone.erase import is_overwritten
@@ -156,11 +156,19 @@ class Overwritten(Rules):
 
 
 class Expansion:
-    """Finds what absolute patterns name; `**` is any number of folders."""
+    """Finds what absolute patterns name; `**` is any number of folders.
+
+    There are more than a thousand patterns, most of them for a few folders: each folder is listed once a look.
+    """
 
     def __init__(self, root: bytes, mounts: Mounts) -> None:
         self._root = root
         self._mounts = mounts
+        self._names: Dict[bytes, FrozenSet[bytes]] = {}
+
+    def look_again(self) -> None:
+        """Forget what lies in the folders."""
+        self._names.clear()
 
     def paths(self, pattern: bytes) -> Iterator[bytes]:
         """Yield what a pattern names, by real folders, and the file that a link among them leads to."""
@@ -182,7 +190,7 @@ class Expansion:
                 if not self._mounts.closed(inner):
                     yield from self._below(inner, parts)
             return
-        for name in _matching(folder, first):
+        for name in self._matching(folder, first):
             inner = os.path.join(folder, name)
             if rest and os.path.islink(inner):
                 inner = self._led_to(inner, first)
@@ -198,14 +206,20 @@ class Expansion:
         target = b"" if _MAGIC.search(part) else os.path.realpath(link)
         return target if target.startswith(self._root + b"/") else b""
 
+    def _matching(self, folder: bytes, pattern: bytes) -> List[bytes]:
+        if folder not in self._names:
+            self._names[folder] = _listed(folder)
+        names = self._names[folder]
+        if not _MAGIC.search(pattern):
+            return [pattern] if pattern in names else []
+        return sorted(fnmatch.filter(names, pattern))
 
-def _matching(folder: bytes, pattern: bytes) -> List[bytes]:
-    if not _MAGIC.search(pattern):
-        return [pattern]
+
+def _listed(folder: bytes) -> FrozenSet[bytes]:
     try:
-        return sorted(fnmatch.filter(os.listdir(folder), pattern))
+        return frozenset(os.listdir(folder))
     except OSError:
-        return []
+        return frozenset()
 
 
 def _folders(folder: bytes) -> List[bytes]:

@@ -47,6 +47,11 @@ class Scrub:
         self._overwritten = Overwritten()
         self._homes = homes(root)
         self._sections = list(self._own(parameters))
+        self._named_rules = {
+            index: NameRules(section.patterns)
+            for index, section in enumerate(self._sections)
+            if section.kind == "within"
+        }
         self._home_places = [Place(home, None, HomeRules(home, self._filter)) for home in self._homes]
         self.files = 0
         self.left = 0
@@ -84,7 +89,10 @@ class Scrub:
         return self._mounts.unverified()
 
     def _places(self) -> List[Place]:
-        return self._home_places + [place for section in self._sections for place in self._named(section)]
+        self._expansion.look_again()
+        return self._home_places + [
+            place for index, section in enumerate(self._sections) for place in self._named(index, section)
+        ]
 
     def _own(self, parameters: Dict[str, List[str]]) -> Iterator[Section]:
         """Yield the list's sections, the owner's, and the files that sshd reads keys from."""
@@ -92,18 +100,18 @@ class Scrub:
         yield Section("any", "", parameters.get("scrub_path", []))
         yield Section("any", "", [os.fsdecode(path[len(self._root) :]) for path in key_files(self._root, self._homes)])
 
-    def _named(self, section: Section) -> Iterator[Place]:
+    def _named(self, index: int, section: Section) -> Iterator[Place]:
         folders = section.argument.split() if section.kind == "within" else section.patterns
         for pattern in folders:
             files_only = pattern.endswith("/**")
             for path in self._expansion.paths(self._root + os.fsencode(pattern)):
-                yield self._place(section, path, files_only=files_only)
+                yield self._place(index, section, path, files_only=files_only)
 
-    def _place(self, section: Section, path: bytes, *, files_only: bool) -> Place:
+    def _place(self, index: int, section: Section, path: bytes, *, files_only: bool) -> Place:
         if section.kind == "searched":
             return Place(os.path.realpath(path), None, HomeRules(path, self._filter))
         if section.kind == "within":
-            return Place(os.path.realpath(path), None, NameRules(section.patterns))
+            return Place(os.path.realpath(path), None, self._named_rules[index])
         rules = PlaceRules(section, self._boot_seconds, files_only=files_only)
         mask = Mask(*section.argument.split(" ", 1)) if section.kind == "masked" else None
         return Place(*os.path.split(path), rules, section.kind == "emptied", mask)

@@ -19,6 +19,7 @@ _ANY = frozenset(range(256))
 _SLASH = 47
 _ANY_BUT_SLASH = _ANY - {_SLASH}
 Step = Tuple[FrozenSet[int], bool]
+_SPECIAL = re.compile(rb"[*?[\\]")
 _PLAIN = re.compile(rb"(?:[A-Za-z0-9_]|\\[^A-Za-z0-9])*\Z", re.DOTALL)
 
 
@@ -32,6 +33,10 @@ class Patterns:
         self._shaped: List[int] = []
         shapes: List[bytes] = []
         for number, text in enumerate(self._texts):
+            plain = _plain_last(text)
+            if plain:
+                self._plain.setdefault(plain.lower(), []).append(number)
+                continue
             last = _last(text)
             # Most patterns end in a plain name: looking it up is cheaper than trying them one by one.
             if _PLAIN.match(last):
@@ -69,6 +74,12 @@ class Patterns:
 def _has_stars(pattern: bytes) -> bool:
     """Return whether there are so many that an expression could try too many ways."""
     return b"***" in pattern or len(re.findall(rb"\*+", pattern)) > _MOST_STARS
+
+
+def _plain_last(pattern: bytes) -> bytes:
+    """Return the last name that a pattern means where every letter of it means itself; most do, and cost most."""
+    final = pattern.rstrip(b"/").rsplit(b"/", 1)[-1]
+    return b"" if _SPECIAL.search(final) else final
 
 
 def _last(pattern: bytes) -> bytes:
