@@ -10,16 +10,19 @@ refuse() {
   exit 64
 }
 
-token='' complete='' parameters='' scrub=''
+# `read` takes a byte at a time, so it gets only the short lines: the packed ones are 90 KB.
+parameters=$(cat)
+asked=$(printf '%s\n' "$parameters" | grep -v '^scrub_\(program\|rules\|places\|posix\)=')
+token='' complete='' scrub=''
 while IFS= read -r line; do
   case $line in
     token=*) token=${line#*=} ;;
     scrub=*) scrub=${line#*=} ;;
     end=1) complete=yes ;;
   esac
-  parameters="$parameters$line
-"
-done
+done <<END_OF_ASKED
+$asked
+END_OF_ASKED
 if [ -z "$complete" ] || [ -z "$token" ]; then
   refuse "the parameters did not arrive complete"
 fi
@@ -47,7 +50,8 @@ fi
 
 mkdir -p "$run" "$lib"
 rm -f "$lib/result" "$run/scrub_posix"
-printf '%s' "$parameters" >"$run/parameters"
+printf '%s\n' "$parameters" >"$run/parameters"
+printf '%s\n' "$asked" >"$run/asked"
 printf '%s\n' "$token" >"$run/token"
 write_worker
 [ -z "$scrub" ] || write_scrub_posix

@@ -61,7 +61,7 @@ read_parameters() {
       needs_reboot=1) reboot=yes ;;
       keep_host_key=1) keep=yes ;;
     esac
-  done <"$run/parameters"
+  done <"$run/asked"
 }
 
 # The first attempt of a token sees the source's values; a repeat sees half of ours and keeps what is there.

@@ -14,6 +14,12 @@ boot_phase() {
     echo system=unsupported
     return
   fi
+  if [ -e "$run/token" ] && worker_alive; then
+    # It began once the system had booted, and systemctl would take the CPU away that it needs.
+    echo system=running
+    echo cloud_init=done
+    return
+  fi
   if [ -e /run/cloud-init/enabled ] && [ ! -e /run/cloud-init/result.json ]; then
     # A part of the boot, so the boot goes on: systemctl would take its CPU away to say the same.
     state=starting cloud_init=running
