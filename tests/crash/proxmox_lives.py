@@ -78,10 +78,17 @@ def remove(sim: Simulation) -> None:
     assert sim.get(Kind.VMCLONE, "dev", "team-a") is None, "the VMClone did not go"
 
 
-def live(way: Way, schedule: FaultSchedule, dialect: Callable[[Reply], Reply] | None = None) -> str:
+def live(
+    way: Way,
+    schedule: FaultSchedule,
+    dialect: Callable[[Reply], Reply] | None = None,
+    *,
+    frozen_once: bool = True,
+) -> str:
     """Make one clone, wait until it is Ready, delete it; return what was not as promised.
 
-    `dialect` changes every answer on its way to the operator.
+    `dialect` changes every answer on its way to the operator. `frozen_once`: a freeze that the cluster refuses half way
+    is given up, removed and taken again, so a life of refusals may copy its source more than once.
     """
     sim, cluster = begin(way, schedule)
     cluster.dialect = dialect or cluster.dialect
@@ -94,7 +101,10 @@ def live(way: Way, schedule: FaultSchedule, dialect: Callable[[Reply], Reply] | 
         return str(error)[:600]
     checks = {
         "VMs made and ready": (len(made), way.stays),
-        "copies": (_copies(cluster), {IMAGE: 1} if way.clean else {SOURCE: 1, "a frozen point": 1}),
+        "copies": (
+            _copies(cluster, frozen_once=frozen_once),
+            {IMAGE: 1} if way.clean else {SOURCE: 1, "a frozen point": 1},
+        ),
         "left": (_left(cluster), before),
     }
     return "; ".join(f"{name}: {got} != {want}" for name, (got, want) in checks.items() if got != want)
@@ -104,12 +114,14 @@ def _made(cluster: Cluster) -> set[int]:
     return set(cluster.world.vms) - THEIRS
 
 
-def _copies(cluster: Cluster) -> dict[object, int]:
-    """Return how many copies took effect, by what they are of."""
+def _copies(cluster: Cluster, *, frozen_once: bool) -> dict[object, int]:
+    """Return how many copies took effect, by what they are of; of the source one where more are no fault."""
     copies: Counter[object] = Counter()
     for of, count in cluster.good_clones().items():
         copies[of if of in {SOURCE, IMAGE} else "a frozen point"] += count
-    return dict(copies)
+    if not frozen_once and copies[SOURCE] > 1:
+        copies[SOURCE] = 1
+    return dict(+copies)
 
 
 def _left(cluster: Cluster) -> object:

@@ -58,7 +58,8 @@ def test_a_life_of_random_faults_ends_as_one_without(seed: int) -> None:
     """A tenth of all calls are lost, refused, hang or kill the operator, until the clone is nearly made."""
     kinds = set(FaultKind) - {FaultKind.MEANWHILE}
     way = sorted(WAYS)[seed % len(WAYS)]
-    assert not live(WAYS[way], FaultSchedule(seeded(seed, rate=0.1, until=FAULTY_CALLS, kinds=kinds))), (seed, way)
+    schedule = FaultSchedule(seeded(seed, rate=0.1, until=FAULTY_CALLS, kinds=kinds))
+    assert not live(WAYS[way], schedule, frozen_once=False), (seed, way)
 
 
 async def _leaves_seeds(_: Seeds, stamp: Stamp, node: str) -> bool:  # noqa: ARG001 - as the real one is called
