@@ -42,6 +42,15 @@ def cost_of(replicas: int) -> Cost:
     return Cost(of_vmclone=mean(counted[Kind.VMCLONE]), of_replica=mean(counted[Kind.REPLICA]))
 
 
+def test_a_vmclone_says_how_it_is_before_all_of_its_replicas_are_made() -> None:
+    sim = begin(FaultSchedule(), replicas=MANY)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(limits=LIMITS))
+    sim.run(60, until=lambda: bool(vmclone(sim).get("status", {}).get("conditions")))
+    assert 0 < vmclone(sim)["status"]["replicas"] < MANY
+    sim.run(5)
+    assert len(sim.engine.cache.all(Kind.REPLICA)) == MANY
+
+
 @pytest.fixture(scope="module")
 def costs() -> tuple[Cost, Cost]:
     """Return what few replicas cost, and many."""

@@ -31,6 +31,8 @@ from vmclone_operator.kube.cluster import Conflict, Document, HookDown, Key, Kin
 
 _REFUSALS = 3
 """After how many refusals in one pass no more replicas are asked for."""
+_MADE_IN_A_PASS = 20
+"""How many are made before their VMClone says so: a hundred take seconds, and people look for a first word."""
 Leave = Callable[[Sequence[Document]], Awaitable[None]]
 """Writes down, before they are deleted, that the VMs of these replicas stay."""
 
@@ -88,7 +90,9 @@ class ReplicaObjects:
                 return None
             changes, replaced = self._plan(documents, may_make=may_make)
             await self._remove(documents, changes, replaced, leave)
-        refused = await self._create_all(changes.create, sessions, backend)
+        refused = await self._create_all(changes.create[:_MADE_IN_A_PASS], sessions, backend)
+        if len(changes.create) > _MADE_IN_A_PASS and not refused:
+            self.engine.queue.add(key_of(Kind.VMCLONE, self.vmclone))
         leaving = {view.uid for view in changes.delete}
         for document in self.found():
             if document["metadata"]["uid"] not in leaving:
