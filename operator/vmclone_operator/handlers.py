@@ -16,7 +16,7 @@ import kopf
 
 from vmclone_operator.api import GROUP, VERSION
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.queue import Priority
+from vmclone_operator.engine.work.queue import Priority
 from vmclone_operator.kube.cluster import Document, Kind
 from vmclone_operator.kube.proxy import proxy_for
 

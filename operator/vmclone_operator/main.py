@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 import kopf
 
 from vmclone_operator.claiming import LOOK_SECONDS, Claiming
-from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.backends.sessions import Sessions
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.host_slots import HostSlots
-from vmclone_operator.engine.queue import Priority, WorkQueue
+from vmclone_operator.engine.objects.cache import Cache
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.resync import LEAST_SECONDS, compare_due, relist, resync
-from vmclone_operator.engine.sessions import Sessions
+from vmclone_operator.engine.work.host_slots import HostSlots
+from vmclone_operator.engine.work.queue import Priority, WorkQueue
 from vmclone_operator.handlers import build_registry
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.homecopy.scrub import scrub_program

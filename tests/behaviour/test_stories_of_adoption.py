@@ -22,7 +22,7 @@ from tests.support.stories import (
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.naming import clone_uuid
-from vmclone_operator.engine.lineage import incarnation_of
+from vmclone_operator.engine.objects.lineage import incarnation_of
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call
 from vmclone_operator.providers.fake.state import Machine

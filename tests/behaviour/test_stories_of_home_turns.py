@@ -23,7 +23,7 @@ from tests.support.stories import (
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import CloneFailed
-from vmclone_operator.engine.home_pass import HomePart
+from vmclone_operator.engine.home.home_pass import HomePart
 from vmclone_operator.homecopy.outcome import Ended
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call

@@ -9,8 +9,8 @@ from tests.crash.lives import begin
 from tests.support import manifests
 from tests.support.simulation import Simulation
 
-from vmclone_operator.engine.queue import PassFailed
 from vmclone_operator.engine.reconcile import reconcile
+from vmclone_operator.engine.work.queue import PassFailed
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call
 

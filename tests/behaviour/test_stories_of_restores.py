@@ -25,7 +25,7 @@ from tests.support.stories import (
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.naming import clone_uuid
-from vmclone_operator.engine.lineage import incarnation_of
+from vmclone_operator.engine.objects.lineage import incarnation_of
 from vmclone_operator.kube.cluster import Document, Key, Kind
 from vmclone_operator.providers.fake import FaultSchedule
 from vmclone_operator.providers.fake.state import Machine

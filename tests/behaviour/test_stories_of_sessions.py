@@ -17,7 +17,7 @@ from tests.support.two_hosts import with_two_hosts
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import SourceNotFound
 from vmclone_operator.domain.naming import clone_uuid
-from vmclone_operator.engine.session_source import SessionSource, described
+from vmclone_operator.engine.source.session_source import SessionSource, described
 from vmclone_operator.kube.cluster import Key, Kind
 
 SECOND = Key(Kind.VMCLONE, "team-a", "second")

@@ -13,7 +13,7 @@ from tests.support.stories import DEV, change, condition, replica, vmclone
 from tests.support.two_hosts import TwoHosts, with_two_hosts
 
 from vmclone_operator.domain.backend import Power
-from vmclone_operator.engine.lineage import is_copying
+from vmclone_operator.engine.objects.lineage import is_copying
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import FaultSchedule
 from vmclone_operator.providers.fake.state import Machine

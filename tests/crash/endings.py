@@ -9,7 +9,7 @@ from tests.support.simulation import Simulation
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.labels import INCARNATION_LABEL
-from vmclone_operator.engine.lineage import incarnation_of
+from vmclone_operator.engine.objects.lineage import incarnation_of
 from vmclone_operator.homecopy.outcome import Ended
 from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.providers.fake.state import Machine

@@ -14,12 +14,16 @@ from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.rollout import ReplicaChanges
 from vmclone_operator.domain.steps import Decision, Do, Step
-from vmclone_operator.engine import freezing, replica_objects, replica_pass, replica_steps, resync, teardown
+from vmclone_operator.engine import resync
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.freezing import Freezer, FreezeStep
-from vmclone_operator.engine.frozen_pass import FrozenPass
-from vmclone_operator.engine.replica_steps import ReplicaSteps
-from vmclone_operator.engine.rollout_slots import RolloutSlots
+from vmclone_operator.engine.objects.rollout_slots import RolloutSlots
+from vmclone_operator.engine.removal import teardown
+from vmclone_operator.engine.replica import replica_pass, replica_steps
+from vmclone_operator.engine.replica.replica_steps import ReplicaSteps
+from vmclone_operator.engine.source import freezing
+from vmclone_operator.engine.source.freezing import Freezer, FreezeStep
+from vmclone_operator.engine.source.frozen_pass import FrozenPass
+from vmclone_operator.engine.vmclone import replica_objects
 from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.providers.fake import FakeSession
 

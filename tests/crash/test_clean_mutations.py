@@ -14,9 +14,12 @@ from tests.crash.lives import begin_clean, wait_ready
 from tests.support import manifests
 
 from vmclone_operator.domain.steps import Do
-from vmclone_operator.engine import copy_queue, replica_steps, seed_secret, teardown
-from vmclone_operator.engine.copy_jobs import CopyJobs
-from vmclone_operator.engine.home_steps import HomeSteps
+from vmclone_operator.engine.home.home_steps import HomeSteps
+from vmclone_operator.engine.jobs.copy_jobs import CopyJobs
+from vmclone_operator.engine.removal import teardown
+from vmclone_operator.engine.replica import replica_steps
+from vmclone_operator.engine.secrets import seed_secret
+from vmclone_operator.engine.source import copy_queue
 from vmclone_operator.homecopy.outcome import Ended
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import FaultSchedule

@@ -11,8 +11,9 @@ from tests.crash.lives import Outcome, difference, live
 
 from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.domain.backend import Progress
-from vmclone_operator.engine import clone_report, making
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.replica import making
+from vmclone_operator.engine.vmclone import clone_report
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point, at_index
 
 SOURCES = {"running source": True, "powered-off source": False}

@@ -11,8 +11,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmclone_operator.engine.queue import NoSlot, PassFailed
 from vmclone_operator.engine.reconcile import reconcile
+from vmclone_operator.engine.work.queue import NoSlot, PassFailed
 from vmclone_operator.handlers import take_event
 from vmclone_operator.kube.cluster import Document, Key, Kind
 from vmclone_operator.providers.fake import RUNNING, FakeBackend, Killed

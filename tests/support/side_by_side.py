@@ -13,8 +13,8 @@ from typing import Any
 from tests.support.simulation import SimClock, Simulation
 
 from vmclone_operator.domain.backend import BackendConfig, BackendSession, Fence, Wake
-from vmclone_operator.engine.queue import WorkQueue
 from vmclone_operator.engine.reconcile import reconcile
+from vmclone_operator.engine.work.queue import WorkQueue
 from vmclone_operator.providers.fake import FakeBackend, World
 
 WORKERS = 16

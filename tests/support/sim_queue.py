@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vmclone_operator.engine.queue import Priority
+from vmclone_operator.engine.work.queue import Priority
 from vmclone_operator.kube.cluster import Key
 
 

@@ -23,12 +23,12 @@ from tests.support.sim_queue import SimQueue
 
 from vmclone_operator.domain.backend import Backend
 from vmclone_operator.domain.errors import CloneError
-from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.backends.sessions import Sessions
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.queue import NoSlot, PassFailed
+from vmclone_operator.engine.objects.cache import Cache
 from vmclone_operator.engine.reconcile import reconcile
 from vmclone_operator.engine.resync import compare_due, relist, resync
-from vmclone_operator.engine.sessions import Sessions
+from vmclone_operator.engine.work.queue import NoSlot, PassFailed
 from vmclone_operator.handlers import take_event
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable

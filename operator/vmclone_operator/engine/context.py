@@ -16,18 +16,17 @@ from vmclone_operator.domain.conditions import ConditionWriter
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.orphans import Orphans
 from vmclone_operator.domain.pace import Looks
-from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.copy_jobs import CopyJobs
-from vmclone_operator.engine.endpoints import host_of
-from vmclone_operator.engine.freeze_turns import FreezeTurns
-from vmclone_operator.engine.host_slots import HostSlots
-from vmclone_operator.engine.lineage import incarnation_of, made_at
-from vmclone_operator.engine.meter import CopyMeter, NoMeter, ReadyMeter
-from vmclone_operator.engine.own_writes import OwnWrites
-from vmclone_operator.engine.queue import Priority, Wakeable
-from vmclone_operator.engine.sessions import Sessions
-from vmclone_operator.engine.waiting import Waiting
-from vmclone_operator.engine.wakeups import concerned, lost, saw, wake_next
+from vmclone_operator.engine.backends.endpoints import host_of
+from vmclone_operator.engine.backends.sessions import Sessions
+from vmclone_operator.engine.objects.cache import Cache
+from vmclone_operator.engine.objects.lineage import incarnation_of, made_at
+from vmclone_operator.engine.objects.own_writes import OwnWrites
+from vmclone_operator.engine.work.freeze_turns import FreezeTurns
+from vmclone_operator.engine.work.host_slots import HostSlots
+from vmclone_operator.engine.work.meter import CopyMeter, NoMeter, ReadyMeter
+from vmclone_operator.engine.work.queue import Priority, Wakeable
+from vmclone_operator.engine.work.waiting import Waiting
+from vmclone_operator.engine.work.wakeups import concerned, lost, saw, wake_next
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Cluster, Document, Key, Kind, key_of
 from vmclone_operator.kube.events import EventRecorder
@@ -119,11 +118,6 @@ class Engine:
     def writer_for(self, document: Document) -> ConditionWriter:
         """Return the writer of an object's conditions: its generation, and the time as it is now."""
         return ConditionWriter(generation=document["metadata"].get("generation", 1), now=self.timestamp())
-
-    @property
-    def copies(self) -> CopyJobs:
-        """The Jobs of home copies."""
-        return CopyJobs(cluster=self.cluster, settings=self.pods, now=self.now)
 
     def hear(self, kind: Kind) -> None:
         """Remember that news of a kind came now."""

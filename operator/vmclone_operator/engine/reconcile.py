@@ -12,17 +12,20 @@ from dataclasses import replace
 from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
 from vmclone_operator.domain.steps import CopyNews, Decision, Do, Step
-from vmclone_operator.engine import admin_pass, copy_queue, refusals, teardown
-from vmclone_operator.engine.clone_pass import ClonePass
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.freeze_attempts import FreezeHeld
-from vmclone_operator.engine.lineage import is_deleting
-from vmclone_operator.engine.queue import PassFailed
-from vmclone_operator.engine.replica import Replica, read_replica, reported
-from vmclone_operator.engine.replica_pass import ReplicaPass
+from vmclone_operator.engine.ledger.freeze_attempts import FreezeHeld
+from vmclone_operator.engine.ledger.written import dumped
+from vmclone_operator.engine.objects.lineage import is_deleting
+from vmclone_operator.engine.objects.replica import Replica, read_replica, reported
+from vmclone_operator.engine.platform import admin_pass
+from vmclone_operator.engine.removal import teardown
+from vmclone_operator.engine.replica.replica_pass import ReplicaPass
 from vmclone_operator.engine.slots_needed import slots_needed
-from vmclone_operator.engine.wakeups import wake_next
-from vmclone_operator.engine.written import dumped
+from vmclone_operator.engine.source import copy_queue
+from vmclone_operator.engine.vmclone import refusals
+from vmclone_operator.engine.vmclone.clone_pass import ClonePass
+from vmclone_operator.engine.work.queue import PassFailed
+from vmclone_operator.engine.work.wakeups import wake_next
 from vmclone_operator.kube.cluster import Conflict, Document, Gone, HookDown, Key, Kind, Refused, Unavailable
 
 log = logging.getLogger(__name__)

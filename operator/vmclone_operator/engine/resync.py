@@ -15,14 +15,14 @@ from vmclone_operator.domain.backend import ObservedClone, Power
 from vmclone_operator.domain.daily import is_due
 from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.units import seconds_of
-from vmclone_operator.engine.adopting import list_clones
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.drifting import differs
-from vmclone_operator.engine.expiring import comes_back, compare_clocks
-from vmclone_operator.engine.lineage import incarnation_of, is_ready
-from vmclone_operator.engine.queue import Priority
-from vmclone_operator.engine.sweep import look_for_orphans
-from vmclone_operator.engine.sweep_objects import look_for_objects
+from vmclone_operator.engine.objects.lineage import incarnation_of, is_ready
+from vmclone_operator.engine.platform.sweep import look_for_orphans
+from vmclone_operator.engine.platform.sweep_objects import look_for_objects
+from vmclone_operator.engine.replica.drifting import differs
+from vmclone_operator.engine.vmclone.adopting import list_clones
+from vmclone_operator.engine.vmclone.expiring import comes_back, compare_clocks
+from vmclone_operator.engine.work.queue import Priority
 from vmclone_operator.kube.cluster import ClusterError, Document, Kind, key_of
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ A CloneBackend's own pass is not counted: there is one of each, and it is what s
 
 from __future__ import annotations
 
-from vmclone_operator.engine import session_source
-from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.endpoints import host_of
-from vmclone_operator.engine.host_slots import Slot, SlotClass
-from vmclone_operator.engine.lineage import parent_name
+from vmclone_operator.engine.backends.endpoints import host_of
+from vmclone_operator.engine.objects.cache import Cache
+from vmclone_operator.engine.objects.lineage import parent_name
+from vmclone_operator.engine.source import session_source
+from vmclone_operator.engine.work.host_slots import Slot, SlotClass
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 

@@ -12,7 +12,7 @@ from vmclone_operator.homecopy.outcome import Ended
 
 if TYPE_CHECKING:
     from vmclone_operator.domain.home_copy import CopyJobView
-    from vmclone_operator.engine.cache import Cache
+    from vmclone_operator.engine.objects.cache import Cache
     from vmclone_operator.kube.cluster import Document
 
 _FAILURES = {reason.value for reason in Ended} - {Ended.COPIED.value}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from vmclone_operator.engine.meter import Outcome
+from vmclone_operator.engine.work.meter import Outcome
 from vmclone_operator.kube.cluster import Kind
 
 if TYPE_CHECKING:

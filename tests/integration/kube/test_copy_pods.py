@@ -13,7 +13,7 @@ import pytest
 from tests.support.cluster_cli import kubectl, wait_until
 
 from vmclone_operator.domain.home_copy import CopyJobView
-from vmclone_operator.engine.copy_jobs import CopyJobs
+from vmclone_operator.engine.jobs.copy_jobs import CopyJobs
 from vmclone_operator.homecopy.job import CopyJob, Host
 from vmclone_operator.homecopy.job_manifest import CopyOwner, PodSettings
 from vmclone_operator.homecopy.pod_place import PodPlace

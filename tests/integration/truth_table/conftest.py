@@ -17,7 +17,7 @@ from tests.integration.truth_table.readers import ROOT, Answer
 from tests.integration.truth_table.rows import ROWS, Row
 
 from vmclone_operator.api import API_VERSION
-from vmclone_operator.engine.written import dumped
+from vmclone_operator.engine.ledger.written import dumped
 
 __all__ = ["connection", "server"]
 FINALIZER = "vmclone.dev/teardown"

@@ -15,10 +15,10 @@ from vmclone_operator.domain.conditions import ConditionWriter, Progress, Readin
 from vmclone_operator.domain.drift import drift_of
 from vmclone_operator.domain.plan import Situation, decide
 from vmclone_operator.domain.steps import Blocker, Decision, Do, Step, stalled, wait
-from vmclone_operator.engine.clone_report import summarised
-from vmclone_operator.engine.drifting import noted
-from vmclone_operator.engine.replica import new_replica, reported
-from vmclone_operator.engine.written import dumped
+from vmclone_operator.engine.ledger.written import dumped
+from vmclone_operator.engine.objects.replica import new_replica, reported
+from vmclone_operator.engine.replica.drifting import noted
+from vmclone_operator.engine.vmclone.clone_report import summarised
 from vmclone_operator.kube.cluster import Document
 
 NOW = "2026-01-01T00:00:00Z"

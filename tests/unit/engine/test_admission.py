@@ -7,7 +7,7 @@ import random
 import pytest
 
 from vmclone_operator.domain.admission import Claimant, admitted
-from vmclone_operator.engine.admission import Admission
+from vmclone_operator.engine.objects.admission import Admission
 from vmclone_operator.kube.cluster import Key, Kind
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.rollout_slots import Place
+from vmclone_operator.engine.objects.cache import Cache
+from vmclone_operator.engine.objects.rollout_slots import Place
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 DEV_1 = Key(Kind.REPLICA, "team-a", "dev-1")

@@ -6,7 +6,7 @@ import pytest
 from tests.support import manifests
 from tests.support.simulation import Simulation
 
-from vmclone_operator.engine.freezing import copied_elsewhere
+from vmclone_operator.engine.source.freezing import copied_elsewhere
 from vmclone_operator.kube.cluster import Document, Kind
 
 VM = ("lab", "vm-1")

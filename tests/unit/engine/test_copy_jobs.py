@@ -14,7 +14,7 @@ from tests.support.memory_cluster import MemoryCluster
 
 from vmclone_operator.api.home import HomeCopyStatus
 from vmclone_operator.domain.home_copy import CopyJobView, JobState
-from vmclone_operator.engine.copy_jobs import CopyJobs
+from vmclone_operator.engine.jobs.copy_jobs import CopyJobs
 from vmclone_operator.homecopy.job import CopyJob, Host
 from vmclone_operator.homecopy.job_manifest import CopyOwner, PodSettings, copy_name
 from vmclone_operator.kube.cluster import Document, Key, Kind

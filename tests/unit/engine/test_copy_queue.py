@@ -13,8 +13,8 @@ from tests.support import manifests
 from tests.support.simulation import Simulation
 from tests.support.stories import replica, vmclone
 
-from vmclone_operator.engine import copy_queue
-from vmclone_operator.engine.copy_queue import source_key
+from vmclone_operator.engine.source import copy_queue
+from vmclone_operator.engine.source.copy_queue import source_key
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import FaultSchedule
 

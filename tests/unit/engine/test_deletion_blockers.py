@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmclone_operator.api import FINALIZER
-from vmclone_operator.engine.deletion_blockers import Removal, of_replicas
+from vmclone_operator.engine.removal.deletion_blockers import Removal, of_replicas
 from vmclone_operator.kube.cluster import Document
 
 

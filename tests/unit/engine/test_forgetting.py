@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmclone_operator.engine.queue import WorkQueue
+from vmclone_operator.engine.work.queue import WorkQueue
 from vmclone_operator.kube.cluster import Key, Kind
 
 KEY = Key(Kind.REPLICA, "team-a", "dev-1")

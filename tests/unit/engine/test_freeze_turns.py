@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.sim_queue import SimQueue
 
-from vmclone_operator.engine.freeze_turns import FreezeTurns
+from vmclone_operator.engine.work.freeze_turns import FreezeTurns
 from vmclone_operator.kube.cluster import Key, Kind
 
 

@@ -11,10 +11,10 @@ from tests.support import manifests
 from tests.support.sim_queue import SimQueue
 from tests.support.simulation import Simulation
 
-from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.host_slots import HostSlots, Slot, SlotClass
-from vmclone_operator.engine.queue import NoSlot
+from vmclone_operator.engine.objects.cache import Cache
 from vmclone_operator.engine.slots_needed import slots_needed
+from vmclone_operator.engine.work.host_slots import HostSlots, Slot, SlotClass
+from vmclone_operator.engine.work.queue import NoSlot
 from vmclone_operator.kube.cluster import Document, Key, Kind
 
 WORKERS = 16

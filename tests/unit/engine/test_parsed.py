@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmclone_operator.api.vmclone import VMCloneStatus
-from vmclone_operator.engine.parsed import ParsedOnce
+from vmclone_operator.engine.objects.parsed import ParsedOnce
 from vmclone_operator.kube.cluster import Document
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from vmclone_operator.engine.queue import Pass, PassFailed, Priority, WorkQueue
+from vmclone_operator.engine.work.queue import Pass, PassFailed, Priority, WorkQueue
 from vmclone_operator.kube.cluster import Key, Kind
 
 A, B, C = (Key(Kind.REPLICA, "team-a", name) for name in ("a", "b", "c"))

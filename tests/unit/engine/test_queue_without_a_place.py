@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.unit.engine.test_queue import HIGH, LOW, A, B, Diary, bugs, play, settle, until, waits_after, workers
 
-from vmclone_operator.engine.queue import NoSlot, Pass, Priority, WorkQueue
+from vmclone_operator.engine.work.queue import NoSlot, Pass, Priority, WorkQueue
 from vmclone_operator.kube.cluster import Key
 
 

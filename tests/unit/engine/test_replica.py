@@ -12,7 +12,7 @@ from vmclone_operator.api.replica import IntentStatus, StepStatus, VMCloneReplic
 from vmclone_operator.domain.backend import Mode
 from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.steps import Decision, Do, Step
-from vmclone_operator.engine.replica import Replica, advanced, new_replica, read_replica, reported
+from vmclone_operator.engine.objects.replica import Replica, advanced, new_replica, read_replica, reported
 from vmclone_operator.kube.cluster import Document
 
 OWNER = "11111111-0000-4000-8000-000000000001"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from vmclone_operator.engine.rollout_slots import Place, RolloutSlots
+from vmclone_operator.engine.objects.rollout_slots import Place, RolloutSlots
 from vmclone_operator.kube.cluster import Key, Kind
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vmclone_operator.engine.secret_file import SecretFileUnusable, text_of
+from vmclone_operator.engine.secrets.secret_file import SecretFileUnusable, text_of
 
 
 def encoded(content: bytes) -> str:

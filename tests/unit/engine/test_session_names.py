@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmclone_operator.engine.cache import Cache
-from vmclone_operator.engine.session_names import conflict_with
+from vmclone_operator.engine.objects.cache import Cache
+from vmclone_operator.engine.vmclone.session_names import conflict_with
 from vmclone_operator.kube.cluster import Document, Kind
 
 EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from vmclone_operator.engine.slot_line import Order, SlotLine
+from vmclone_operator.engine.objects.slot_line import Order, SlotLine
 from vmclone_operator.kube.cluster import Key, Kind
 
 

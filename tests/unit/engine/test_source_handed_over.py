@@ -15,8 +15,8 @@ from tests.support.memory_cluster import MemoryCluster
 from tests.support.simulation import Simulation
 
 from vmclone_operator.domain.backend import Power
-from vmclone_operator.engine.queue import PassFailed
 from vmclone_operator.engine.reconcile import reconcile
+from vmclone_operator.engine.work.queue import PassFailed
 from vmclone_operator.kube.cluster import Document, Key, Kind
 from vmclone_operator.providers.fake import FakeBackend, FaultSchedule
 

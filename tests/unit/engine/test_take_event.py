@@ -12,13 +12,13 @@ from tests.support import manifests
 from tests.support.memory_cluster import MemoryCluster
 
 from vmclone_operator.domain.backend import Backend
-from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.backends.sessions import Sessions
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.queue import Priority
+from vmclone_operator.engine.objects.cache import Cache
+from vmclone_operator.engine.objects.replica import new_replica
 from vmclone_operator.engine.reconcile import reconcile
-from vmclone_operator.engine.replica import new_replica
-from vmclone_operator.engine.sessions import Sessions
-from vmclone_operator.engine.wake_replicas import wake_blocked
+from vmclone_operator.engine.vmclone.wake_replicas import wake_blocked
+from vmclone_operator.engine.work.queue import Priority
 from vmclone_operator.handlers import take_event
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Document, Key, Kind, Unavailable

@@ -9,7 +9,7 @@ from tests.support import manifests
 from tests.support.simulation import Simulation
 
 from vmclone_operator.api.template import CloudInitSpec
-from vmclone_operator.engine import user_data
+from vmclone_operator.engine.secrets import user_data
 from vmclone_operator.kube.cluster import Kind
 
 WISH = CloudInitSpec.model_validate({"secretRef": {"name": "mine"}})

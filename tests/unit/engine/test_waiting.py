@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.sim_queue import SimQueue
 
-from vmclone_operator.engine.waiting import Waiting
+from vmclone_operator.engine.work.waiting import Waiting
 from vmclone_operator.kube.cluster import Key, Kind
 
 

@@ -13,7 +13,7 @@ from vmclone_operator.api.replica import GuestStatus, IntentStatus, VMCloneRepli
 from vmclone_operator.api.schema import structural
 from vmclone_operator.api.source import CloneSourceStatus
 from vmclone_operator.api.vmclone import ProgressStatus, SessionStatus, VMCloneStatus
-from vmclone_operator.engine.written import ObservedStatus, dumped
+from vmclone_operator.engine.ledger.written import ObservedStatus, dumped
 
 MODELS: list[type[ObservedStatus]] = [VMCloneStatus, VMCloneReplicaStatus, CloneSourceStatus, CloneBackendStatus]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)

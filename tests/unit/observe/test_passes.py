@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from tests.unit.observe.scrape import Clock, samples, watched
 
-from vmclone_operator.engine.meter import Outcome
-from vmclone_operator.engine.queue import NoSlot, PassFailed, WorkQueue
+from vmclone_operator.engine.work.meter import Outcome
+from vmclone_operator.engine.work.queue import NoSlot, PassFailed, WorkQueue
 from vmclone_operator.kube.cluster import Key, Kind
 
 CLONE = Key(Kind.VMCLONE, "team-a", "dev")

@@ -13,10 +13,10 @@ from tests.support.memory_cluster import MemoryCluster
 from tests.unit.observe.scrape import Clock, samples, watched
 
 from vmclone_operator.domain.orphans import Orphans
-from vmclone_operator.engine.cache import Cache
+from vmclone_operator.engine.backends.sessions import Sessions
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.queue import WorkQueue
-from vmclone_operator.engine.sessions import Sessions
+from vmclone_operator.engine.objects.cache import Cache
+from vmclone_operator.engine.work.queue import WorkQueue
 from vmclone_operator.handlers import take_event
 from vmclone_operator.homecopy.job_manifest import PodSettings
 from vmclone_operator.kube.cluster import Kind

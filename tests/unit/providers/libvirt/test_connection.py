@@ -10,7 +10,7 @@ import pytest
 
 from vmclone_operator.api.backend import LibvirtSettings
 from vmclone_operator.domain.errors import CredentialsInvalid
-from vmclone_operator.engine.queue import PASS_SECONDS
+from vmclone_operator.engine.work.queue import PASS_SECONDS
 from vmclone_operator.providers.libvirt.access import PrivateFiles, uri
 from vmclone_operator.providers.libvirt.connection import CALL_SECONDS, OPEN_SECONDS
 from vmclone_operator.providers.libvirt.frozen_names import parse_name

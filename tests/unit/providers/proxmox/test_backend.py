@@ -14,7 +14,7 @@ from tests.unit.providers.proxmox.servers import served
 from vmclone_operator.api.proxmox import ProxmoxSettings
 from vmclone_operator.domain.backend import BackendConfig, PlanWish
 from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
-from vmclone_operator.engine.endpoints import endpoint_of
+from vmclone_operator.engine.backends.endpoints import endpoint_of
 from vmclone_operator.providers.fake.faults import Fault, FaultKind, FaultSchedule, Point
 from vmclone_operator.providers.proxmox import ProxmoxBackend
 from vmclone_operator.providers.proxmox.backend import place_of

@@ -1,0 +1,1 @@
+"""A replica's home copy: what is known of it, and its steps."""

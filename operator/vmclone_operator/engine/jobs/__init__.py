@@ -1,0 +1,1 @@
+"""The Jobs that copy homes, and why their pods do not start."""

@@ -1,0 +1,1 @@
+"""What is written down of actions: attempts, runs of guest tasks, and how a status is written."""

@@ -1,0 +1,1 @@
+"""The pass of one VMCloneReplica: gather its situation, decide, carry out one step, write what is so."""

@@ -1,0 +1,1 @@
+"""The pass of one VMClone: its replicas, its plan, its sessions and its status."""

@@ -1,0 +1,1 @@
+"""When a pass runs: the queue, what wakes it, and who waits for room."""
