@@ -174,3 +174,14 @@ def test_guests_that_run_tasks_get_them_by_one_task() -> None:
     sim.run(900)
     assert (let_in(sim), told(sim)) == (["bob"], ("True", "KeysReplaced"))
     assert [task.name for task in machines(sim)[0].tasks.runs.values()].count("access-keys") == 1
+
+
+def test_guests_that_run_tasks_get_a_list_that_they_had_before_by_another_task() -> None:
+    sim = begin(FaultSchedule(), replicas=1, **access(ALICE))
+    sim.world.become(AZURE)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+    wait_ready(sim, 1)
+    for keys, names in ((BOB, ["bob"]), (ALICE, ["alice"]), (BOB, ["bob"])):
+        change(sim, replicas=1, **access(keys))
+        sim.run(900)
+        assert (let_in(sim), told(sim)) == (names, ("True", "KeysReplaced"))

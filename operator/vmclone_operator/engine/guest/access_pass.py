@@ -133,7 +133,8 @@ class KeysPart:
         if access is None or wanted is None:
             return status, 0.0
         command = guest_keys.command(access, wanted)
-        attempt = f"keys/{access.attempts}/{self.replica.stamp.incarnation}"
+        # A list that comes back is the same command: without the time of the last change it would be its old run.
+        attempt = f"keys/{access.applied_time}/{access.attempts}/{self.replica.stamp.incarnation}"
         try:
             answer = await guest_tasks.answered(self.engine, self.replica, self.session, command, attempt=attempt)
         except AgentNotReady as error:
