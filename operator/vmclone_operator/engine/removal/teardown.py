@@ -261,8 +261,8 @@ async def _release_frozen_points(engine: Engine, vmclone: Document) -> bool:
     if point is not None and not (point.frozen_time or point.handle):
         with suppress(AgentNotReady):  # a silent agent must not hold up a removal; the guest's watchdog thaws
             await session.thaw(point.source_id)
-    # What has a handle may be in the making, and not carry our mark yet.
-    handles = {point.id: point.handle for point in status.frozen_points if point.handle}
+    # What is in the making may not carry our mark yet, and what is fresh may be missing in a list for a while.
+    handles = {point.id: point.handle for point in status.frozen_points}
     for _ in range(2):
         used = []
         for token in sorted({*handles, *await session.find_frozen(owner)}):
