@@ -98,7 +98,9 @@ class Cache:
         known = self._in_order.get(vmclone_uid)
         if known is None:  # passes ask for it several times, and each replica's as well
             found = self._these(self._children.of(vmclone_uid))
-            known = self._in_order[vmclone_uid] = tuple(sorted(found, key=lambda d: int(d["spec"]["ordinal"])))
+            known = tuple(sorted(found, key=lambda d: int(d["spec"]["ordinal"])))
+            if known:  # a VMClone that is gone has none, and nothing would ever forget that
+                self._in_order[vmclone_uid] = known
         return list(known)
 
     def at_address(self, vmclone_uid: str, address: str) -> Collection[Key]:
