@@ -53,8 +53,11 @@ def main() -> None:
     settings = read_settings(sys.argv[1:], os.environ)
     configure_logs(settings.log_level, settings.log_format)
     with asyncio.Runner() as runner:
-        status = runner.run(run(settings))
-        leave_if_hung(runner.get_loop(), status)
+        status = 1
+        try:
+            status = runner.run(run(settings))
+        finally:
+            leave_if_hung(runner.get_loop(), status)
     sys.exit(status)
 
 
@@ -267,8 +270,10 @@ async def _step_down(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await engine.sessions.close()
-    await release()
+    try:
+        await engine.sessions.close()
+    finally:  # else another operator would wait until the Lease runs out
+        await release()
     return lost
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 END_SECONDS = 15.0
 """How long kopf may take once it is told to stop or ends by itself; by its own limits it needs seven."""
+
+log = logging.getLogger(__name__)
 
 _NAME = "watches"
 
@@ -46,5 +49,7 @@ async def watch(kopf_operator: Coroutine[None, None, None], stop: asyncio.Event,
 def leave_if_hung(loop: asyncio.AbstractEventLoop, status: int) -> None:
     """End the process at once when kopf was left behind: closing the loop would wait for it for ever."""
     if any(task.get_name() == _NAME for task in asyncio.all_tasks(loop)):
+        if (error := sys.exc_info()[1]) is not None:  # nobody else will tell of it
+            log.error("the operator ended", exc_info=error)
         logging.shutdown()
         os._exit(status)

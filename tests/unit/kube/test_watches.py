@@ -27,11 +27,16 @@ async def work():
     with suppress(WatchesHang):
         await watch(never_ends(), stop, seconds=0.1)
     print("done", file=sys.stderr)
+    if sys.argv[1:] == ["fails"]:
+        raise LookupError("a part that does not close")
     return 3
 
 with asyncio.Runner() as runner:
-    status = runner.run(work())
-    leave_if_hung(runner.get_loop(), status)
+    status = 1
+    try:
+        status = runner.run(work())
+    finally:
+        leave_if_hung(runner.get_loop(), status)
 """
 
 
@@ -78,3 +83,10 @@ def test_a_process_whose_watches_never_end_ends_with_its_own_status() -> None:
     ended = subprocess.run(code, timeout=30, check=False, capture_output=True, text=True)
     assert ended.returncode == 3
     assert "done" in ended.stderr
+
+
+def test_a_process_whose_watches_never_end_tells_of_the_error_that_ended_it() -> None:
+    code = [sys.executable, "-c", _A_PROCESS_WITH_WATCHES_THAT_NEVER_END, "fails"]
+    ended = subprocess.run(code, timeout=30, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "a part that does not close" in ended.stderr
