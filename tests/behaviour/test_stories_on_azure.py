@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from tests.doubles.arm.refusals import Refusal
 from tests.doubles.arm.runs import TYPE as RUN
 from tests.doubles.arm.vms import switch
 from tests.support.azure_site import AzureSite, on_azure
 from tests.support.stories import condition
 
-from vmclone_operator.kube.cluster import Kind
+from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake.guest import Guest
 
 VM = "Microsoft.Compute/virtualMachines"
@@ -109,6 +110,34 @@ def test_a_vm_that_is_restarted_in_the_middle_of_its_task_gets_another_one() -> 
         (seen,) = guests(site)
         assert seen[0].machine_id == seen[1]
         assert len(site.world.of_kind(RUN)) == 1, "the one that went down with the VM is gone"
+
+    on_azure(story)
+
+
+def test_a_clone_that_azure_can_not_start_again_just_now_keeps_its_disks_and_says_why() -> None:
+    """The start is taken, and fails later; the VM is then Failed, and not gone."""
+
+    async def story(site: AzureSite) -> None:
+        site.apply(replicas=1)
+        await site.ready(1)
+        (name,) = clones(site)
+        (vm,) = [one for one in site.world.of_kind(VM) if one.name == name]
+        made = sorted(site.world.inventory())
+        switch(site.world, vm, "deallocated")
+        site.world.late[VM, "power"] = [Refusal(409, "AllocationFailed", "no capacity.") for _ in range(3)]
+        site.sim.engine.queue.add(Key(Kind.REPLICA, "team-a", "dev-1"))
+        told: set[str] = set()
+
+        def runs() -> bool:
+            told.add(condition(site.get(Kind.REPLICA, "dev-1"), "Ready")[1])
+            return bool(vm.extra["power"] == "running")
+
+        await site.until(runs)
+        await site.ready(1)
+        assert "InsufficientSpace" in told
+        assert [one for one in sorted(site.world.inventory()) if "/runcommands/" not in one] == [
+            one for one in made if "/runcommands/" not in one
+        ]
 
     on_azure(story)
 

@@ -67,6 +67,8 @@ class CloneRef:
     """The VM's name, computed anew from the replica (Azure finds by it); empty where nobody knows it any more."""
     handle: str = ""
     """The newest handle that `start_clone` gave and the ledger kept (Proxmox VE: the VMID); may be out of date."""
+    made: bool = False
+    """The ledger says that it was complete once: a VM with its stamp is that clone, whatever became of it since."""
 
 
 class GuestChannel(StrEnum):

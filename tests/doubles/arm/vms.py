@@ -320,11 +320,10 @@ def power_call(call: Call, power: str) -> Answer:
     refuse_busy(vm)
     if power == "running" and vm.extra["power"] == "deallocated" and world.late.get((TYPE, "allocate")):
         raise world.late[TYPE, "allocate"].pop(0)
-    state = vm.properties["provisioningState"]
     vm.properties["provisioningState"] = "Updating"
 
     def end() -> None:
-        vm.properties["provisioningState"] = state
+        vm.properties["provisioningState"] = "Succeeded"
         switch(world, vm, power)
 
     operation = world.begin(vm, "power", end)
@@ -349,17 +348,26 @@ def deallocate(call: Call) -> Answer:
     return power_call(call, "deallocated")
 
 
+def _provisioning(vm: Resource) -> dict[str, Any]:
+    """Return how the last operation ended: a failed one with its code and text (azure-docs troubleshooting pages)."""
+    state = str(vm.properties.get("provisioningState")).lower()
+    error = vm.operation.error if vm.operation is not None else None
+    if state != "failed" or error is None:
+        return {"code": f"ProvisioningState/{state}", "level": "Info"}
+    return {"code": f"ProvisioningState/failed/{error.code}", "level": "Error", "message": error.message}
+
+
 def instance_view(world: World, vm: Resource) -> dict[str, Any]:
     """Return what the platform and the agent say of a VM right now."""
-    codes = [f"ProvisioningState/{str(vm.properties.get('provisioningState')).lower()}"]
+    statuses = [_provisioning(vm)]
     if vm.extra.get("power") in {"running", "stopped", "deallocated"}:
-        codes.append(f"PowerState/{vm.extra['power']}")
+        statuses.append({"code": f"PowerState/{vm.extra['power']}", "level": "Info"})
     ready = world.guests.agent_ready(vm.key)
     status = {
         "code": f"ProvisioningState/{'succeeded' if ready else 'Unavailable'}",
         "level": "Info" if ready else "Warning",
     }
-    view: dict[str, Any] = {"statuses": [{"code": code, "level": "Info"} for code in codes]}
+    view: dict[str, Any] = {"statuses": statuses}
     view["vmAgent"] = {
         "vmAgentVersion": "2.9.1.1" if ready else "Unknown",
         "statuses": [{**status, "displayStatus": "Ready" if ready else "Not Ready"}],

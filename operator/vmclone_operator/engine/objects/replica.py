@@ -47,7 +47,12 @@ class Replica:
     def ref(self) -> CloneRef:
         """Return how its clone is named to the backend."""
         intent = self.status.intent
-        return CloneRef(stamp=self.stamp, vm_name=self.vm_name, handle="" if intent is None else intent.handle)
+        return CloneRef(
+            stamp=self.stamp,
+            vm_name=self.vm_name,
+            handle="" if intent is None else intent.handle,
+            made=is_true(self.status.conditions, "Provisioned"),
+        )
 
     @property
     def vmclone_uid(self) -> str:

@@ -31,6 +31,7 @@ from vmclone_operator.providers.azure import translate
 from vmclone_operator.providers.azure.arm import DISK, NIC, NSG, VM, Arm, Json, Kind, state_of
 from vmclone_operator.providers.azure.frozen import LOOK_SECONDS, FrozenPoints
 from vmclone_operator.providers.azure.names import (
+    MADE,
     MADE_FROM,
     clone_tags,
     disk_name,
@@ -39,7 +40,7 @@ from vmclone_operator.providers.azure.names import (
     read_stamp,
     without_stamp,
 )
-from vmclone_operator.providers.azure.sources import Sources, agent_ready, power_codes
+from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_codes
 from vmclone_operator.providers.cloud_config import clean_user_data
 
 _RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
@@ -47,6 +48,7 @@ _DONE = OperationState.DONE
 _CUSTOM_DATA_CHARACTERS = 65535 * 4 // 3
 """Of base64: 64 KiB (azure-docs articles/virtual-machines/custom-data.md)."""
 _FAILED = frozenset({"Failed", "Canceled"})
+_HIDDEN = frozenset({"Creating", "Deleting"})
 _ANYONE = {
     "sourceAddressPrefix": "*",
     "destinationAddressPrefix": "*",
@@ -99,6 +101,8 @@ class Clones:
         mark = read_stamp(vm.get("tags"))
         if mark is None or mark[0] != intent.stamp:
             raise TargetConflict(f"a VM named {intent.vm_name} exists that is not ours ({vm['id']}): left alone")
+        if MADE in vm["tags"]:
+            return Progress(state=_DONE, percent=100, external_id=str(vm["id"]))
         state = state_of(vm)
         if state in _FAILED:
             code, text = await self._arm.why(intent.handle)
@@ -108,7 +112,8 @@ class Clones:
             return Progress(state=OperationState.RUNNING, percent=80, again_seconds=LOOK_SECONDS)
         if intent.mode is Mode.CLEAN:
             await self._stamp_boot_disk(intent, vm)
-        return Progress(state=_DONE, percent=100, external_id=str(vm["id"]))
+        await self._arm.tag(VM, intent.vm_name, vm["tags"] | {MADE: "true"})
+        return Progress(state=OperationState.RUNNING, percent=90, again_seconds=LOOK_SECONDS)
 
     async def _stamp_boot_disk(self, intent: CloneIntent, vm: Json) -> None:
         """Mark the boot disk that Azure made with the VM."""
@@ -191,14 +196,17 @@ class Clones:
         return body
 
     async def find(self, ref: CloneRef) -> ObservedClone | None:
-        """Return a clone as it is now, once it is made; two reads."""
+        """Return a clone as it is now, once it is made; two reads.
+
+        One that was made is there whatever its last operation came to: a start that failed leaves it `Failed`.
+        """
         vm = await self._arm.get(VM, ref.vm_name, expand="instanceView")
-        if vm is None or state_of(vm) in {"Creating", "Deleting", *_FAILED}:
+        if vm is None or state_of(vm) in _HIDDEN or not (ref.made or MADE in (vm.get("tags") or {})):
             return None
         mark = read_stamp(vm.get("tags"))
         if mark is None or mark[0] != ref.stamp:
             return None
-        return _observed(vm, mark, connected=await self._connected(ref.vm_name))
+        return _observed(vm, mark, connected=await self._connected(ref.vm_name), complete=True)
 
     async def find_all(self, owner: Owner) -> Sequence[ObservedClone]:
         """List an owner's clones; a minute old at worst."""
@@ -206,10 +214,11 @@ class Clones:
         found = []
         for vm in await self._arm.list(VM, expand="instanceView"):
             mark = read_stamp(vm.get("tags"))
-            if mark is None or not mark[0].belongs_to(owner) or state_of(vm) in {"Creating", "Deleting", *_FAILED}:
+            if mark is None or not mark[0].belongs_to(owner) or state_of(vm) in _HIDDEN:
                 continue
             card = cards.get(nic_name(str(vm["name"])))
-            found.append(_observed(vm, mark, connected=_open(card, str(vm["name"]))))
+            made = MADE in vm["tags"]
+            found.append(_observed(vm, mark, connected=_open(card, str(vm["name"])), complete=made))
         return found
 
     async def _connected(self, vm_name: str) -> bool:
@@ -241,12 +250,19 @@ class Clones:
         return vm
 
     async def set_power(self, ref: CloneRef, power: Power) -> None:
-        """Start or deallocate the clone; a stopped one would go on costing money."""
+        """Start or deallocate the clone; a stopped one would go on costing money.
+
+        Azure takes a start at once and may fail later, for it has no machine. The next call starts the VM once more
+        and raises why the last one failed, so that people learn it.
+        """
         vm = await self.owned(ref)
         codes = power_codes(vm)
-        if power is Power.ON and "PowerState/running" not in codes:
+        if power is Power.ON and not codes & {"PowerState/running", "PowerState/starting"}:
             await self._arm.begin(VM, "begin_start", ref.vm_name)
-        if power is Power.OFF and "PowerState/deallocated" not in codes:
+            code, text = failure_of(vm)
+            if code:
+                raise translate.refused(409, code, f"the VM {ref.vm_name} could not be started: {text}")
+        if power is Power.OFF and not codes & {"PowerState/deallocated", "PowerState/deallocating"}:
             await self._arm.begin(VM, "begin_deallocate", ref.vm_name)
 
     async def delete(self, ref: CloneRef) -> Progress:
@@ -379,14 +395,14 @@ def _encoded(config: Mapping[str, object]) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _observed(vm: Json, mark: tuple[Stamp, str], *, connected: bool) -> ObservedClone:
+def _observed(vm: Json, mark: tuple[Stamp, str], *, connected: bool, complete: bool) -> ObservedClone:
     return ObservedClone(
         stamp=mark[0],
         token=mark[1],
         external_id=str(vm["id"]),
         vm_name=str(vm["name"]),
-        complete=True,
-        power=Power.ON if "PowerState/running" in power_codes(vm) else Power.OFF,
+        complete=complete,
+        power=Power.ON if power_codes(vm) & {"PowerState/running", "PowerState/starting"} else Power.OFF,
         connected=connected,
         agent=agent_ready(vm),
         made_from=str((vm.get("tags") or {}).get(MADE_FROM, "")),

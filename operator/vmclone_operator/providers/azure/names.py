@@ -19,6 +19,8 @@ INSTANCE = "vmclone-instance"
 _NAMESPACE, _NAME, UID = "vmclone-namespace", "vmclone-name", "vmclone-uid"
 _ORDINAL, INCARNATION, TOKEN = "vmclone-ordinal", "vmclone-incarnation", "vmclone-token"
 MADE_FROM = "vmclone-made-from"
+MADE = "vmclone-made"
+"""On a VM that was complete once: a provisioning state is that of the last operation, whatever that was."""
 _LONGEST = 256
 
 

@@ -12,7 +12,7 @@ from azure.core.exceptions import HttpResponseError
 
 from vmclone_operator.domain.backend import DiskInfo, ImageInfo, Power, SourceInfo
 from vmclone_operator.domain.errors import ImageNotFound, RetryLater, SourceNotFound
-from vmclone_operator.providers.azure.arm import DISK, NIC, VM, Arm, Json
+from vmclone_operator.providers.azure.arm import DISK, NIC, VM, Arm, Json, state_of
 
 _GIB = 1 << 30
 _ID = re.compile(
@@ -155,6 +155,17 @@ def power_codes(vm: Json) -> set[str]:
     """Return the codes of an instance view."""
     view = vm["properties"].get("instanceView") or {}
     return {str(one.get("code")) for one in view.get("statuses") or []}
+
+
+def failure_of(vm: Json) -> tuple[str, str]:
+    """Return code and text of what failed last at a VM, by its instance view; empty when nothing did."""
+    if state_of(vm) != "Failed":
+        return "", ""
+    for one in (vm["properties"].get("instanceView") or {}).get("statuses") or []:
+        _, _, code = str(one.get("code", "")).partition("ProvisioningState/failed/")
+        if code:
+            return code, str(one.get("message", ""))
+    return "", ""
 
 
 def agent_ready(vm: Json) -> bool:

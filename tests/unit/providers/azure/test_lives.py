@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -296,5 +297,46 @@ def test_a_clone_is_listed_for_its_owner_and_its_reads_stay_within_azures_limits
         assert sum(site.world.throttles.refused.values()) == 0
         other = CloneRef(stamp=STAMP, vm_name="another")
         assert await site.session.find_clone(other) is None
+
+    at_site(story)
+
+
+def test_a_clone_whose_start_fails_late_is_still_there_and_the_next_start_says_why() -> None:
+    """A provisioning state is that of the last operation: Failed says nothing of how the VM was made."""
+
+    async def story(site: Site) -> None:
+        await site.freeze()
+        await site.clone()
+        await site.session.set_power(REF, Power.OFF)
+        site.later(60)
+        site.world.late[VM, "power"] = [Refusal(409, "AllocationFailed", "Allocation failed: no capacity.")]
+        await site.session.set_power(REF, Power.ON)
+        site.later(60)
+        vm = next(one for one in site.world.of_kind(VM) if one.name == NAME)
+        assert vm.properties["provisioningState"] == "Failed"
+        seen = await site.session.find_clone(REF)
+        assert seen is not None
+        assert (seen.complete, seen.power, [seen]) == (True, Power.OFF, await site.session.find_clones(OWNER))
+        assert (await site.session.start_clone(site.intent())).done
+        with pytest.raises(InsufficientSpace, match=f"{NAME} could not be started.*no capacity.*another size"):
+            await site.session.set_power(REF, Power.ON)
+        site.later(60)
+        after = await site.session.find_clone(REF)
+        assert after is not None
+        assert after.power is Power.ON
+
+    at_site(story)
+
+
+@pytest.mark.parametrize("state", ["Failed", "Canceled", "Updating", "Succeeded"])
+def test_a_clone_that_the_ledger_knows_is_there_in_any_state_also_without_our_tag_of_its_end(state: str) -> None:
+    async def story(site: Site) -> None:
+        await site.freeze()
+        await site.clone()
+        vm = next(one for one in site.world.of_kind(VM) if one.name == NAME)
+        del vm.body["tags"]["vmclone-made"]
+        vm.properties["provisioningState"] = state
+        assert await site.session.find_clone(REF) is None, "start_clone has it"
+        assert await site.session.find_clone(replace(REF, made=True)) is not None
 
     at_site(story)
