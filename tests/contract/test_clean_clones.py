@@ -28,7 +28,8 @@ async def golden(stage: Stage) -> str:
 
 async def clean_intent(stage: Stage, wish: Wish, image: str) -> CloneIntent:
     intent = wish.clone_intent(await image_point(stage.session, stage.site.source, image, wish))
-    return replace(intent, mode=Mode.CLEAN, seed=replace(intent.seed, host_public_key=HOST_KEY, user="dev"))
+    seed = replace(intent.seed, host_public_key=HOST_KEY, user="dev")
+    return replace(intent, mode=Mode.CLEAN, source_name=stage.site.source, seed=seed)
 
 
 def test_golden_image_says_what_it_is(on_backend: Play) -> None:

@@ -187,6 +187,9 @@ class CloneIntent:
     source_id: str
     frozen_token: str
     seed: Seed
+    source_name: str = ""
+    """What its CloneSource calls the source's VM, where the clone is made on the source's own host. Empty on another
+    one: `source_id` is the id of nothing there, or of somebody else's VM."""
     mode: Mode = Mode.DISK
     """Clean: the frozen point is one of an image; links are up at the first boot, for cloud-init needs them."""
     copy: DiskCopy = DiskCopy.LINKED

@@ -43,14 +43,23 @@ async def new_attempt(engine: Engine, replica: Replica, wish: VMCloneSpec, situa
     )
 
 
+def source_name(engine: Engine, replica: Replica, found: Consent) -> str:
+    """Return what the source is called on the host where the clone is made; empty where the source is on another."""
+    return found.source.vm.name if found.source is not None and _with_source(engine, replica, found) else ""
+
+
+def _with_source(engine: Engine, replica: Replica, found: Consent) -> bool:
+    home = found.source_backend or replica.spec.backend
+    return host_of(engine.cache, home) == host_of(engine.cache, replica.spec.backend)
+
+
 async def shape_of_clone(engine: Engine, replica: Replica, found: Consent) -> Shape:
     """Return what the clone has beside its disks; on another host than the source's nothing else there says so.
 
     The source's networks are not named: what they are called there is nothing to another host.
     """
-    wished, home = replica.shape, found.source_backend or replica.spec.backend
-    here = host_of(engine.cache, home) == host_of(engine.cache, replica.spec.backend)
-    if here or (wished.cpus and wished.memory_bytes):
+    wished = replica.shape
+    if _with_source(engine, replica, found) or (wished.cpus and wished.memory_bytes):
         return wished
     seen = (await described(engine, found)).shape
     return replace(wished, cpus=wished.cpus or seen.cpus, memory_bytes=wished.memory_bytes or seen.memory_bytes)

@@ -88,7 +88,9 @@ class ReplicaSteps:
             made_from=made_from(self.spec, situation.mode),
         )
         shape = await making.shape_of_clone(self.engine, self.replica, self.consent)
-        progress = await self.session.start_clone(replace(wanted, shape=shape, frozen_handle=frozen.handle))
+        name = making.source_name(self.engine, self.replica, self.consent)
+        wanted = replace(wanted, shape=shape, source_name=name, frozen_handle=frozen.handle)
+        progress = await self.session.start_clone(wanted)
         if progress.done:
             return self._provisioned(status, progress.external_id, frozen.id, frozen.fingerprint)
         self.pace.not_before(progress.again_seconds)

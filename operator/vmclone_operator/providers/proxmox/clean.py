@@ -3,7 +3,8 @@
     template golden-image: 2 cores, 2 GiB disk, net0 on vmbr0     source dev: 8 cores, 64 GiB disk, net0 on vmbr1
     its clone for dev:     8 cores, 64 GiB disk, net0 on vmbr1, a MAC of its own
 
-A source that is gone by then costs nothing but that: the clone is as the template is.
+A source that is gone by then, or on another cluster, costs nothing but that: the clone is as the template is. A VMID is
+given again, and every cluster has its own VM 100: only a VM that is still called as the CloneSource says is the source.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vmclone_operator.providers.proxmox.config import Card, Config, Drive
 from vmclone_operator.providers.proxmox.copying import running
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.site import Seen, Site
-from vmclone_operator.providers.proxmox.source import Sources
+from vmclone_operator.providers.proxmox.source import Sources, is_called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +58,14 @@ class Clean:
     _growing: dict[int, str] = field(default_factory=dict)
 
     async def likeness(self, intent: CloneIntent) -> Likeness | None:
-        """Return what is taken from the source; None in mode Disk, and where the source is gone."""
-        if intent.mode is not Mode.CLEAN:
+        """Return what is taken from the source; None in mode Disk, and where the source is gone or elsewhere."""
+        if intent.mode is not Mode.CLEAN or not intent.source_name:
             return None
         try:
             source = await self.sources.by_id(intent.source_id)
         except SourceNotFound:
             return None
-        return likeness(source.config, intent.shape)
+        return likeness(source.config, intent.shape) if is_called(source, intent.source_name) else None
 
     async def grow(self, like: Likeness | None, seen: Seen, handle: Handle) -> Progress | None:
         """Take the system disk one step on to its source's size; None when it has that. A disk is never made smaller.

@@ -141,6 +141,12 @@ class Sources:
         return sizes
 
 
+def is_called(seen: Seen, name: str) -> bool:
+    """Tell whether `find` may mean this VM by a name: its own, `vmid`, or `node/vmid` wherever it is now."""
+    number = _NAMED.fullmatch(name)
+    return seen.config.get("name") == name or (number is not None and number["vmid"] == str(seen.vmid))
+
+
 def shape(seen: Seen) -> Shape:
     """Return what a VM has beside its disks."""
     networks = tuple(one.network for one in configs.cards(seen.config))
