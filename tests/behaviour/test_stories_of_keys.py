@@ -8,11 +8,12 @@ import pytest
 from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
-from tests.support.stories import change, condition, replica
+from tests.support.stories import ask_for_sync, change, condition, replica, wait_copying
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import AgentNotReady
 from vmclone_operator.domain.guest_keys import fingerprint
+from vmclone_operator.homecopy.outcome import Ended
 from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call
 from vmclone_operator.providers.fake.profiles import AZURE
@@ -185,3 +186,75 @@ def test_guests_that_run_tasks_get_a_list_that_they_had_before_by_another_task()
         change(sim, replicas=1, **access(keys))
         sim.run(900)
         assert (let_in(sim), told(sim)) == (names, ("True", "KeysReplaced"))
+
+
+def limited_to_one_copy(*keys: str) -> Simulation:
+    """Return an operator that copies one home, and has another clone that can be reached stand in line for its own."""
+    sim = begin_clean(FaultSchedule(), replicas=2, **access(*keys))
+    sim.cluster.apply(Kind.SOURCE, manifests.clean_source(limits={"maxParallelCopies": 1}))
+    sim.kubelet.copy_seconds = 6 * 3600.0
+    wait_copying(sim, 1)
+    sim.run(60)
+    return sim
+
+
+def everybody_let_in(sim: Simulation) -> list[list[str]]:
+    found = [machine.guest.authorized_keys.get("dev", []) for machine in machines(sim)]
+    return [[key.split()[-1] for key in keys if key.split()[-1] in {"alice", "bob", "carol"}] for keys in found]
+
+
+def test_a_dropped_key_goes_while_a_home_copy_runs_or_stands_in_line() -> None:
+    sim = limited_to_one_copy(ALICE)
+    before = [(step["name"], step["startTime"]) for step in replica(sim, 1)["status"]["steps"]]
+    change(sim, replicas=2, **access(BOB))
+    sim.run(120)
+    assert everybody_let_in(sim) == [["bob"], ["bob"]]
+    for ordinal in (1, 2):
+        status = replica(sim, ordinal)["status"]
+        assert told(sim, ordinal) == ("True", "KeysReplaced")
+        assert (status["state"], "readyTime" in status) == ("HomeCopy", False)
+        assert condition(replica(sim, ordinal), "Ready")[0] == "False"
+    assert [(step["name"], step["startTime"]) for step in replica(sim, 1)["status"]["steps"]] == before
+    assert len(sim.kubelet.runs) == 1, "the copy that runs goes on"
+
+
+def test_a_dropped_key_goes_while_a_home_copy_fails_again_and_again() -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1, **access(ALICE))
+    sim.kubelet.outcomes = [Ended.HOST_KEY_MISMATCH] * 50
+    sim.run(300)
+    assert condition(replica(sim, 1), "HomeCopied") == ("False", "HostKeyMismatch")
+    step = next(step for step in replica(sim, 1)["status"]["steps"] if step["name"] == "HomeCopy")
+    change(sim, replicas=1, **access(BOB))
+    sim.run(30)
+    assert everybody_let_in(sim) == [["bob"]]
+    assert condition(replica(sim, 1), "HomeCopied") == ("False", "HostKeyMismatch")
+    status = replica(sim, 1)["status"]
+    assert status["state"] == "Failed"
+    assert next(step for step in status["steps"] if step["name"] == "HomeCopy") == step
+
+
+def test_a_dropped_key_goes_while_a_refresh_runs_and_the_clone_stays_ready() -> None:
+    spec: dict[str, Any] = {"homeCopy": {"refresh": "OnRequest"}}
+    sim = begin_clean(FaultSchedule(), replicas=1, **access(ALICE), **spec)
+    wait_ready(sim, 1)
+    sim.kubelet.copy_seconds = 6 * 3600.0
+    ask_for_sync(sim, replicas=1, **access(ALICE), **spec)
+    wait_copying(sim, 1)
+    ask_for_sync(sim, replicas=1, **access(BOB), **spec)
+    sim.run(120)
+    assert everybody_let_in(sim) == [["bob"]]
+    assert (condition(replica(sim, 1), "Ready"), told(sim)) == (("True", "Ready"), ("True", "KeysReplaced"))
+    assert len(sim.kubelet.running()) == 1
+
+
+def test_a_pause_before_the_clone_was_ever_ready_says_that_a_change_waits() -> None:
+    sim = limited_to_one_copy(ALICE)
+    change(sim, replicas=2, **access(BOB))
+    sim.run(120)
+    change(sim, replicas=2, paused=True, **access(CAROL))
+    sim.run(120)
+    assert [told(sim, ordinal) for ordinal in (1, 2)] == [("False", "KeysPending")] * 2
+    assert everybody_let_in(sim) == [["bob"], ["bob"]]
+    change(sim, replicas=2, **access(CAROL))
+    sim.run(120)
+    assert everybody_let_in(sim) == [["carol"], ["carol"]]

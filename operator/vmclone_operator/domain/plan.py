@@ -113,7 +113,6 @@ def decide(situation: Situation) -> Decision:
         _switch_off,
         _connect,
         _home,
-        _keys,
     ):
         decision = rule(situation)
         if decision is not None:
@@ -315,21 +314,6 @@ def _home(s: Situation) -> Decision | None:
 
 
 _READY = Decision(do=Do.NOTHING, step=Step.READY, reason="Ready", message="ready", progress=Progress.SETTLED)
-_KEYS = {
-    Change.RECORD: replace(_READY, do=Do.RECORD_KEYS, again_seconds=0),
-    Change.REPLACE: replace(_READY, do=Do.REPLACE_KEYS, again_seconds=0),
-    Change.TAKEN_BACK: replace(_READY, do=Do.TELL_KEYS),
-}
-
-
-def _keys(s: Situation) -> Decision | None:
-    """Changed keys reach a clone that was delivered; it is as ready as before meanwhile."""
-    if not s.delivered or s.guest is None or s.keys.change is Change.NONE or s.address_conflict:
-        return None
-    if s.keys.change is not Change.WAIT:
-        return _KEYS[s.keys.change]
-    waits = replace(_READY, again_seconds=s.keys.again_seconds)
-    return replace(waits, do=Do.TELL_KEYS) if s.keys.pending else waits
 
 
 def _verify(s: Situation) -> Decision:
@@ -343,3 +327,32 @@ def _verify(s: Situation) -> Decision:
     if first or (s.addresses and s.guest is not None and s.addresses != s.guest.addresses):
         return replace(_READY, do=Do.RECORD_READY)
     return _READY
+
+
+_KEYS = {Change.RECORD: Do.RECORD_KEYS, Change.REPLACE: Do.REPLACE_KEYS}
+_WAIT_FOR_KEYS = frozenset({Do.NOTHING, Do.RESERVE_COPY, Do.START_COPY, Do.CLEAN_COPY})
+"""A key that is wanted no more does not stay in for these: a copy may wait, run or fail for days."""
+
+
+def with_keys(s: Situation, decision: Decision) -> Decision:
+    """Return the decision, or the same words with what is done about changed keys before it.
+
+    For example, a replica whose home copy stands in line goes on saying so while a key is taken out of its clone.
+    """
+    change = s.keys.change
+    if s.clone is None or s.guest is None or not s.clone.connected or change is Change.NONE:
+        return decision
+    if decision.do is Do.RECORD_READY:  # says once that it is ready; the keys follow at once
+        return replace(decision, again_seconds=0)
+    if change in _KEYS and decision.do in _WAIT_FOR_KEYS:
+        return replace(decision, do=_KEYS[change], again_seconds=0)
+    if decision.do is not Do.NOTHING:
+        return decision
+    tells = change is Change.TAKEN_BACK or bool(s.keys.pending)
+    again = _sooner(decision.again_seconds, s.keys.again_seconds)
+    return replace(decision, do=Do.TELL_KEYS if tells else Do.NOTHING, again_seconds=again)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """Return the shorter of two waits; None is one until an event tells."""
+    return min((wait for wait in (one, other) if wait is not None), default=None)

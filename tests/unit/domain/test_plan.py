@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from vmclone_operator.api.replica import GuestStatus, IntentStatus
+from vmclone_operator.api.replica import GuestStatus, IntentStatus, OperationStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus
 from vmclone_operator.domain.backend import ObservedClone, Power, Stamp
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.guest import GuestProbe, IdentityState
-from vmclone_operator.domain.plan import Situation, decide
+from vmclone_operator.domain.guest_keys import Change, KeysSituation
+from vmclone_operator.domain.home_copy import RETRY, RUNS, CopyJobView, HomeSituation, JobState
+from vmclone_operator.domain.plan import Situation, decide, with_keys
 from vmclone_operator.domain.steps import Blocker, Decision, Do, Step
 
 ME = "4f1d0000-0000-4000-8000-000000000001"
@@ -191,3 +193,93 @@ def test_the_links_never_go_up_before_the_identity_is_recorded() -> None:
 
 def test_at_every_step_the_percentage_grows() -> None:
     assert [step.percent for step in Step] == sorted({step.percent for step in Step})
+
+
+DELIVERED = replace(READY, delivered=True)
+REACHED = replace(IDENTIFIED, clone=UP)
+RUNNING_COPY = HomeSituation(
+    wanted=True, operation=OperationStatus(kind=RUNS, token="1"), job=CopyJobView(state=JobState.RUNNING)
+)
+ENDED_COPY = replace(RUNNING_COPY, job=CopyJobView(state=JobState.ENDED, reason="Copied"))
+FAILED_COPY = HomeSituation(
+    wanted=True, operation=OperationStatus(kind=RETRY, token="1"), due=False, wait_seconds=300, last_reason="TooLarge"
+)
+TOLD = KeysSituation(change=Change.WAIT, again_seconds=60)
+UNTOLD = replace(TOLD, pending="the guest agent does not answer")
+
+KEYS: dict[str, tuple[Situation, KeysSituation, Do, float | None]] = {
+    "of a clone in use": (DELIVERED, KeysSituation(change=Change.RECORD), Do.RECORD_KEYS, 0),
+    "that are in the ledger": (DELIVERED, KeysSituation(change=Change.REPLACE), Do.REPLACE_KEYS, 0),
+    "while its home copy runs": (
+        replace(REACHED, home=RUNNING_COPY),
+        KeysSituation(change=Change.REPLACE),
+        Do.REPLACE_KEYS,
+        0,
+    ),
+    "while its home copy waits for the next attempt": (
+        replace(REACHED, home=FAILED_COPY),
+        KeysSituation(change=Change.RECORD),
+        Do.RECORD_KEYS,
+        0,
+    ),
+    "while its home copy stands in line": (
+        replace(REACHED, home=HomeSituation(wanted=True, position=3)),
+        KeysSituation(change=Change.REPLACE),
+        Do.REPLACE_KEYS,
+        0,
+    ),
+    "before its home copy begins": (
+        replace(REACHED, home=HomeSituation(wanted=True)),
+        KeysSituation(change=Change.REPLACE),
+        Do.REPLACE_KEYS,
+        0,
+    ),
+    "after the end of a home copy is written down": (
+        replace(REACHED, home=ENDED_COPY),
+        KeysSituation(change=Change.REPLACE),
+        Do.RECORD_COPY,
+        0,
+    ),
+    "while it has no address yet": (REACHED, KeysSituation(change=Change.REPLACE), Do.REPLACE_KEYS, 0),
+    "while a sibling has its address": (
+        replace(DELIVERED, addresses=("10.0.0.7",), address_conflict="dev-2"),
+        KeysSituation(change=Change.REPLACE),
+        Do.REPLACE_KEYS,
+        0,
+    ),
+    "after its first address is written down": (
+        replace(REACHED, addresses=("10.0.0.7",)),
+        KeysSituation(change=Change.REPLACE),
+        Do.RECORD_READY,
+        0,
+    ),
+    "once its links are up": (IDENTIFIED, KeysSituation(change=Change.REPLACE), Do.CONNECT, 0),
+    "that wait, which is said": (DELIVERED, UNTOLD, Do.TELL_KEYS, 60),
+    "that wait, after a new address is written down": (
+        replace(DELIVERED, addresses=("10.0.0.8",)),
+        UNTOLD,
+        Do.RECORD_READY,
+        0,
+    ),
+    "that wait, as was said": (DELIVERED, TOLD, Do.NOTHING, 60),
+    "that wait, as was said, while a new address is written down": (
+        replace(DELIVERED, addresses=("10.0.0.8",)),
+        TOLD,
+        Do.RECORD_READY,
+        0,
+    ),
+    "that wait longer than a copy is looked at": (replace(REACHED, home=RUNNING_COPY), TOLD, Do.NOTHING, 5),
+    "that wait while it is paused": (replace(REACHED, paused=True), UNTOLD, Do.TELL_KEYS, 60),
+    "that wait no more": (DELIVERED, KeysSituation(change=Change.TAKEN_BACK), Do.TELL_KEYS, None),
+    "that are as they are wanted": (DELIVERED, KeysSituation(), Do.NOTHING, None),
+}
+
+
+@pytest.mark.parametrize(("situation", "keys", "do", "again"), KEYS.values(), ids=KEYS.keys())
+def test_what_is_done_about_the_keys_of_a_clone(
+    situation: Situation, keys: KeysSituation, do: Do, again: float | None
+) -> None:
+    before = decide(situation)
+    after = with_keys(replace(situation, keys=keys), before)
+    assert (after.do, after.again_seconds) == (do, again)
+    assert replace(after, do=before.do, again_seconds=before.again_seconds) == before, "its words stay"

@@ -20,7 +20,6 @@ from vmclone_operator.domain.guest_keys import Change, KeysSituation, Wanted
 from vmclone_operator.domain.guest_tasks import LOOK_SECONDS
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.ledger import guest_tasks
-from vmclone_operator.engine.objects.lineage import is_ready
 from vmclone_operator.engine.objects.replica import Replica
 from vmclone_operator.engine.source.consent import Consent
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -51,7 +50,7 @@ def wake_other_keys(
     for document in replicas:
         status = document.get("status") or {}
         access = status.get("access")
-        if access and is_ready(document) and (access.get("applied", "") != wanted.digest or _waits(status)):
+        if access and status.get("guest") and (access.get("applied", "") != wanted.digest or _waits(status)):
             engine.queue.add(key_of(Kind.REPLICA, document))
 
 
@@ -79,8 +78,8 @@ class KeysPart:
         return f"keys of {self.replica.stamp.incarnation}"
 
     def situation(self, status: VMCloneReplicaStatus, clone: ObservedClone | None) -> KeysSituation:
-        """Return what comes next for the keys of a clone that was delivered."""
-        if clone is None or not status.ready_time:
+        """Return what comes next for the keys of a clone that people can reach, whether it is ready or not."""
+        if clone is None or not clone.connected or status.guest is None:
             return KeysSituation()
         obstacle, again = self._obstacle(clone)
         change = guest_keys.next_of(status.access, self.wanted, ready=not obstacle)

@@ -14,7 +14,7 @@ from vmclone_operator.domain.conditions import Progress, is_true
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
 from vmclone_operator.domain.home_copy import POD_TROUBLES, HomeSituation
 from vmclone_operator.domain.pace import Pace
-from vmclone_operator.domain.plan import Situation, booting, decide
+from vmclone_operator.domain.plan import Situation, booting, decide, with_keys
 from vmclone_operator.domain.retry import past
 from vmclone_operator.domain.rollout import point_to_clone_from
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, WAITING, Decision, Do, Step
@@ -102,7 +102,8 @@ class ReplicaPass:
     def _decided(self, situation: Situation) -> tuple[Decision, VMCloneReplicaStatus]:
         """Return the next step, and the status with what people asked for since."""
         attempts = self._attempts
-        return attempts.held_back(decide(situation), attempts.heeded(self._replica.status))
+        decision, status = attempts.held_back(decide(situation), attempts.heeded(self._replica.status))
+        return with_keys(situation, decision), status
 
     async def _carried_out(
         self, decision: Decision, situation: Situation, status: VMCloneReplicaStatus
