@@ -1,7 +1,8 @@
 """One copy of a VM to an id of ours, a step a call: chosen, begun, followed, there. Frozen points and clones alike.
 
     no handle           choose an id, answer it, write nothing
-    id, no VM there     POST clone; answer id and task. A point in time whose task had ended well: lost
+    id, no VM there     POST clone; answer id and task. Its task had ended well: look once more, for it may have ended
+                        since. A point in time that is not there even so: lost
     a bare lock         our task runs: wait. Nobody's: LockLeftBehind. A stranger's: choose another id
     our mark, locked    wait for the task, with percent from its log
     our mark, no lock   there
@@ -95,14 +96,17 @@ class Copying:
         chosen = Handle(node=job.source.node, vmid=vmid)
         return Progress(state=OperationState.RUNNING, handle=str(chosen), message=f"{why}VMID {vmid} is chosen")
 
-    async def _absent(self, job: Job, handle: Handle) -> Progress:
-        """Begin the copy; or tell what became of the task that was to make it."""
+    async def _absent(self, job: Job, handle: Handle) -> Progress | There:
+        """Begin the copy; or return what became of the task that was to make it."""
         if handle.upid:
             state = await self._site.pve.task(handle.upid)
             if state is not None and state.running:
                 return running(handle, "the copy begins")
             if state is not None and not state.good:
                 return await self._failed(job, handle, state)
+            fresh = await self._site.look(handle.vmid, handle.node)
+            if fresh is not None:  # it ended just now: where only its pool may be read, it was hidden until then
+                return await self.step(job, handle, fresh)
             if job.once:
                 words = f"VM {handle.vmid}, the copy, is gone"
                 return Progress(state=OperationState.LOST, handle=str(handle), message=words)
