@@ -20,6 +20,7 @@ from vmclone_operator.providers.proxmox.copying import running
 from vmclone_operator.providers.proxmox.handles import Handle
 from vmclone_operator.providers.proxmox.site import Seen, Site
 from vmclone_operator.providers.proxmox.source import Sources, is_called
+from vmclone_operator.providers.proxmox.translate import Kind, Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,10 @@ class Clean:
             source = await self.sources.by_id(intent.source_id)
         except SourceNotFound:
             return None
+        except Refused as refused:
+            if refused.kind is not Kind.FORBIDDEN:
+                raise
+            return None  # so is a VM answered that is gone, where the token has no right on its id
         return likeness(source.config, intent.shape) if is_called(source, intent.source_name) else None
 
     async def grow(self, like: Likeness | None, seen: Seen, handle: Handle) -> Progress | None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.doubles.pve.clients import Client, cluster
+from tests.unit.doubles.pve.clients import QEMU, Client, cluster
 from tests.unit.doubles.pve.lab import adopt
-from tests.unit.providers.proxmox.lives import CLONE, FREEZE, Life, story
+from tests.unit.providers.proxmox.lives import CLONE, FREEZE, PLACE, Life, story, with_rights
 
 from vmclone_operator.domain.backend import Mode
 
@@ -65,3 +65,16 @@ def test_a_clean_clone_takes_nothing_from_a_stranger_with_its_sources_number(nam
         assert taken(await clean_clone(life, name)) == ("128", False, "512M")
 
     story(tell, world)
+
+
+def test_a_source_that_is_gone_is_no_missing_right_of_a_token_that_has_only_what_it_needs() -> None:
+    """To a token without a right on its id a VM that is gone is answered with 403, like one that it may not see."""
+    world = with_image(with_rights())
+    world.world.access.grant("vmclone@pve", "/vms/150", "VM.Audit", "VM.Clone")
+
+    async def tell(life: Life) -> None:
+        await life.session.describe_source("golden")
+        assert world.ended("DELETE", f"{QEMU}/100") == "OK"
+        assert taken(await clean_clone(life, "golden")) == ("128", False, "512M")
+
+    story(tell, world, place=replace(PLACE, pool="clones"), token_id="vmclone@pve!op")
