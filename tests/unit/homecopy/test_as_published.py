@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ PACKED = {
 }
 """Kinds of files in sdists of salt, fabric and paramiko, and in git archives of minio and nats."""
 LONG_AGO, RELEASED = 1_500_000_000, 1_600_000_000
+MOST_CPU_SECONDS = 10
+"""For a text of 1 MiB, many times what it takes; an expression that tries every way takes years."""
 
 
 def left_out(home: Path) -> set[str]:
@@ -189,3 +192,42 @@ def test_settings_stay_when_no_line_could_hold_a_secret(name: str, content: str,
 def test_tokens_that_count_through_the_alphabet_are_made_up(token: str, tmp_path: Path) -> None:
     unpack(tmp_path, {"notes.txt": f"the token is {token}\n"})
     assert left_out(tmp_path) == set()
+
+
+BLANKS_AND_WORDS = {
+    "a .env with 40 blanks in a comment": ("app/.env", "# name" + " " * 40 + "2\n"),
+    "a .env with a sentence of 40 words": ("app/.env", "# " + "how it is to be called by us " * 5 + "in 2026\n"),
+    "a .env with marks": ("app/.env", "# " + "--==##''" * 40 + " 2\n"),
+    "a .npmrc with 100,000 blanks": ("app/.npmrc", "; name" + " \t" * 50_000 + "2\n"),
+    "a .env with words up to the limit": ("app/.env", "# " + "word, " * 160_000 + "2\n"),
+    "a .env of one name": ("app/.env", "export " * 2 + "A" * 900_000 + " \n"),
+    "a .env with a name of blanks": ("app/.env", "export" + " " * 900_000 + "=2\n"),
+    "a .env with one long value": ("app/.env", "URL=http://" + "a.-" * 300_000 + "2\n"),
+    "armour with words up to the limit": ("a.pem", "-----BEGIN CERTIFICATE-----\nx" + "pass" * 250_000),
+    "armour with blanks": ("a.pem", "-----BEGIN CERTIFICATE-----\nEND CERTIFICATE\npass" + ' "' * 400_000),
+    "marks beside a certificate": (
+        "secrets.yaml",
+        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----" + "a: - " * 190_000 + "!",
+    ),
+    "names beside a certificate": (
+        "secrets.yaml",
+        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----" + "a-._" * 230_000 + "!",
+    ),
+    "beginnings of armour": ("a.pem", "-----BEGIN " * 95_000),
+    "what counts through the alphabet nearly": ("notes.txt", "token=hvs." + "abcdefghi" * 110_000),
+    "a licence that never says which": ("it/LICENSE", "Permission to use, copy, modif " * 30_000),
+}
+
+
+@pytest.mark.parametrize("kind", BLANKS_AND_WORDS)
+def test_no_text_takes_long_to_judge_whatever_is_repeated_in_it(kind: str, tmp_path: Path) -> None:
+    name, content = BLANKS_AND_WORDS[kind]
+    unpack(tmp_path, {name: content, "it/tests/a.key": KEY})
+    started = time.process_time()
+    left_out(tmp_path)
+    assert time.process_time() - started < MOST_CPU_SECONDS
+
+
+def test_a_long_comment_is_read_to_its_end(tmp_path: Path) -> None:
+    unpack(tmp_path, {"a/.env": "# " + "how the service is called " * 40, "b/.env": "# " + "word " * 40 + "Tr0ub4dor"})
+    assert left_out(tmp_path) == {"b/.env"}

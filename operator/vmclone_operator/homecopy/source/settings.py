@@ -9,7 +9,8 @@ says secret may have none of the last four.
 
 import re
 
-_COMMENT = re.compile(rb"(?:#|;|//)(?:[ \t#/;*(\"'`=-]*[A-Za-z]{0,24}[.,:;!?)\"'`]{0,2}(?=[ \t]|\Z)|[ \t]+)*\Z")
+_COMMENT = re.compile(rb"#|;|//")
+_WORD = re.compile(rb"[#/;*(\"'`=-]*[A-Za-z]{0,24}[.,:;!?)\"'`]{0,2}")
 _LINE = re.compile(rb"(?:export[ \t]+)?\"?([@A-Za-z_][A-Za-z0-9_.:@/-]{0,80})\"?[ \t]*[=:][ \t]*(.*)\Z")
 _STANDS_FOR = re.compile(rb"\$\{?[A-Za-z_][A-Za-z0-9_]{0,80}\}?|<[A-Za-z][A-Za-z _-]{0,60}>")
 _HARMLESS = re.compile(
@@ -32,7 +33,7 @@ def has_no_secret(data: bytes) -> bool:
 def _is_harmless(line: bytes) -> bool:
     if not line:
         return True
-    if _COMMENT.match(line):
+    if _is_comment(line):
         return not (_SECRET.search(line) and re.search(rb"[:=]", line))
     found = _LINE.match(line)
     if found is None:
@@ -43,3 +44,9 @@ def _is_harmless(line: bytes) -> bool:
     if not value or _STANDS_FOR.fullmatch(value):
         return True
     return _HARMLESS.fullmatch(value) is not None and not _SECRET.search(name)
+
+
+def _is_comment(line: bytes) -> bool:
+    """Return whether this is a comment of words; each is looked at by itself, so that no line takes long."""
+    mark = _COMMENT.match(line)
+    return mark is not None and all(map(_WORD.fullmatch, line[mark.end() :].split()))
