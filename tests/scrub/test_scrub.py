@@ -106,6 +106,20 @@ def test_a_git_work_tree_stays_clean(tmp_path: Path) -> None:
     assert subprocess.run([*git, "fsck"], check=False, capture_output=True).returncode == 0
 
 
+@pytest.mark.parametrize("store", [".password-store", ".local/share/gopass", ".ssh", ".aws"])
+def test_a_store_of_secrets_that_is_a_git_work_tree_goes(store: str, tmp_path: Path) -> None:
+    source_disk.fill(tmp_path, every=20)
+    work = tmp_path / "home/dev" / store
+    (work / "mail").mkdir(parents=True, exist_ok=True)
+    (work / "mail/work.gpg").write_text(WORD)
+    git = ["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    assert scrub(tmp_path, OWNERS)["scrub_left"] == "0"
+    assert not (work / "mail/work.gpg").exists()
+    assert holding(tmp_path, WORD) == []
+
+
 @pytest.mark.parametrize(
     ("mount", "unverified"),
     [

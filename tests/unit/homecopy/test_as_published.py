@@ -32,9 +32,9 @@ MOST_CPU_SECONDS = 10
 """For a text of 1 MiB, many times what it takes; an expression that tries every way takes years."""
 
 
-def left_out(home: Path) -> set[str]:
+def left_out(home: Path, *, allow: list[str] | None = None) -> set[str]:
     output = io.BytesIO()
-    Scan(os.fsencode(home), {"rules": floor().rules, "excludes": [], "allow": []}, output).run(["."])
+    Scan(os.fsencode(home), {"rules": floor().rules, "excludes": [], "allow": allow or []}, output).run(["."])
     listed = {os.fsdecode(name)[2:] for name in output.getvalue().split(b"\0") if name}
     every = (path for path in home.rglob("*") if ".git" not in path.relative_to(home).parts)
     return {str(path.relative_to(home)) for path in every} - listed
@@ -144,6 +144,41 @@ def test_a_home_that_is_a_repository_keeps_its_own_places_back(tmp_path: Path) -
     commit(tmp_path)
     kept_back = {".aws", ".aws/config", "home/.ssh", "home/.ssh/known_hosts", "files/ssh_host_rsa_key", ".netrc"}
     assert left_out(tmp_path) == kept_back
+
+
+STORES = {
+    "a store of pass": (".password-store", "mail/work.gpg"),
+    "a store of gopass": (".local/share/gopass/stores/root", "mail/work.age"),
+    "keys of ssh": (".ssh", "id_ed25519"),
+    "keys of ssh, in a file that is named itself": (".ssh", "authorized_keys"),
+    "keys of a cloud": (".aws", "sso/cache/token.json"),
+    "a repository in a store": (".password-store/team", "mail/work.gpg"),
+    "a copy of a folder of keys": (".ssh.old", "config"),
+    "the settings of all tools": (".config", "gcloud/credentials.db"),
+    "the data of all tools": (".local/share", "keyrings/login.keyring.d/x"),
+    "a profile of a browser": (".mozilla", "firefox/a.default/logins.json"),
+}
+"""Work trees that are where tools keep secrets, each with a file of it."""
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_of_secrets_that_is_a_repository_stays_behind(kind: str, tmp_path: Path) -> None:
+    tree, name = STORES[kind]
+    unpack(tmp_path / tree, {name: "x", "notes/readme": "x"})
+    commit(tmp_path / tree)
+    assert f"{tree}/{name}" in left_out(tmp_path)
+
+
+def test_the_owners_word_opens_a_store_that_is_a_repository(tmp_path: Path) -> None:
+    unpack(tmp_path / ".password-store", {"mail/work.key": KEY})
+    commit(tmp_path / ".password-store")
+    assert left_out(tmp_path, allow=[".password-store/"]) == set()
+
+
+def test_a_repository_in_a_folder_of_settings_stays_clean(tmp_path: Path) -> None:
+    unpack(tmp_path / ".config/nvim", {"init.lua": "x", "tests/.ssh/known_hosts": "x", "tests/a.key": KEY})
+    commit(tmp_path / ".config/nvim")
+    assert left_out(tmp_path) == set()
 
 
 def test_what_the_user_excludes_is_left_out_of_repositories_too(tmp_path: Path) -> None:

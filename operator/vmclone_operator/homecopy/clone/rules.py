@@ -54,7 +54,7 @@ class HomeRules(Rules):
         self._home = home
         self._filter = shared
         self._judge = shared.judge
-        self._tracked = TrackedFiles(home)
+        self._tracked = TrackedFiles(home, may_say=self._judge.git_may_say)
         self._published = PublishedFiles(home, shared.published_rules)
         self._clean: Dict[Tuple[int, int], Tuple[int, int]] = {}
 

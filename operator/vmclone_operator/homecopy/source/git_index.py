@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import struct
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from vmclone_operator.homecopy.source.git_store import Damaged, Store, common_folder, git_folder, head_commit
 
@@ -29,8 +29,12 @@ Tree = Dict[bytes, Tuple[bytes, bytes]]
 class TrackedFiles:
     """Answers whether a file is what the repository has that it lies in; reads each repository once."""
 
-    def __init__(self, home: bytes, files: Optional[bytes] = None) -> None:
+    def __init__(
+        self, home: bytes, files: Optional[bytes] = None, *, may_say: Callable[[bytes, bytes], bool] = lambda *_: True
+    ) -> None:
         self._home = home
+        self._may_say = may_say
+        """Says whether the commit of this work tree has a say about this path; both relative to the home."""
         self._files = files or home
         """Where the files lie: what arrived late is judged elsewhere than its repository is."""
         self._repositories: Dict[bytes, Optional[Repository]] = {}
@@ -44,7 +48,7 @@ class TrackedFiles:
         while folder or home_itself:
             repository = self._in(folder)
             if repository is not None:
-                return repository.has(name, os.path.join(self._files, path))
+                return self._may_say(folder, path) and repository.has(name, os.path.join(self._files, path))
             if not folder:
                 return False
             folder, last = os.path.split(folder)

@@ -97,6 +97,31 @@ class Judge:
     def _is_spared(self, family: Family, path: bytes) -> bool:
         return family.spared.match_any(self._copies.originals(path))
 
+    def family_above(self, path: bytes) -> Optional[str]:
+        """Return the family that holds a directory above the path."""
+        names = path.split(b"/")[:-1]
+        family: Optional[str] = None
+        for depth in range(1, len(names) + 1):
+            folder = b"/".join(names[:depth])
+            family = family or self.by_name(folder, is_directory=True)
+            if family is not None and family != "extra" and self.allows(folder, is_directory=True):
+                family = None
+        return family
+
+    def git_may_say(self, tree: bytes, path: bytes) -> bool:
+        """Return whether the commit of a work tree may say that a path in it is nobody's secret.
+
+        It may not in a store of secrets that is a repository itself (`~/.password-store`), nor of what is secret for
+        the place of the work tree (`gcloud/` in `~/.config`): committed there are the user's own secrets.
+        """
+        if not tree:
+            return True
+        if self.family_above(tree + b"/.") is not None:
+            return False
+        inside = path[len(tree) + 1 :]
+        by_place = (self.family_above(path) or self.by_name(path)) is not None
+        return not by_place or (self.family_above(inside) or self.by_name(inside)) is not None
+
     def file(self, path: bytes, read: Read) -> Verdict:
         """Return the verdict on a regular file; it is read only when its name does not settle it."""
         family = self.by_name(path)

@@ -45,7 +45,7 @@ class Scan:
         self._at = at
         self._home = os.path.realpath(home)
         self.device = os.lstat(self._home).st_dev
-        tracked = TrackedFiles(repositories or self._home, files=self._home)
+        tracked = TrackedFiles(repositories or self._home, files=self._home, may_say=self._git_may_say)
         published = PublishedFiles(repositories or self._home, parameters["rules"]["published"])
         self.judge = Judge(
             parameters["rules"],
@@ -67,6 +67,9 @@ class Scan:
         self.kept_back: Dict[int, str] = {}
         self._seen: Set[bytes] = set()
         self._sparse = False
+
+    def _git_may_say(self, tree: bytes, path: bytes) -> bool:
+        return self.judge.git_may_say(tree, path)
 
     def run(self, paths: List[str]) -> None:
         """Walk the paths (relative to the home) and write the list, each name ended by a NUL."""
@@ -98,7 +101,7 @@ class Scan:
 
     def walk(self, start: bytes, visit: Visit) -> None:
         """Visit everything below `start`; whole directories of the floor are only counted."""
-        above = self.family_above(start)
+        above = self.judge.family_above(start)
         waiting: List[Tuple[bytes, Optional[str]]] = [(start, above)]
         if start:
             waiting = visit(Entry(start, os.lstat(os.path.join(self._home, start))), above)
@@ -107,20 +110,9 @@ class Scan:
             for entry in self._entries(folder):
                 waiting.extend(visit(entry, family))
 
-    def family_above(self, path: bytes) -> Optional[str]:
-        """Return the family that holds a directory above the path, so that `paths` cannot reach into one."""
-        names = path.split(b"/")[:-1]
-        family: Optional[str] = None
-        for depth in range(1, len(names) + 1):
-            folder = b"/".join(names[:depth])
-            family = family or self.judge.by_name(folder, is_directory=True)
-            if family is not None and family != "extra" and self.judge.allows(folder, is_directory=True):
-                family = None
-        return family
-
     def family_of(self, path: bytes, size: int) -> Optional[str]:
         """Return the family that keeps a file back by its name, those above it, or what is in it; or raise OSError."""
-        family = self.family_above(path)
+        family = self.judge.family_above(path)
         if family is None or (family != "extra" and self.judge.allows(path)):
             return self.judge.file(path, lambda: self._read(path, size)).family
         return None if family != "extra" and self.judge.is_by_others(path) else family
