@@ -8,7 +8,7 @@ import pytest
 from tests.crash.lives import begin, begin_clean, wait_ready
 from tests.support import manifests
 from tests.support.simulation import Simulation
-from tests.support.stories import ask_for_sync, change, condition, replica, wait_copying
+from tests.support.stories import DEV, ask_for_sync, change, condition, replica, wait_copying
 
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.domain.errors import AgentNotReady
@@ -22,6 +22,7 @@ from vmclone_operator.providers.fake.state import Machine
 ALICE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFsaWNleHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 alice"
 BOB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYnh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 bob"
 CAROL = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGNhcm9seHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 carol"
+CONDITION = "AccessApplied"
 CALL = "guest exec access-keys"
 
 
@@ -258,3 +259,48 @@ def test_a_pause_before_the_clone_was_ever_ready_says_that_a_change_waits() -> N
     change(sim, replicas=2, **access(CAROL))
     sim.run(120)
     assert everybody_let_in(sim) == [["carol"], ["carol"]]
+
+
+MALFORMED = "ssh-ed25519 AAAA=BBBB mallory"
+"""The API server once took it for a key."""
+
+
+def test_a_stored_key_that_is_none_is_named_and_the_next_list_is_taken_at_once() -> None:
+    sim = with_keys(ALICE, replicas=2)
+    change(sim, replicas=2, **access(BOB, MALFORMED))
+    sim.run(120)
+    for ordinal in (1, 2):
+        assert told(sim, ordinal) == ("False", "KeysRefused")
+        assert condition(replica(sim, ordinal), "Ready") == ("True", "Ready")
+        message = next(c["message"] for c in replica(sim, ordinal)["status"]["conditions"] if c["type"] == CONDITION)
+        assert "spec.access.authorizedKeys[1] is 'ssh-ed25519 AAAA=BBBB mallory'" in message
+    assert let_in(sim) == ["alice"]
+    change(sim, replicas=2, **access(BOB))
+    sim.run(30)
+    assert (let_in(sim), told(sim)) == (["bob"], ("True", "KeysReplaced"))
+
+
+def test_a_stored_key_of_the_source_that_is_none_holds_up_no_deletion() -> None:
+    sim = begin(FaultSchedule(), replicas=1)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev", "authorizedKeys": [ALICE]}))
+    wait_ready(sim, 1)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev", "authorizedKeys": [MALFORMED]}))
+    sim.run(120)
+    assert told(sim) == ("False", "KeysRefused")
+    sim.cluster.remove(DEV)
+    sim.run(300)
+    assert sim.get(Kind.VMCLONE, "dev", "team-a") is None
+
+
+@pytest.mark.parametrize("clean", [False, True], ids=["a disk clone", "a clean clone"])
+def test_a_clone_that_would_get_what_is_no_key_says_so_and_is_made_with_the_right_one(clean: bool) -> None:
+    if clean:
+        sim = begin_clean(FaultSchedule(), replicas=1, **access(MALFORMED))
+    else:
+        sim = begin(FaultSchedule(), replicas=1, **access(MALFORMED))
+        sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+    sim.run(200)
+    assert condition(replica(sim, 1), "Stalled") == ("True", "KeyMalformed")
+    change(sim, replicas=1, **access(ALICE))
+    wait_ready(sim, 1)
+    assert let_in(sim) == ["alice"]

@@ -213,6 +213,12 @@ class UserUnknown(ActionNeeded):
     reason = "UserUnknown"
 
 
+class KeyMalformed(ActionNeeded):
+    """What is to be installed in the clone as a public key is none."""
+
+    reason = "KeyMalformed"
+
+
 class CloneFailed(ActionNeeded):
     """The backend refused the operation; its words are in the message."""
 

@@ -11,8 +11,8 @@ added by hand stays. Pure.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
@@ -25,6 +25,8 @@ _FOLDER = files(__package__).joinpath("guest_scripts")
 SCRIPT = "".join(_FOLDER.joinpath(name).read_text(encoding="ascii") for name in ("access_keys.sh", "edit_keys.sh"))
 _PREFIX = "SHA256:"
 _DIGITS = 16
+_SHOWN = 60
+"""Letters of a key that a message shows."""
 MOST = 96
 """Fingerprints that the ledger has room for: three whole lists that nobody could put into the clone meanwhile."""
 
@@ -73,16 +75,32 @@ class KeysSituation:
 
 
 def fingerprint(key: str) -> str:
-    """Return the fingerprint of one authorized_keys line, `SHA256:...`; raises ValueError for what is no key.
+    """Return the fingerprint of one authorized_keys line, `SHA256:...`.
 
-    What is no base64 after all lets nobody in: it has a fingerprint of its own, which no guest will find.
+    What is no key after all lets nobody in: it has a fingerprint of its own, which no guest will find. Every pass asks
+    for those of all keys, so none is refused here.
     """
-    text = checked_key(key).split(" ")[1]
+    words = key.split(" ")
+    text = words[1] if len(words) > 1 else key
     try:
         blob = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64, or no ASCII
         blob = text.encode()
     return _PREFIX + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def malformed(keys: Sequence[str], field: str) -> str:
+    """Return what is wrong with the first of the keys that no guest can be given, empty when all are well."""
+    for number, key in enumerate(keys):
+        try:
+            checked_key(key)
+        except ValueError:
+            shown = key if len(key) <= _SHOWN else f"{key[: _SHOWN - 3]}..."
+            return (
+                f"{field}[{number}] is {shown!r}, which is no public key: write the line of the .pub file, which is its"
+                " type, the key in base64 and an optional comment"
+            )
+    return ""
 
 
 def begun(wanted: Wanted) -> AccessStatus:
@@ -132,7 +150,10 @@ def refused(access: AccessStatus) -> AccessStatus:
 
 
 def command(access: AccessStatus, wanted: Wanted) -> GuestCommand:
-    """Return the command that puts the wanted keys in and takes out those of ours that are wanted no more."""
+    """Return the command that puts the wanted keys in and takes out those of ours that are wanted no more.
+
+    Raises ValueError for a user or a key that cannot be sent to a guest.
+    """
     gone = [found for found in access.keys if found not in wanted.fingerprints]
     lines = [f"user={checked_user(access.user or wanted.user)}", *(f"drop={_hex(found)}" for found in gone)]
     lines += [f"key={checked_key(key)}" for key in wanted.keys]

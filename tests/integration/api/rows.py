@@ -71,6 +71,7 @@ def keys(kind: str, at: str) -> dict[str, Row]:
 
     return {
         f"a private key in {at}": row([PRIVATE], "[0]", "should match"),
+        f"a key with = inside of {at}": row(["ssh-ed25519 AAAA=BBBB"], "[0]", "should match"),
         f"two lines in one key of {at}": row([f"{RSA}\n{RSA}"], "[0]", "should match"),
         f"more than 32 keys in {at}": row([RSA] * 33, "", "must have at most 32 items"),
     }

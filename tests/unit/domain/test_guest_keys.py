@@ -95,7 +95,34 @@ def test_a_user_is_named_as_the_schema_allows(user: str) -> None:
         command(AccessStatus(), wish(ALICE, user=user))
 
 
+NO_KEYS = [
+    "ssh-ed25519 AAAA=BBBB",
+    "ssh-rsa ====",
+    "ssh-ed25519 AAAA==== me",
+    "ssh-ed25519",
+    "no key at all",
+    "",
+    "é é é",
+]
+
+
+@pytest.mark.parametrize("text", NO_KEYS)
+def test_what_is_no_key_has_a_fingerprint_all_the_same_and_is_named_where_it_is_written(text: str) -> None:
+    """Every pass asks for fingerprints: what the API server once stored must end none of them."""
+    assert fingerprint(text).startswith("SHA256:")
+    assert next_is_named(ALICE, text).startswith(f"spec.access.authorizedKeys[1] is {text!r}, which is no public key")
+    with pytest.raises(ValueError, match="an authorized key"):
+        command(has(ALICE), wish(ALICE, text))
+
+
+def next_is_named(*keys: str) -> str:
+    return guest_keys.malformed(keys, "spec.access.authorizedKeys")
+
+
+def test_keys_that_are_keys_are_named_by_nobody_and_a_long_one_is_not_shown_whole() -> None:
+    assert next_is_named(ALICE, BOB + " with a comment", "ssh-ed25519 AAAA===") == ""
+    assert len(next_is_named("ssh-rsa " + "=" * 8000)) < 250
+
+
 def test_a_key_that_is_no_base64_has_a_fingerprint_of_its_own() -> None:
     assert fingerprint("ssh-ed25519 AAAAC") != fingerprint("ssh-ed25519 AAAAD")
-    with pytest.raises(ValueError, match="one line"):
-        fingerprint("no key at all")

@@ -13,9 +13,9 @@ from vmclone_operator.api.replica import AccessStatus, VMCloneReplicaStatus
 from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import guest_keys
-from vmclone_operator.domain.backend import BackendSession, ObservedClone, Power
+from vmclone_operator.domain.backend import BackendSession, GuestCommand, ObservedClone, Power
 from vmclone_operator.domain.conditions import find
-from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady
+from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady, KeyMalformed
 from vmclone_operator.domain.guest_keys import Change, KeysSituation, Wanted
 from vmclone_operator.domain.guest_tasks import LOOK_SECONDS
 from vmclone_operator.engine.context import Engine
@@ -38,6 +38,15 @@ def wanted_keys(spec: VMCloneSpec, source: CloneSourceSpec | None) -> Wanted | N
     if keys and source.home is None:
         return None
     return Wanted(user=source.home.user if source.home is not None else "", keys=keys)
+
+
+def malformed(spec: VMCloneSpec, source: CloneSourceSpec | None) -> str:
+    """Return which of the keys that may log in is none, and where it is written; empty when all are well."""
+    if spec.access.authorized_keys:
+        return guest_keys.malformed(spec.access.authorized_keys, "spec.access.authorizedKeys")
+    if source is None or source.home is None:
+        return ""
+    return guest_keys.malformed(source.home.authorized_keys, "the CloneSource's spec.home.authorizedKeys")
 
 
 def wake_other_keys(
@@ -75,7 +84,9 @@ class KeysPart:
 
     @property
     def _turn(self) -> str:
-        return f"keys of {self.replica.stamp.incarnation}"
+        """Return the name of this change: another one does not wait because this one was refused."""
+        wanted = self.wanted
+        return f"keys of {self.replica.stamp.incarnation} {wanted.digest if wanted is not None else ''}"
 
     def situation(self, status: VMCloneReplicaStatus, clone: ObservedClone | None) -> KeysSituation:
         """Return what comes next for the keys of a clone that people can reach, whether it is ready or not."""
@@ -131,10 +142,10 @@ class KeysPart:
         wanted, access = self.wanted, status.access
         if access is None or wanted is None:
             return status, 0.0
-        command = guest_keys.command(access, wanted)
         # A list that comes back is the same command: without the time of the last change it would be its old run.
         attempt = f"keys/{access.applied_time}/{access.attempts}/{self.replica.stamp.incarnation}"
         try:
+            command = self._command(access, wanted)
             answer = await guest_tasks.answered(self.engine, self.replica, self.session, command, attempt=attempt)
         except AgentNotReady as error:
             self.engine.looks.not_before(self._turn, _SILENT_SECONDS)
@@ -149,6 +160,13 @@ class KeysPart:
         message = f"{len(wanted.fingerprints)} keys may log in, {gone} of ours may no more"
         done = guest_keys.replaced(access, wanted, now=self.engine.timestamp())
         return self._with(status, done, applied=True, reason=REPLACED, message=message), 0.0
+
+    def _command(self, access: AccessStatus, wanted: Wanted) -> GuestCommand:
+        """Return the command; raises KeyMalformed for what no guest can be given."""
+        try:
+            return guest_keys.command(access, wanted)
+        except ValueError as error:
+            raise KeyMalformed(malformed(self.spec, self.consent.source) or str(error)) from error
 
     def _refused(self, status: VMCloneReplicaStatus, access: AccessStatus, why: str) -> VMCloneReplicaStatus:
         """Say why the clone did not take the keys; it is asked again later each time."""

@@ -15,14 +15,14 @@ from vmclone_operator.domain import guest, guest_keys
 from vmclone_operator.domain.adoption import made_from
 from vmclone_operator.domain.backend import BackendSession, GuestCommand, Mode, Power, Seed
 from vmclone_operator.domain.conditions import ConditionWriter, is_true
-from vmclone_operator.domain.errors import CloneFailed, UserUnknown
+from vmclone_operator.domain.errors import CloneFailed, KeyMalformed, UserUnknown
 from vmclone_operator.domain.guest_keys import Change
 from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.rollout import point_to_clone_from
 from vmclone_operator.domain.steps import Do
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.guest.access_pass import KeysPart
+from vmclone_operator.engine.guest.access_pass import KeysPart, malformed
 from vmclone_operator.engine.guest.identity_pass import IdentityPart, no_task
 from vmclone_operator.engine.home.home_pass import HomePart
 from vmclone_operator.engine.home.home_steps import HomeSteps, had_before
@@ -114,7 +114,7 @@ class ReplicaSteps:
         )
 
     def _authorized_keys(self) -> tuple[str, ...]:
-        """Return the keys that may log in; raises UserUnknown when nobody says for whom."""
+        """Return the keys that may log in; raises UserUnknown when nobody says for whom, KeyMalformed for no key."""
         home = self.consent.source.home if self.consent.source is not None else None
         keys = self.spec.access.authorized_keys or (home.authorized_keys if home else ())
         if keys and home is None:
@@ -122,6 +122,9 @@ class ReplicaSteps:
                 "spec.access.authorizedKeys are wanted, but the CloneSource names no home.user to give them to (or is"
                 " gone); ask the platform team"
             )
+        problem = malformed(self.spec, self.consent.source)
+        if problem:
+            raise KeyMalformed(problem)
         return keys
 
     async def _still_wanted(self, vmclone: Document | None, frozen_id: str) -> bool:
