@@ -286,20 +286,29 @@ class Clones:
         if seen is not None and _is(seen.mark, ref.stamp):
             return seen
         if seen is not None and self._is_by_uuid(seen, ref.stamp):
-            raise mismatch(seen.name, seen.mark.stamp if isinstance(seen.mark, CloneMark) else None, ref.stamp)
+            raise mismatch(seen.name, _stamp(seen.mark), ref.stamp)
         return await self._find(ref.stamp, ref.vm_name)
 
     async def _find(self, stamp: Stamp, vm_name: str, *, conflicts: bool = False) -> Seen | None:
-        """Return the VM of a stamp by its tag or name; `conflicts`: raises TargetConflict for a name that is held."""
+        """Return the VM of a stamp by its tag or name; `conflicts`: raises TargetConflict for a name that is held.
+
+        Raises OwnershipMismatch where none carries the stamp, and one is the clone by its UUID. A backup that was
+        restored under another id has all that: it says itself of which VM it is a copy, and holds nothing up.
+        """
         held: Seen | None = None
+        unmarked: Seen | None = None
         tag = marks.incarnation_tag(stamp.incarnation)
         for row in await self._site.tagged(tag, lambda row: bool(vm_name) and row.get("name") == vm_name):
             seen = await self._site.look(int(row["vmid"]), str(row["node"]))
             if seen is not None and _is(seen.mark, stamp):
                 return seen
-            if seen is not None and self._is_by_uuid(seen, stamp):
-                raise mismatch(seen.name, seen.mark.stamp if isinstance(seen.mark, CloneMark) else None, stamp)
-            held = seen if seen is not None and seen.name == vm_name and not seen.unnamed else held
+            if seen is None:
+                continue
+            if self._is_by_uuid(seen, stamp) and not marks.is_copied(seen.config, seen.vmid):
+                unmarked = unmarked or seen
+            held = seen if seen.name == vm_name and not seen.unnamed else held
+        if unmarked is not None:
+            raise mismatch(unmarked.name, _stamp(unmarked.mark), stamp)
         if conflicts and held is not None:
             raise TargetConflict(f"VM {held.vmid} is named {held.name}, as the clone is to be: rename it")
         return None
@@ -327,6 +336,10 @@ def _require_place(intent: CloneIntent, template: Seen) -> None:
             f"linked clones lie where their template is ({', '.join(held)}), not on {intent.pool}: write disk.copy:"
             " Full, or leave disk.pool out"
         )
+
+
+def _stamp(mark: Mark | None) -> Stamp | None:
+    return mark.stamp if isinstance(mark, CloneMark) else None
 
 
 def _token(mark: Mark | None) -> str:

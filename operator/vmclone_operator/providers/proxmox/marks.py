@@ -93,6 +93,12 @@ def read(config: Mapping[str, object], vmid: int) -> Mark | None:
     return mark if mark is not None and mark.vmid in {0, vmid} else None
 
 
+def is_copied(config: Mapping[str, object], vmid: int) -> bool:
+    """Tell whether a VM has the mark of another one: it is a copy, whatever else of it is as ours."""
+    mark = _read(config)
+    return mark is not None and mark.vmid not in {0, vmid}
+
+
 def _read(config: Mapping[str, object]) -> Mark | None:
     lines = [line for line in str(config.get("description", "")).split("\n") if line.startswith(_LINE)]
     if len(lines) != 1:
