@@ -58,6 +58,29 @@ def no_task_ids(data: Any) -> Any:
     return None if isinstance(data, str) and ":qmclone:" in data else data
 
 
+def odd_rows(data: Any) -> Any:
+    """Add rows that name nothing to every list of things, and say times in words."""
+    if not isinstance(data, list):
+        return data
+    rows = [{**row, "endtime": "yesterday"} if row.get("endtime") else row for row in data]
+    things = rows and rows[0].keys() & {"upid", "volid", "storage", "vmid", "node"}
+    return [{"type": "qemu"}, {key: [] for key in things}, *rows] if things else rows
+
+
+def babble(data: Any) -> Any:
+    """Let a guest's agent tell anything beside its addresses."""
+    if not isinstance(data, dict) or not isinstance(data.get("result"), list):
+        return data
+    rows = data["result"]
+    told: list[Any] = ["x", 1, ["x", {"ip-address": 1}, {}], {}]
+    anything = [{**row, "ip-addresses": one} for row in rows for one in told]
+    return {"result": ["x", 1, None, {}, {"hardware-address": []}, *anything, *rows]}
+
+
+def other_ha(data: Any) -> Any:
+    return {**data, "ha": 0} if isinstance(data, dict) and "ha" in data else data
+
+
 def no_reason(reply: Reply) -> Reply:
     return replace(reply, reason="Internal Server Error") if reply.status == 500 else reply
 
@@ -71,6 +94,9 @@ DIALECTS: dict[str, Callable[[Reply], Reply]] = {
     "what is not there is null, and so is an empty list": _data_as(nulls),
     "nothing is told that a client could do without": _data_as(bare),
     "a copy that begins does not tell its task": _data_as(no_task_ids),
+    "some rows name nothing, and times are words": _data_as(odd_rows),
+    "a guest's agent tells anything beside its addresses": _data_as(babble),
+    "what HA does is told in another form": _data_as(other_ha),
     "a proxy has its own reason phrases": no_reason,
     "a refusal has a reason phrase alone": no_message,
 }

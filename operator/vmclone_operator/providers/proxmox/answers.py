@@ -5,18 +5,26 @@
     flag("0")                       ->  False
     number("17.0")                  ->  17
     upid(None)                      ->  ""                     a task that the answer does not name is looked for
+    named([{}, {"volid": "a:b"}], "volid")  ->  [{"volid": "a:b"}]
+    part("x"), parts("x")           ->  {}, []                 what stands inside an answer, and is none of its kind
 
-What has another shape than its call promises is an answer of something else that listens there: BackendUnreachable.
+An answer of another shape than its call promises is one of something else that listens there: BackendUnreachable. What
+is inside of one is read as far as it goes: much of it others write, a guest's agent or whoever edits a description.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from vmclone_operator.domain.errors import BackendUnreachable
 
 Row = Mapping[str, Any]
+_DIGITS = re.compile(r"[0-9]{1,15}")
+_YEAR_10000 = 253_402_300_800
+"""In seconds since 1970: later times can not be written."""
 
 
 def rows(call: str, data: object) -> list[Row]:
@@ -37,8 +45,22 @@ def row(call: str, data: object) -> Row:
 
 def placed(found: Sequence[Row]) -> list[Row]:
     """Return the rows of guests with their ids as numbers; a row without id or node is none that anybody can act on."""
-    whole = [one for one in found if str(one.get("vmid", "")).isdigit() and one.get("node")]
-    return [{**one, "vmid": int(one["vmid"])} for one in whole]
+    return [{**one, "vmid": number} for one in named(found, "node") if (number := digits(one.get("vmid")))]
+
+
+def named(found: Sequence[Row], key: str) -> list[Row]:
+    """Return the rows that name their thing, as a text: one that does not is none that anybody can act on."""
+    return [{**one, key: str(one[key])} for one in found if isinstance(one.get(key), str | int) and one[key] != ""]
+
+
+def part(value: object) -> Row:
+    """Return an object inside an answer, without its empty keys; none for what is no object."""
+    return {str(key): one for key, one in value.items() if one is not None} if isinstance(value, dict) else {}
+
+
+def parts(value: object) -> list[Row]:
+    """Return the objects of a list inside an answer; none for what is no list."""
+    return [part(one) for one in value if isinstance(one, dict)] if isinstance(value, list | tuple) else []
 
 
 def config(call: str, data: object) -> Row:
@@ -57,6 +79,19 @@ def number(value: object, otherwise: int = 0) -> int:
         return int(float(str(value)))
     except (ValueError, OverflowError):
         return otherwise
+
+
+def digits(value: object, otherwise: int = 0) -> int:
+    """Return a number that is written in digits alone, at most 15 of them."""
+    return int(str(value)) if _DIGITS.fullmatch(str(value)) else otherwise
+
+
+def moment(value: object) -> str:
+    """Return seconds since 1970 as a time of RFC 3339, in UTC; nothing for what is no time."""
+    seconds = number(value)
+    if not 0 < seconds < _YEAR_10000:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def upid(data: object) -> str:

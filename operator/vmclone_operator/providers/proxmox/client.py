@@ -225,7 +225,7 @@ def _data(call: str, status: int, reason: str, content: bytes) -> Any:  # noqa: 
     """Return an answer's `data`; raises Refused with the reason phrase and the parameters that are wrong."""
     try:
         body = json.loads(content) if content else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if status == 200:  # noqa: PLR2004 - HTTP
         if not isinstance(body, dict) or "data" not in body:

@@ -34,8 +34,8 @@ from vmclone_operator.domain.errors import (
     TargetConflict,
 )
 from vmclone_operator.domain.ownership import mismatch
-from vmclone_operator.providers.proxmox import answers, handles, marks, safe
 from vmclone_operator.providers.proxmox import config as configs
+from vmclone_operator.providers.proxmox import handles, marks, safe
 from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.clean import Clean, Likeness
 from vmclone_operator.providers.proxmox.copying import Copying, Job, There, running
@@ -141,8 +141,7 @@ class Clones:
             return growing
         if problem := safe.exposed(seen.config, seen.vmid):
             raise SourceExposed(problem)
-        ha = (await self._site.pve.current(seen.node, seen.vmid)).get("ha") or {}
-        if answers.flag(ha.get("managed")):
+        if await self._site.pve.managed_by_ha(seen.node, seen.vmid):
             raise CloneFailed(
                 f"HA looks after the id {seen.vmid} from a VM that had it before, and would switch the clone on and"
                 f" move it: ha-manager remove vm:{seen.vmid}"

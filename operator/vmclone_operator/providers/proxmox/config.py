@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from vmclone_operator.providers.proxmox import answers
+
 Config = Mapping[str, object]
 _DRIVE = re.compile(r"(ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30)|virtio([0-9]|1[0-5])|efidisk0|tpmstate0)")
 _CARD = re.compile(r"net(\d+)")
@@ -202,10 +204,9 @@ def memory_bytes(config: Config) -> int:
 
 def size_bytes(text: str) -> int:
     """Return a size such as `32G`, `528K` or `1.5T` in bytes; 0 for what is none."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([KMGT]?)", text)
     return int(float(found[1]) * _UNITS[found[2]]) if found else 0
 
 
 def _number(value: object, default: int) -> int:
-    text = str(value)
-    return int(text) if text.isdigit() else default
+    return answers.digits(value, default)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from vmclone_operator.domain.backend import (
     Consistency,
@@ -20,8 +19,8 @@ from vmclone_operator.domain.backend import (
     Progress,
 )
 from vmclone_operator.domain.errors import CloneFailed, FrozenPointInUse, OwnershipMismatch, QuiesceFailed
+from vmclone_operator.providers.proxmox import answers, handles, linked, marks, translate
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import handles, linked, marks, translate
 from vmclone_operator.providers.proxmox.answers import Row
 from vmclone_operator.providers.proxmox.copying import Copying, Job, There, running
 from vmclone_operator.providers.proxmox.handles import Handle
@@ -258,5 +257,4 @@ def worth(log: Sequence[str], *, ran: bool) -> Consistency:
 
 
 def _time(row: Row | None) -> str:
-    ended = row.get("endtime") if row is not None else None
-    return datetime.fromtimestamp(float(ended), UTC).isoformat().replace("+00:00", "Z") if ended else ""
+    return answers.moment(row.get("endtime")) if row is not None else ""

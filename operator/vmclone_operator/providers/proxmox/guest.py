@@ -109,7 +109,7 @@ class Guests:
             str(one.get("ip-address", ""))
             for row in rows
             if str(row.get("hardware-address", "")).lower() in macs
-            for one in row.get("ip-addresses") or ()
+            for one in answers.parts(row.get("ip-addresses"))
         ]
         found = [ipaddress.ip_address(text) for text in told if _is_address(text)]
         good = [one for one in found if not (one.is_loopback or one.is_link_local)]

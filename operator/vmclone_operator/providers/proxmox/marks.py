@@ -106,15 +106,16 @@ def _read(config: Mapping[str, object]) -> Mark | None:
     try:
         body = json.loads(lines[0].removeprefix(_LINE))
         return _mark(body) if isinstance(body, dict) else None
-    except (ValueError, TypeError, KeyError):
-        return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None  # whoever may edit a description may write anything into it
 
 
 def _mark(body: dict[str, object]) -> Mark | None:
     kind = body.pop("kind")
     if kind == MarkKind.CLONE:
         stamp = Stamp(**{key: body[key] for key in _STAMP_KEYS})  # type: ignore[arg-type]
-        if type(stamp.ordinal) is not int:
+        texts = _STAMP_KEYS - {"ordinal"}
+        if type(stamp.ordinal) is not int or not all(isinstance(body[key], str) for key in texts):
             return None
         vmid = int(str(body.get("vmid", 0)))
         return CloneMark(stamp=stamp, token=str(body["token"]), made_from=str(body.get("made_from", "")), vmid=vmid)

@@ -65,7 +65,7 @@ class Pve:
     async def permissions(self, path: str) -> frozenset[str]:
         """Return what the token may do at a path."""
         found = await self._get("/access/permissions", {"path": path})
-        return frozenset(answers.row("GET /access/permissions", found or {}).get(path) or ())
+        return frozenset(answers.part(answers.row("GET /access/permissions", found or {}).get(path)))
 
     async def cluster_status(self) -> Sequence[Row]:
         """Return the nodes, and the cluster with its quorum; asks for Sys.Audit on /."""
@@ -77,17 +77,18 @@ class Pve:
 
     async def storages(self, node: str) -> Sequence[Row]:
         """Return the storages of a node with type, content and room."""
-        return await self._rows(f"/nodes/{segment(node)}/storage")
+        return answers.named(await self._rows(f"/nodes/{segment(node)}/storage"), "storage")
 
     async def images(self, node: str, storage: str, vmid: int = 0) -> Sequence[Row]:
         """Return the disks on a storage whose name says that they are this VM's; of every VM where none is named."""
         where = f"/nodes/{segment(node)}/storage/{segment(storage)}/content"
-        return await self._rows(where, {"content": "images", **({"vmid": vmid} if vmid else {})})
+        asked = {"content": "images", **({"vmid": vmid} if vmid else {})}
+        return answers.named(await self._rows(where, asked), "volid")
 
     async def isos(self, node: str, storage: str) -> Sequence[Row]:
         """Return the ISO images on a storage."""
         where = f"/nodes/{segment(node)}/storage/{segment(storage)}/content"
-        return await self._rows(where, {"content": "iso"})
+        return answers.named(await self._rows(where, {"content": "iso"}), "volid")
 
     async def config(self, node: str, vmid: int) -> Config:
         """Return a VM's config, changes that wait for a restart included."""
@@ -97,6 +98,11 @@ class Pve:
     async def current(self, node: str, vmid: int) -> Row:
         """Return a VM's state as it is now."""
         return await self._row(f"{_vm(node, vmid)}/status/current")
+
+    async def managed_by_ha(self, node: str, vmid: int) -> bool:
+        """Tell whether HA looks after a VM's id; also where that is said in another form than the known one."""
+        said = (await self.current(node, vmid)).get("ha")
+        return answers.flag(said.get("managed") if isinstance(said, dict) else said)
 
     async def task(self, upid: str) -> TaskState | None:
         """Return how a task stands; None when the node does not know it (any more)."""
@@ -128,16 +134,20 @@ class Pve:
     async def tasks(self, node: str, *, kind: str, vmid: int, running: bool = False) -> Sequence[Row]:
         """Return the token's own tasks of a kind at a VM, the latest first."""
         asked = {"typefilter": kind, "vmid": vmid, "source": "active" if running else "all", "limit": 50}
-        return await self._rows(f"/nodes/{segment(node)}/tasks", asked)
+        return await self._task_rows(node, asked)
 
     async def active_clones(self, node: str) -> Sequence[Row]:
         """Return the token's own clone tasks that run on a node."""
         asked = {"typefilter": "qmclone", "source": "active", "limit": 50}
-        return await self._rows(f"/nodes/{segment(node)}/tasks", asked)
+        return await self._task_rows(node, asked)
+
+    async def _task_rows(self, node: str, asked: Parameters) -> Sequence[Row]:
+        rows = answers.named(await self._rows(f"/nodes/{segment(node)}/tasks", asked), "upid")
+        return [row for row in rows if answers.upid(row["upid"])]
 
     async def nodes(self) -> Sequence[Row]:
         """Return the nodes with whether they are online."""
-        return await self._rows("/nodes")
+        return answers.named(await self._rows("/nodes"), "node")
 
     async def stop_task(self, upid: str) -> None:
         """Tell a task to stop; it cleans up afterwards."""
@@ -190,9 +200,8 @@ class Pve:
         return await self._row(f"{_vm(node, vmid)}/agent/exec-status", {"pid": pid})
 
     async def interfaces(self, node: str, vmid: int) -> Sequence[Row]:
-        """Return a guest's network as its agent tells it."""
-        found = (await self._row(f"{_vm(node, vmid)}/agent/network-get-interfaces")).get("result")
-        return answers.rows("network-get-interfaces", found) if isinstance(found, list) else []
+        """Return a guest's network as its agent tells it: whatever that is."""
+        return answers.parts((await self._row(f"{_vm(node, vmid)}/agent/network-get-interfaces")).get("result"))
 
     async def fsfreeze(self, node: str, vmid: int, what: str) -> Any:  # noqa: ANN401 - the agent's own answer
         """Ask for `status`, or `thaw`; a thaw happens whoever leads."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from vmclone_operator.providers.proxmox import answers
 from vmclone_operator.providers.proxmox.pve import Pve
 from vmclone_operator.providers.proxmox.site import Place
 from vmclone_operator.providers.proxmox.translate import Refused
@@ -44,7 +45,7 @@ class Need:
 def guest_privilege(release: str) -> str:
     """Return what the guest agent asks for: VM.Monitor went in release 9."""
     major = release.partition(".")[0]
-    return "VM.GuestAgent.Unrestricted" if not major.isdigit() or int(major) >= _NINE else "VM.Monitor"
+    return "VM.GuestAgent.Unrestricted" if answers.digits(major, _NINE) >= _NINE else "VM.Monitor"
 
 
 def of_our_vms(place: Place, release: str) -> Iterator[Need]:

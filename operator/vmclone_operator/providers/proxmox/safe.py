@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import CloneIntent, Mode, Shape
+from vmclone_operator.providers.proxmox import answers
 from vmclone_operator.providers.proxmox import config as configs
 from vmclone_operator.providers.proxmox.config import Card, Config
 
@@ -147,7 +148,7 @@ def _shape(config: Config, shape: Shape) -> dict[str, str]:
     if shape.memory_bytes and shape.memory_bytes != configs.memory_bytes(config):
         mebibytes = -(-shape.memory_bytes // (1 << 20))
         wanted["memory"] = str(mebibytes)
-        if str(config.get("balloon", "0")).isdigit() and int(str(config.get("balloon", "0"))) > mebibytes:
+        if answers.digits(config.get("balloon")) > mebibytes:
             wanted["balloon"] = str(mebibytes)
     return wanted
 

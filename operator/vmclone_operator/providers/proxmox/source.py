@@ -53,7 +53,8 @@ class Sources:
 
     async def by_id(self, source_id: str) -> Seen:
         """Return a source by the id that `describe` gave."""
-        seen = await self._site.look(int(source_id)) if source_id.isdigit() else None
+        number = answers.digits(source_id)
+        seen = await self._site.look(number) if number else None
         if seen is None:
             raise SourceNotFound(f"there is no VM {source_id} (any more)")
         return seen

@@ -20,7 +20,7 @@ _LINKED = frozenset({"dir", "nfs", "cifs", "btrfs", "lvmthin", "zfspool", "rbd",
 
 def links(rows: Sequence[Row], storage: str) -> bool:
     """Tell whether linked clones can stand on templates there."""
-    return any(row.get("storage") == storage and row.get("type") in _LINKED for row in rows)
+    return any(row.get("storage") == storage and str(row.get("type")) in _LINKED for row in rows)
 
 
 def usable(rows: Sequence[Row], storage: str) -> str:

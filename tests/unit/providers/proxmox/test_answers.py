@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 
 import pytest
+from tests.doubles.pve.wire import Reply
 from tests.support.pve_direct import Cluster
 from tests.support.simulation import SimClock
 
 from vmclone_operator.domain.backend import BackendConfig
 from vmclone_operator.domain.errors import BackendUnreachable
-from vmclone_operator.providers.proxmox import answers, translate
+from vmclone_operator.providers.proxmox import answers, marks, translate
 from vmclone_operator.providers.proxmox.client import _data
 from vmclone_operator.providers.proxmox.copying import percent_of
 from vmclone_operator.providers.proxmox.pve import _PAGE_LINES, Pve
+
+MARK = {"kind": "clone", "instance": "i", "namespace": "n", "vmclone": "v", "vmclone_uid": "u", "ordinal": 1}
+MARK |= {"incarnation": "6d1f4a2e-0000-4000-8000-000000000003", "token": "t", "vmid": 100}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,55 @@ def test_another_shape_is_another_server(data: object) -> None:
 
 def test_guests_have_an_id_and_a_node() -> None:
     assert answers.placed([{"vmid": "100", "node": "a"}, {"vmid": 1}, {"node": "a"}]) == [{"vmid": 100, "node": "a"}]
+
+
+@pytest.mark.parametrize("vmid", ["²", "9" * 5000, "-1", "1e3", [100], {}, True], ids=str)
+def test_what_is_no_id_is_nobodys(vmid: object) -> None:
+    assert answers.placed([{"vmid": vmid, "node": "a"}]) == []
+
+
+@pytest.mark.parametrize("row", [{}, {"volid": ""}, {"volid": ["a:b"]}, {"volid": {}}], ids=str)
+def test_a_row_that_names_nothing_is_left_out(row: dict[str, object]) -> None:
+    assert answers.named([row, {"volid": "a:b", "size": 1}], "volid") == [{"volid": "a:b", "size": 1}]
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [("x", []), (1, []), ({"a": 1}, []), (None, []), ([1, "x", None, {"a": 1, "b": None}], [{"a": 1}])],
+    ids=["a text", "a number", "an object", "nothing", "a list of all sorts"],
+)
+def test_a_list_inside_an_answer_is_read_as_far_as_it_is_one(value: object, parts: object) -> None:
+    assert answers.parts(value) == parts
+
+
+NEW_YEAR: list[object] = [1767225600, "1767225600", "1767225600.5", 1767225600.5]
+NO_TIMES: list[object] = [None, 0, -1, "yesterday", "nan", "inf", 1e300, [], {}]
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [*((one, "2026-01-01T00:00:00Z") for one in NEW_YEAR), *((one, "") for one in NO_TIMES)],
+    ids=str,
+)
+def test_a_time_may_have_any_form(value: object, moment: str) -> None:
+    assert answers.moment(value) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "{",
+        "[]",
+        '{"kind":"clone"}',
+        *(json.dumps({**MARK, **change}) for change in ({"kind": ["clone"]}, {"vmid": "x"}, {"ordinal": "1"})),
+        *(json.dumps({**MARK, key: ["x"]}) for key in ("incarnation", "instance", "namespace", "vmclone_uid")),
+    ],
+    ids=lambda text: text[:200],
+)
+def test_a_mark_that_somebody_wrote_by_hand_is_none(text: str) -> None:
+    assert marks.read({"description": f"vmclone-mark: {json.dumps(MARK)}"}, 100) is not None
+    assert marks.read({"description": f"vmclone-mark: {text}"}, 100) is None
 
 
 @pytest.mark.parametrize(("data", "upid"), [("UPID:pve1:00:", "UPID:pve1:00:"), (None, ""), ("OK", ""), (1, "")])
@@ -79,6 +134,29 @@ def test_a_log_is_read_to_its_end() -> None:
         pve: Pve = session._pve
         assert await pve.task_log(upid) == task.log
         assert await pve.task_log_from(upid, 10_003, 2) == ["line 10003", "line 10004"]
+        await session.close()
+
+    asyncio.run(told())
+
+
+@pytest.mark.parametrize(
+    ("said", "managed"),
+    [({"managed": 1}, True), ({"managed": "0"}, False), ({}, False), (1, True), (0, False), (None, False), ([], False)],
+    ids=str,
+)
+def test_whether_ha_looks_after_a_vm_is_told_in_any_form(said: object, *, managed: bool) -> None:
+    """A VM that HA may switch on is not taken for one that it leaves alone."""
+    cluster = Cluster()
+    cluster.place(SimClock())
+
+    def other(reply: Reply) -> Reply:
+        body = json.loads(reply.body)
+        return replace(reply, body=json.dumps({"data": {**body["data"], "ha": said}}).encode())
+
+    async def told() -> None:
+        session = await cluster.open(BackendConfig(name="p", settings={}), wake=lambda _: None, fence=lambda: None)
+        cluster.dialect = other
+        assert await session._pve.managed_by_ha("pve1", 100) is managed
         await session.close()
 
     asyncio.run(told())
