@@ -270,14 +270,28 @@ class Clones:
         vm = await self._arm.get(VM, ref.vm_name)
         if vm is not None:
             return await self._remove([(VM, vm)], ref)
-        disks: list[Json] = []
-        while (disk := await self._arm.get(DISK, disk_name(ref.vm_name, len(disks)))) is not None:
-            disks.append(disk)
+        disks = await self._numbered(ref)
         card = await self._arm.get(NIC, nic_name(ref.vm_name))
         rules = await self._arm.get(NSG, group_name(ref.vm_name))
         left = [(NIC, card)] if card is not None else [(NSG, rules)] if rules is not None else []
+        if not left and not disks:
+            return await self._remove([(DISK, one) for one in await self._listed(ref)], ref)
         # From the last one down: what is left after a kill is found by counting up from 0.
         return await self._remove([*left, *([(DISK, disks[-1])] if disks else [])], ref)
+
+    async def _numbered(self, ref: CloneRef) -> list[Json]:
+        """Return the clone's disks up to the first that is not there, by name and so without delay."""
+        disks: list[Json] = []
+        while (disk := await self._arm.get(DISK, disk_name(ref.vm_name, len(disks)))) is not None:
+            disks.append(disk)
+        return disks
+
+    async def _listed(self, ref: CloneRef) -> list[Json]:
+        """Return the clone's disks by their stamp: where Azure could not make one, their numbers have a gap."""
+        named = disk_name(ref.vm_name, 0).removesuffix("0")
+        marked = [(one, read_stamp(one.get("tags"))) for one in await self._arm.list(DISK)]
+        ours = [one for one, mark in marked if mark is not None and mark[0] == ref.stamp]
+        return [one for one in ours if str(one["name"]).startswith(named)]
 
     async def _remove(self, left: Sequence[tuple[Kind, Json]], ref: CloneRef) -> Progress:
         if not left:
@@ -298,11 +312,8 @@ class Clones:
             return True
         _require(vm, ref.stamp)
         parts = [(NIC, nic_name(ref.vm_name)), (NSG, group_name(ref.vm_name))]
-        number = 0
-        while (await self._arm.get(DISK, disk_name(ref.vm_name, number))) is not None:
-            parts.append((DISK, disk_name(ref.vm_name, number)))
-            number += 1
-        for kind, name in [*parts, (VM, ref.vm_name)]:
+        disks = {str(one["name"]) for one in [*await self._numbered(ref), *await self._listed(ref)]}
+        for kind, name in [*((DISK, name) for name in sorted(disks)), *parts, (VM, ref.vm_name)]:
             part = await self._arm.get(kind, name)
             if part is not None and read_stamp(part.get("tags")) is not None:
                 _require(part, ref.stamp)

@@ -13,6 +13,7 @@ from tests.unit.providers.azure.site import NAME, OWNER, REF, STAMP, Consistency
 from vmclone_operator.domain.backend import CloneRef, GuestChannel, GuestRunState, GuestTask, Power
 from vmclone_operator.domain.errors import (
     CapabilityMissing,
+    CloneFailed,
     InsufficientSpace,
     NotAuthorized,
     OwnershipMismatch,
@@ -297,6 +298,38 @@ def test_a_clone_is_listed_for_its_owner_and_its_reads_stay_within_azures_limits
         assert sum(site.world.throttles.refused.values()) == 0
         other = CloneRef(stamp=STAMP, vm_name="another")
         assert await site.session.find_clone(other) is None
+
+    at_site(story)
+
+
+DISK = "Microsoft.Compute/disks"
+
+
+def test_a_disk_that_azure_could_not_make_leaves_none_of_the_others_behind() -> None:
+    """The one that failed goes at once, and the next attempt may never come: the clone is not wanted any more."""
+
+    async def story(site: Site) -> None:
+        await site.freeze()
+        site.world.late[DISK, "put"] = [Refusal(409, "InternalExecutionError", "An internal error occurred.")]
+        with pytest.raises(CloneFailed, match=f"{NAME}-disk-0"):
+            await site.clone()
+        site.later(60)
+        assert f"{NAME}-disk-1" in of_ours(site.world)
+        await site.delete()
+        assert [name for name in of_ours(site.world) if name.startswith(NAME)] == []
+
+    at_site(story)
+
+
+def test_a_disk_behind_a_gap_is_made_nobodys_with_the_clone() -> None:
+    async def story(site: Site) -> None:
+        await site.freeze()
+        await site.clone()
+        boot = next(one for one in site.world.of_kind(DISK) if one.name == f"{NAME}-disk-0")
+        del site.world.resources[boot.key]
+        site.later(60)
+        assert await site.session.disown(REF)
+        assert [name for name in of_ours(site.world) if name.startswith(NAME)] == []
 
     at_site(story)
 
