@@ -32,6 +32,8 @@ from tests.doubles.arm.world import Resource, Size, World
 
 TYPE = "Microsoft.Compute/virtualMachines"
 RESERVED_SECONDS = 180
+GOING = {"running": "starting", "stopped": "stopping", "deallocated": "deallocating"}
+"""What a VM is until it is that."""
 DATA_BYTES = 64 * 1024
 RESERVED_NAMES = frozenset(
     [
@@ -322,11 +324,15 @@ def power_call(call: Call, power: str) -> Answer:
         raise world.late[TYPE, "allocate"].pop(0)
     vm.properties["provisioningState"] = "Updating"
 
+    if vm.extra["power"] != power:
+        vm.extra["going"] = GOING[power]
+
     def end() -> None:
+        vm.extra.pop("going", None)
         vm.properties["provisioningState"] = "Succeeded"
         switch(world, vm, power)
 
-    operation = world.begin(vm, "power", end)
+    operation = world.begin(vm, "power", end, failed=lambda: vm.extra.pop("going", None))
     return Answer(status=202, headers=pending(call, operation, location=True))
 
 
@@ -360,8 +366,8 @@ def _provisioning(vm: Resource) -> dict[str, Any]:
 def instance_view(world: World, vm: Resource) -> dict[str, Any]:
     """Return what the platform and the agent say of a VM right now."""
     statuses = [_provisioning(vm)]
-    if vm.extra.get("power") in {"running", "stopped", "deallocated"}:
-        statuses.append({"code": f"PowerState/{vm.extra['power']}", "level": "Info"})
+    if vm.extra.get("power") in GOING:
+        statuses.append({"code": f"PowerState/{vm.extra.get('going', vm.extra['power'])}", "level": "Info"})
     ready = world.guests.agent_ready(vm.key)
     status = {
         "code": f"ProvisioningState/{'succeeded' if ready else 'Unavailable'}",

@@ -40,7 +40,7 @@ from vmclone_operator.providers.azure.names import (
     read_stamp,
     without_stamp,
 )
-from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_codes
+from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_state
 from vmclone_operator.providers.cloud_config import clean_user_data
 
 _RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
@@ -48,6 +48,7 @@ _DONE = OperationState.DONE
 _CUSTOM_DATA_CHARACTERS = 65535 * 4 // 3
 """Of base64: 64 KiB (azure-docs articles/virtual-machines/custom-data.md)."""
 _FAILED = frozenset({"Failed", "Canceled"})
+_ON = frozenset({"running", "starting"})
 _HIDDEN = frozenset({"Creating", "Deleting"})
 _ANYONE = {
     "sourceAddressPrefix": "*",
@@ -256,13 +257,13 @@ class Clones:
         and raises why the last one failed, so that people learn it.
         """
         vm = await self.owned(ref)
-        codes = power_codes(vm)
-        if power is Power.ON and not codes & {"PowerState/running", "PowerState/starting"}:
+        state = power_state(vm)
+        if power is Power.ON and state not in _ON:
             await self._arm.begin(VM, "begin_start", ref.vm_name)
             code, text = failure_of(vm)
             if code:
                 raise translate.refused(409, code, f"the VM {ref.vm_name} could not be started: {text}")
-        if power is Power.OFF and not codes & {"PowerState/deallocated", "PowerState/deallocating"}:
+        if power is Power.OFF and state not in {"deallocated", "deallocating"}:
             await self._arm.begin(VM, "begin_deallocate", ref.vm_name)
 
     async def delete(self, ref: CloneRef) -> Progress:
@@ -413,7 +414,7 @@ def _observed(vm: Json, mark: tuple[Stamp, str], *, connected: bool, complete: b
         external_id=str(vm["id"]),
         vm_name=str(vm["name"]),
         complete=complete,
-        power=Power.ON if power_codes(vm) & {"PowerState/running", "PowerState/starting"} else Power.OFF,
+        power=Power.ON if power_state(vm) in _ON else Power.OFF,
         connected=connected,
         agent=agent_ready(vm),
         made_from=str((vm.get("tags") or {}).get(MADE_FROM, "")),

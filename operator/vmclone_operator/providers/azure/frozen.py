@@ -55,6 +55,10 @@ class FrozenPoints:
         if intent.image:
             return await self._borrowed(intent)
         seen = await self._sources.by_id(intent.source_id)
+        if seen.going:
+            raise RetryLater(
+                f"the power of the source {seen.name} is {seen.going}: it is frozen once it runs, or is off"
+            )
         if intent.consistency is Consistency.QUIESCED and seen.power is Power.ON:
             return await self._restore_point(intent, seen)
         if seen.power is Power.ON and len(seen.disks) > 1:

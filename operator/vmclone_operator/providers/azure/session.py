@@ -36,7 +36,7 @@ from vmclone_operator.domain.backend import (
     SourceInfo,
     TaskOnly,
 )
-from vmclone_operator.domain.errors import CapabilityMissing
+from vmclone_operator.domain.errors import CapabilityMissing, RetryLater
 from vmclone_operator.providers.azure import preflight
 from vmclone_operator.providers.azure.arm import VM, Arm, Gate
 from vmclone_operator.providers.azure.clones import Clones, Place
@@ -165,8 +165,11 @@ class AzureSession(TaskOnly):
     async def set_source_power(self, source_id: str, power: Power) -> bool:
         """Start a source, or deallocate it; return whether this call changed anything."""
         seen = await self._sources.by_id(source_id)
-        if seen.power is power:
+        towards = {"starting": Power.ON, "stopping": Power.OFF, "deallocating": Power.OFF}.get(seen.going)
+        if (towards if seen.going else seen.power) is power:
             return False
+        if seen.going:
+            raise RetryLater(f"the power of the source {seen.name} is {seen.going}: it is switched once that is over")
         group, name = self._sources.place(source_id)
         verb = "begin_start" if power is Power.ON else "begin_deallocate"
         await self._arm.at(group).begin(VM, verb, name)

@@ -19,6 +19,8 @@ _ID = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/(?P<group>[^/]+)/providers/(?P<kind>.+)/(?P<name>[^/]+)", re.IGNORECASE
 )
 _URN_PARTS = 4
+_OFF = frozenset({"stopped", "deallocated"})
+_POWER = "PowerState/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,10 @@ class Seen:
     name: str
     location: str
     power: Power
+    """OFF only when nothing of it runs any more; what Azure does not know counts as on."""
     agent: bool
-    deallocated: bool
+    going: str = ""
+    """`starting`, `stopping`, `deallocating` or `unknown` while it is neither on nor off; else empty."""
     disks: tuple[SeenDisk, ...]
     """The boot disk first."""
     vm: Json
@@ -67,14 +71,14 @@ class Sources:
         profile = vm["properties"].get("storageProfile") or {}
         named = [profile.get("osDisk") or {}, *(profile.get("dataDisks") or [])]
         disks = [await self._disk(arm, vm_name, one) for one in named]
-        codes = power_codes(vm)
+        state = power_state(vm)
         return Seen(
             source_id=str(vm["id"]),
             name=vm_name,
             location=str(vm["location"]),
-            power=Power.ON if "PowerState/running" in codes else Power.OFF,
+            power=Power.OFF if state in _OFF else Power.ON,
             agent=agent_ready(vm),
-            deallocated="PowerState/deallocated" in codes,
+            going="" if state in {"running", *_OFF} else state,
             disks=tuple(disks),
             vm=vm,
         )
@@ -151,10 +155,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
 
 
-def power_codes(vm: Json) -> set[str]:
-    """Return the codes of an instance view."""
+def power_state(vm: Json) -> str:
+    """Return running, stopped, deallocated, or what a VM is on its way to; `unknown` when its view says nothing.
+
+    The states are those of azure-compute-docs articles/virtual-machines/states-billing.md.
+    """
     view = vm["properties"].get("instanceView") or {}
-    return {str(one.get("code")) for one in view.get("statuses") or []}
+    codes = [str(one.get("code", "")) for one in view.get("statuses") or []]
+    return next((code.removeprefix(_POWER) for code in codes if code.startswith(_POWER)), "unknown")
 
 
 def failure_of(vm: Json) -> tuple[str, str]:

@@ -102,7 +102,6 @@ SEEN = Seen(
     location="westeurope",
     power=Power.ON,
     agent=True,
-    deallocated=False,
     disks=(),
     vm=VM,
 )

@@ -23,6 +23,7 @@ from vmclone_operator.domain.errors import (
     TargetConflict,
 )
 from vmclone_operator.providers.azure.names import read_stamp
+from vmclone_operator.providers.azure.sources import power_state
 
 IMAGE = "debian:debian-13:13-gen2:latest"
 VM = "Microsoft.Compute/virtualMachines"
@@ -267,6 +268,33 @@ def test_a_source_is_named_by_name_or_by_id_and_started_and_stopped() -> None:
         assert (await site.session.describe_source("golden")).power is Power.OFF
 
     at_site(story)
+
+
+@pytest.mark.parametrize("consistency", [Consistency.QUIESCED, Consistency.CRASH_CONSISTENT])
+def test_a_source_that_still_shuts_down_is_frozen_once_it_is_off(consistency: Consistency) -> None:
+    """It writes to its disks until then."""
+
+    async def story(site: Site) -> None:
+        name = site_source(site)
+        assert await site.session.set_source_power(name, Power.OFF)
+        assert (await site.session.describe_source(name)).power is Power.ON
+        with pytest.raises(RetryLater, match="golden is deallocating"):
+            await site.session.freeze(replace(freeze_intent(site), consistency=consistency))
+        assert of_ours(site.world) == []
+        assert not await site.session.set_source_power(name, Power.OFF), "it is on its way"
+        with pytest.raises(RetryLater, match="golden is deallocating"):
+            await site.session.set_source_power(name, Power.ON)
+        frozen = (await site.freeze(consistency)).frozen
+        assert frozen is not None
+        assert frozen.consistency is Consistency.POWERED_OFF
+
+    at_site(story)
+
+
+@pytest.mark.parametrize("code", ["", "PowerState/unknown", "PowerState/starting"])
+def test_a_source_whose_power_azure_does_not_know_is_not_taken_for_one_that_is_off(code: str) -> None:
+    view = {"statuses": [{"code": one} for one in ("ProvisioningState/succeeded", code) if one]}
+    assert power_state({"properties": {"instanceView": view}}) == (code.partition("/")[2] or "unknown")
 
 
 def test_azure_copies_disks_whole_and_its_guests_run_tasks() -> None:
