@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -38,6 +39,12 @@ class Server(HttpsServer):
         return f"https://127.0.0.1:{self.port}"
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._handled(request)
+        # The time of the world, not of this machine: what a client reckons with it is reckoned by one clock.
+        response.headers["Date"] = formatdate(self.double.world.now(), usegmt=True)
+        return response
+
+    async def _handled(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.content.read()
         if tokens.is_login(request.path):
             return _response(tokens.issue(self.double.world, self.base, request.path, body))
