@@ -15,7 +15,9 @@ from vmclone_operator.domain.backend import BackendSession
 from vmclone_operator.domain.conditions import ConditionWriter
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady, CloneFailed
 from vmclone_operator.domain.guest_access import ALREADY_COPIED, allow_copy, end_copies
+from vmclone_operator.domain.guest_tasks import LOOK_SECONDS
 from vmclone_operator.domain.home_copy import COPIED, ENDED, RETRY, RUNS, CopyJobView
+from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.plan import Situation
 from vmclone_operator.domain.units import bytes_of, seconds_of
 from vmclone_operator.engine.context import stamp_time
@@ -61,6 +63,7 @@ class HomeSteps:
     part: HomePart
     session: BackendSession
     source_session: BackendSession
+    pace: Pace
 
     async def reserve_copy(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Take the turn and record the attempt; the write that comes next makes it durable."""
@@ -111,6 +114,7 @@ class HomeSteps:
         if not await self._runs(operation):
             return await self._withdraw(operation, status)
         if answer is None:
+            self.pace.not_before(LOOK_SECONDS)
             return status  # the guest is at it; this step is made again
         if answer.exit_code == ALREADY_COPIED:
             return self._copied_before(status, operation)

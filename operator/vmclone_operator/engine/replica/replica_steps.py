@@ -63,7 +63,7 @@ class ReplicaSteps:
         source = self.session
         if self.consent.source_backend not in ("", self.replica.spec.backend):
             source = await self.engine.session(self.consent.source_backend)
-        return HomeSteps(part=self.home, session=self.session, source_session=source)
+        return HomeSteps(part=self.home, session=self.session, source_session=source, pace=self.pace)
 
     async def reserve(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Record names, ids and the attempt; the write that `run` does next makes it durable."""

@@ -26,12 +26,16 @@ from vmclone_operator.domain.errors import (
 
 NIC_RESERVED_SECONDS = 180
 """How long a card is kept for another VM (cloudfoundry/bosh-azure-cpi-release issue 366)."""
+THROTTLED_SECONDS = 30
+"""Retry-After is when the next one request is taken, and a pass needs several of the 12 reads a minute that a VM has:
+one that came back for each would be refused for ever."""
 _BUSY_SECONDS = 10
+_LOCK = "retryableerrorduetoanotheroperation"
 _BUSY = frozenset(
     {
         "anotheroperationinprogress",
         "conflict",
-        "retryableerrorduetoanotheroperation",
+        _LOCK,
         "runcommandalreadyinprogress",
         "subscriptionrequeststhrottled",
         "toomanyrequests",
@@ -65,7 +69,9 @@ def refused(status: int, code: str, message: str, retry_after: float = 0) -> Clo
     wait = timedelta(seconds=retry_after or _BUSY_SECONDS)
     if word == "nicreservedforanothervm":
         return RetryLater(text, retry_after=timedelta(seconds=NIC_RESERVED_SECONDS))
-    if word in _BUSY or status == HTTPStatus.TOO_MANY_REQUESTS:
+    if status == HTTPStatus.TOO_MANY_REQUESTS and word != _LOCK:
+        return RetryLater(text, retry_after=max(wait, timedelta(seconds=THROTTLED_SECONDS)))
+    if word in _BUSY:
         return RetryLater(text, retry_after=wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return BackendUnreachable(text, retry_after=wait)

@@ -70,6 +70,9 @@ def test_a_wait_is_as_long_as_azure_says_and_that_for_a_kept_card_three_minutes(
     throttled, kept = refused(429, "TooManyRequests", "", 42), refused(400, "NicReservedForAnotherVm", "")
     assert isinstance(throttled, RetryLater)
     assert isinstance(kept, RetryLater)
+    short = refused(429, "TooManyRequests", "", 5)
+    assert isinstance(short, RetryLater)
+    assert short.retry_after.total_seconds() == 30, "a pass needs more than the one request that is taken then"
     waits = (throttled.retry_after.total_seconds(), kept.retry_after.total_seconds())
     assert waits == (42, 180)
 
