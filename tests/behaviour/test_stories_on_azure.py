@@ -9,9 +9,11 @@ from tests.support.azure_site import AzureSite, on_azure
 from tests.support.stories import condition
 
 from vmclone_operator.kube.cluster import Key, Kind
+from vmclone_operator.providers.azure.guest import run_name
 from vmclone_operator.providers.fake.guest import Guest
 
 VM = "Microsoft.Compute/virtualMachines"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFsaWNleHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 alice"
 
 
 def clones(site: AzureSite) -> list[str]:
@@ -138,6 +140,48 @@ def test_a_clone_that_azure_can_not_start_again_just_now_keeps_its_disks_and_say
         assert [one for one in sorted(site.world.inventory()) if "/runcommands/" not in one] == [
             one for one in made if "/runcommands/" not in one
         ]
+
+    on_azure(story)
+
+
+def test_a_run_that_is_stuck_goes_also_when_the_wish_changes_before_the_next_one_starts() -> None:
+    async def story(site: AzureSite) -> None:
+        site.apply(clean=True, replicas=1, mode="Clean", homeCopy={"policy": "Skip"})
+        await site.until(lambda: bool(site.world.of_kind(RUN)))
+        (stuck,) = [one.name for one in site.world.of_kind(RUN)]
+        (vm,) = [one for one in site.world.of_kind(VM) if one.name == clones(site)[0]]
+        site.sim.clock.advance(10)
+        site.world.timeline.settle()
+        switch(site.world, vm, "stopped")
+
+        def ledger() -> dict[str, str]:
+            return dict(site.get(Kind.REPLICA, "dev-1").get("status", {}).get("guestTask", {}))
+
+        await site.until(lambda: bool(ledger().get("replaces") and ledger().get("run")))
+        assert [one.name for one in site.world.of_kind(RUN)] == [stuck], "the next one is written down, not started"
+        written = ledger()["run"]
+        access = {"authorizedKeys": [KEY]}
+        site.apply(clean=True, replicas=1, mode="Clean", homeCopy={"policy": "Skip"}, access=access)
+        began = site.sim.clock()
+        await site.ready(1)
+        assert not [one for one in site.server.calls if one.startswith("PUT ") and run_name(written) in one]
+        assert site.sim.clock() - began < 600
+        assert stuck not in [one.name for one in site.world.of_kind(RUN)]
+
+    on_azure(story)
+
+
+def test_a_home_copy_whose_first_task_goes_down_with_its_vm_is_begun_again() -> None:
+    async def story(site: AzureSite) -> None:
+        site.apply(clean=True, replicas=1, mode="Clean")
+        await site.until(lambda: len(site.world.of_kind(RUN)) == 2)
+        site.sim.clock.advance(10)
+        site.world.timeline.settle()
+        (vm,) = [one for one in site.world.of_kind(VM) if one.name == clones(site)[0]]
+        switch(site.world, vm, "stopped")
+        switch(site.world, vm, "running")
+        await site.until(lambda: condition(site.get(Kind.REPLICA, "dev-1"), "HomeCopied") == ("True", "Copied"), 6000)
+        await site.ready(1)
 
     on_azure(story)
 

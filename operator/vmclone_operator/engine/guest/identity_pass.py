@@ -89,9 +89,12 @@ class IdentityPart:
 
     def new_task(self, command: GuestCommand) -> GuestTaskStatus:
         """Return the ledger's line for another run of the identity task."""
-        attempt, before = self.engine.new_token(), no_task(self.replica.status.guest_task)
+        before = no_task(self.replica.status.guest_task)
+        return self._written(command, replaces=before.replaces if before is not None else "")
+
+    def _written(self, command: GuestCommand, *, replaces: str) -> GuestTaskStatus:
+        attempt = self.engine.new_token()
         run = identity_at_once(command, attempt).run
-        replaces = before.replaces if before is not None else ""
         return GuestTaskStatus(run=run, attempt=attempt, replaces=replaces, recorded_time=self.engine.timestamp())
 
     async def start_task(self, command: GuestCommand, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
@@ -101,7 +104,9 @@ class IdentityPart:
             return status
         task = identity_at_once(command, ledger.attempt, replaces=ledger.replaces)
         if task.run != ledger.run:
-            return status.model_copy(update={"guest_task": self.new_task(command)})
+            # The backend does not know the ledger's run: what is in its way is still what that was to replace.
+            task_of_now = self._written(command, replaces=ledger.replaces or ledger.run)
+            return status.model_copy(update={"guest_task": task_of_now})
         await self.session.guest_start(self.replica.ref, task)
         return status
 
