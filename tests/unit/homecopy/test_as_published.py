@@ -19,14 +19,31 @@ TOKEN = "ghp_" + "q9W8e7R6t5Y4u3I2o1P0a9S8d7F6g5H4j3K2"
 MIT = "MIT License\n\nPermission is hereby\ngranted, free of charge, to any person\n"
 PACKED = {
     "tests/keys/server.key": KEY,
-    "tests/ssh/authorized_keys": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
-    "tests/.ssh/known_hosts": "host ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
-    "tests/ssh_host_rsa_key": KEY,
+    "tests/server.conf": "api_key: GDE43t43REGTrkilg43934t34qT43t4dgegerGEgg",
+    "examples/id_rsa": KEY,
+    "testdata/notes": TOKEN,
     "docs/tokens.md": TOKEN,
-    "conf/cloud.providers": "api_key: GDE43t43REGTrkilg43934t34qT43t4dgegerGEgg",
-    "docker/prod.env": "DB_PASSWORD=Tr0ub4dor&3x",
 }
 """Kinds of files in sdists of salt, fabric and paramiko, and in git archives of minio and nats."""
+PACKED_WITH = {
+    ".env": "DB_PASSWORD=Tr0ub4dor&3x",
+    ".ssh/deploy_key": KEY,
+    "deploy.key": KEY,
+    "config/tokens.conf": TOKEN,
+    "conf/cloud.providers": "api_key: GDE43t43REGTrkilg43934t34qT43t4dgegerGEgg",
+    "docker/prod.env": "DB_PASSWORD=Tr0ub4dor&3x",
+    "src/deploy.py": TOKEN,
+    "tests/.env": "DB_PASSWORD=Tr0ub4dor&3x",
+    "tests/credentials.json": '{"token": "' + TOKEN + '"}',
+    "tests/terraform.tfvars": 'password = "Tr0ub4dor&3x"',
+    "tests/.npmrc": "//registry.npmjs.org/:_authToken=" + TOKEN,
+    "tests/.ssh/known_hosts": "host ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
+    "tests/.aws/credentials": "x",
+    "tests/ssh/authorized_keys": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
+    "tests/ssh_host_rsa_key": KEY,
+    ".netrc": "machine a login b password c",
+}
+"""What a service of one's own may have in an archive of which every file has one time."""
 LONG_AGO, RELEASED = 1_500_000_000, 1_600_000_000
 MOST_CPU_SECONDS = 10
 """For a text of 1 MiB, many times what it takes; an expression that tries every way takes years."""
@@ -71,8 +88,26 @@ def test_a_file_that_was_changed_after_the_packing_is_its_users(tmp_path: Path) 
     assert left_out(tmp_path) == {"it/tests/mine.key"}
 
 
+@pytest.mark.parametrize("folder", ["src/it", "test/it", "it"])
+def test_what_a_service_of_ones_own_is_packed_with_stays_behind(folder: str, tmp_path: Path) -> None:
+    unpack(tmp_path / folder, {"LICENSE": MIT, "PKG-INFO": "Metadata-Version: 2.1", "src/it.py": "x", **PACKED_WITH})
+    files = {str(path) for path in map(Path, left_out(tmp_path)) if (tmp_path / path).is_file()}
+    assert files == {f"{folder}/{name}" for name in PACKED_WITH}
+
+
+def test_a_folder_of_tests_above_a_tree_makes_nothing_of_it_a_test(tmp_path: Path) -> None:
+    unpack(tmp_path / "test/it", {"LICENSE": MIT, "app.ini": "password = 'Tr0ub4dor&3x'"})
+    assert left_out(tmp_path) == {"test/it/app.ini"}
+
+
 @pytest.mark.parametrize(
-    "licence", ["All rights reserved. You may not copy this.", ""], ids=["a closed licence", "an empty one"]
+    "licence",
+    [
+        "All rights reserved. You may not copy this.",
+        "",
+        "All rights reserved.\n" + "This service is ours alone. " * 100 + "Its parser is under the Apache License.",
+    ],
+    ids=["a closed licence", "an empty one", "one that names another for a part"],
 )
 def test_a_tree_that_is_not_open_is_nobodys_package(licence: str, tmp_path: Path) -> None:
     unpack(tmp_path / "it", {"LICENSE": licence, "tests/a.key": KEY})

@@ -33,7 +33,9 @@ class Filter:
         self.tracked: Optional[TrackedFiles] = None
         self.published: Optional[PublishedFiles] = None
         self.published_rules = rules["published"]
-        self.judge = Judge(rules, names, allow, self._is_tracked, self._is_published, self._is_by_others)
+        self.judge = Judge(
+            rules, names, allow, self._is_tracked, self._is_published, self._is_by_others, self._is_as_packed
+        )
         self.text_limit = int(rules["textLimitBytes"])
 
     def _is_tracked(self, path: bytes) -> bool:
@@ -43,8 +45,10 @@ class Filter:
         return self.published is not None and self.published.has(path)
 
     def _is_by_others(self, path: bytes) -> bool:
-        tracked = self.tracked is not None and self.tracked.has(path, home_itself=False)
-        return tracked or (self.published is not None and self.published.has_as_packed(path))
+        return self.tracked is not None and self.tracked.has(path, home_itself=False)
+
+    def _is_as_packed(self, path: bytes) -> bool:
+        return self.published is not None and self.published.has_as_packed(path)
 
 
 class HomeRules(Rules):

@@ -16,6 +16,7 @@ from vmclone_operator.homecopy.source.settings import has_no_secret
 from vmclone_operator.homecopy.source.signatures import Signatures
 
 _KEYS = "ssh-keys"
+_SETTINGS = "env"
 Read = Callable[[], Optional[bytes]]
 """Gives a file's bytes, or nothing when it is larger than what is looked into."""
 
@@ -52,6 +53,7 @@ class Judge:
         tracked: Callable[[bytes], bool],
         published: Callable[[bytes], bool] = lambda _: False,
         by_others: Callable[[bytes], bool] = lambda _: False,
+        as_packed: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         families = rules["families"]
         self._families = [
@@ -73,7 +75,7 @@ class Judge:
         self._armoured = Patterns(rules["armoured"])
         self._public = frozenset(label.encode() for label in rules["publicBlocks"])
         self._signatures = Signatures(rules)
-        self._tracked, self._published, self._by_others = tracked, published, by_others
+        self._tracked, self._published, self._by_others, self._as_packed = tracked, published, by_others, as_packed
         self._lock_files = Patterns(rules["lockFiles"]["names"])
         self._not_by_value = Signatures(_without(rules, rules["lockFiles"]["shapes"]))
         self._not_by_example = Signatures(_without(rules, rules["published"]["shapes"]))
@@ -142,7 +144,7 @@ class Judge:
         else:
             spared = not data or any(known(path, doubtful, data) for known in (self._is_public, self._is_example))
             verdict = PASSES if spared else Verdict(doubtful)
-        return PASSES if verdict.family is None or self._is_known(path) else verdict
+        return PASSES if verdict.family is None or self._is_known(path, doubtful) else verdict
 
     def _secret_of(self, path: bytes, data: bytes) -> Optional[str]:
         """Return the key shape in an ordinary file; none that is a checksum or an example where these are."""
@@ -160,12 +162,18 @@ class Judge:
         settings = self._settings.match_any(self._copies.originals(path)) and has_no_secret(data)
         return settings or self._published(path)
 
-    def _is_known(self, path: bytes) -> bool:
-        """Return whether this is a file that others published: of an installed package, or as git has it."""
-        return self._is_package_code(path) or self._tracked(path) or self._by_others(path)
+    def _is_known(self, path: bytes, doubtful: Optional[str]) -> bool:
+        """Return whether this is a file that others published: of an installed package, as git has it, or as packed.
+
+        That it is as packed clears keys of tests; settings may be those that a service of one's own is packed with.
+        """
+        if self._is_package_code(path) or self._tracked(path):
+            return True
+        settings = doubtful == _SETTINGS or self._settings.match_any(self._copies.originals(path))
+        return not settings and self._as_packed(path)
 
     def is_by_others(self, path: bytes) -> bool:
-        """Return whether a file is as others published it, which a name of its own or above it does not keep back."""
+        """Return whether a file is as others committed it, which a name of its own or above it does not keep back."""
         return self._by_others(path)
 
     def is_ordinary(self, path: bytes) -> bool:

@@ -3,8 +3,9 @@
 Such a tree has a licence at its top. Two things are told of it, the second with more proof:
 
 - Values in its sources, tests and documents are examples: `token: "783bde.3f89s0fje9f38fhf"` in kubeadm's comments.
-- A file is as it was packed, keys for tests included: the licence is an open one, and the file has a time that only its
-  packer can have given it: the licence's own, as git and npm pack, or one from before the PKG-INFO of a Python package.
+- A file of its tests, examples or documents is as it was packed, keys included: the licence is an open one, and the
+  file has a time that its packer gave it: the licence's own, as git and npm pack, or one from before the PKG-INFO of a
+  Python package. Times alone prove little: a service of one's own may be packed so, with the settings it runs with.
 
 What git has a say about is left to git. A file that came here or was changed later than the licence came is its user's.
 """
@@ -23,7 +24,8 @@ _UNPACKED_SECONDS = 300.0
 _SAME_SECONDS = 2.0
 _OLDER_SECONDS = 3600.0
 """What a person or program writes has the time of its coming here; what was unpacked is older than that."""
-_LICENCE_BYTES = 65536
+_LICENCE_BYTES = 2048
+"""Where a licence says which it is; deep in a text of another kind it may only be named."""
 _PACKED = b"PKG-INFO"
 _LICENCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -39,6 +41,12 @@ class Tree(NamedTuple):
     """When a Python package was packed."""
     is_open: bool
     """Whether its licence is one of those that let everybody have it."""
+    folder: bytes = b""
+    """Where it lies, relative to the home."""
+
+    def inside(self, path: bytes) -> bytes:
+        """Return a path of the tree relative to it: a `test` above it says nothing of what it is."""
+        return path[len(self.folder) + 1 :] if self.folder else path
 
     def has(self, dated: float, changed: float) -> bool:
         """Return whether a file of this time, whose inode changed then, came with the tree."""
@@ -58,7 +66,8 @@ class PublishedFiles:
     def __init__(self, home: bytes, rules: Dict[str, Any]) -> None:
         self._home = home
         self._licences = Patterns(rules["licences"])
-        self._sources = Patterns(rules["sources"])
+        self._sources = Patterns([*rules["sources"], *rules["tests"]])
+        self._tests = Patterns(rules["tests"])
         self._open = re.compile(b"|".join(re.escape(words.encode()) for words in rules["openLicences"]), re.IGNORECASE)
         self._trees: Dict[bytes, Optional[Tree]] = {}
 
@@ -67,12 +76,16 @@ class PublishedFiles:
         if not self._sources.match(path):
             return False
         tree, info = self._tree_above(path), self._look(path)
-        return tree is not None and info is not None and tree.has(info.st_mtime, info.st_ctime)
+        if tree is None or info is None or not self._sources.match(tree.inside(path)):
+            return False
+        return tree.has(info.st_mtime, info.st_ctime)
 
     def has_as_packed(self, path: bytes) -> bool:
-        """Return whether this path is a file of an openly licensed tree, and nobody touched it since it was packed."""
+        """Return whether this path is of the tests or documents of an open tree, untouched since it was packed."""
+        if not self._tests.match(path):
+            return False
         tree, info = self._tree_above(path), self._look(path)
-        if tree is None or info is None or not stat.S_ISREG(info.st_mode):
+        if tree is None or info is None or not stat.S_ISREG(info.st_mode) or not self._tests.match(tree.inside(path)):
             return False
         return tree.has_as_packed(info.st_mtime, info.st_ctime)
 
@@ -110,7 +123,7 @@ class PublishedFiles:
                 if stat.S_ISREG(info.st_mode) and info.st_size:
                     packed = self._look(os.path.join(folder, _PACKED)) if _PACKED in names else None
                     is_open = self._open.search(_head(path)) is not None
-                    return Tree(info.st_ctime, info.st_mtime, packed.st_mtime if packed else None, is_open)
+                    return Tree(info.st_ctime, info.st_mtime, packed.st_mtime if packed else None, is_open, folder)
         return None
 
 

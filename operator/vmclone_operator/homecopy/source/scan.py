@@ -53,7 +53,8 @@ class Scan:
             parameters["allow"],
             tracked.has,
             published.has,
-            lambda path: tracked.has(path, home_itself=False) or published.has_as_packed(path),
+            lambda path: tracked.has(path, home_itself=False),
+            published.has_as_packed,
         )
         self.text_limit = int(parameters["rules"]["textLimitBytes"])
         self._screen = Screen(self._home, parameters["rules"]["screens"])
