@@ -1,7 +1,8 @@
 """What of ours nobody has any more: seeds whose clone is gone, frozen points of VMClones that are gone.
 
-A seed in the drive of any VM is somebody's, whosever that VM is. A disk whose VM is gone carries nothing but a number
-that is given again: it is nobody's provably, and is not listed.
+A seed in the drive of any VM is somebody's, whosever that VM is: a clone that was given away boots with it. So seeds
+are listed only to a token that sees every VM: a right on a pool does not show a clone that has left the pool. A disk
+whose VM is gone carries nothing but a number that is given again: it is nobody's provably, and is not listed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from vmclone_operator.domain import naming
 from vmclone_operator.domain.backend import Leftover, LeftoverKind, Owner
 from vmclone_operator.domain.leftovers import as_in_names, belongs_to, volume_leftover
 from vmclone_operator.providers.proxmox import config as configs
-from vmclone_operator.providers.proxmox import linked, marks
+from vmclone_operator.providers.proxmox import linked, marks, rights
 from vmclone_operator.providers.proxmox.marks import FrozenMark
 from vmclone_operator.providers.proxmox.seeds import Seeds
 from vmclone_operator.providers.proxmox.site import Site
@@ -24,8 +25,9 @@ async def find(site: Site, seeds: Seeds, instance: str, living: Collection[str])
     found = await _frozen(site, instance, alive)
     held = {volume: volume_leftover(instance, volume.rpartition("/")[2]) for volume, _ in await seeds.all()}
     gone = {volume: one for volume, one in held.items() if one is not None and not belongs_to(one, alive)}
-    used = await _in_drives(site) if gone else frozenset()
-    found += [one for volume, one in gone.items() if volume not in used]
+    if gone and await rights.sees_every_vm(site.pve):
+        used = await _in_drives(site)
+        found += [one for volume, one in gone.items() if volume not in used]
     return sorted(dict.fromkeys(found), key=lambda one: one.name)
 
 

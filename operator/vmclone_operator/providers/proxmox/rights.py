@@ -31,6 +31,8 @@ OWN = (
 )
 """On our VMs: what makes, sets safe, switches and removes a clone."""
 SOURCE = ("VM.Audit", "VM.Clone")
+_LAST_VMID = 999_999_999
+"""The highest id that the server gives: no entry of an access list is for it alone."""
 _NINE = 9
 
 
@@ -87,3 +89,13 @@ async def missing(pve: Pve, needs: Sequence[Need]) -> Sequence[str]:
         raise
     lacking = [one for one in needs if one.privilege not in have[one.path]]
     return [f"the token has no {one.privilege} on {one.path}" for one in lacking]
+
+
+async def sees_every_vm(pve: Pve) -> bool:
+    """Tell whether the token may see everybody's VMs; a right on a pool shows those that are in it alone."""
+    try:
+        return "VM.Audit" in await pve.permissions(f"/vms/{_LAST_VMID}")
+    except Refused as refused:
+        if refused.not_there:
+            return False
+        raise
