@@ -314,3 +314,16 @@ def test_a_plan_that_has_no_room_goes_on_as_soon_as_a_clone_elsewhere_is_removed
     sim.run(600, until=lambda: sim.get(Kind.VMCLONE, "dev", "team-a") is None)
     sim.run(10)
     assert condition(vmclone(sim, "ops"), "Planned") == ("True", "Planned")
+
+
+def test_a_trial_that_was_left_behind_holds_no_session_and_finds_the_one_that_does() -> None:
+    """`kubectl vmclone plan -f` was ended before it removed what it tried."""
+    sim = begin(FaultSchedule(), replicas=1, plan=DRY_RUN, sessionPrefix="box")
+    sim.run(120)
+    sim.cluster.apply(Kind.VMCLONE, manifests.vmclone("box", replicas=1))
+    sim.run(600, until=lambda: vmclone(sim, "box")["status"].get("readyReplicas") == 1)
+    assert sessions(sim, "box") == ["box"]
+    change(sim, replicas=1, sessionPrefix="box")
+    sim.run(120)
+    assert condition(vmclone(sim), "Stalled") == ("True", "SessionConflict")
+    assert not any(key.kind is Kind.REPLICA and key.name == "dev-1" for key in sim.cluster.documents)

@@ -11,10 +11,10 @@ from vmclone_operator.kube.cluster import Document, Kind
 EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"
 
 
-def vmclone(name: str, created: str, *, recorded: bool = False) -> Document:
+def vmclone(name: str, created: str, *, recorded: bool = False, mode: str = "Auto") -> Document:
     meta = {"name": name, "namespace": "team-a", "uid": name, "resourceVersion": "1", "creationTimestamp": created}
     status = {"sessions": [{"ordinal": 1, "session": "dev"}]} if recorded else {}
-    spec = {"source": {"name": "golden"}, "sessionPrefix": "dev", "replicas": 1}
+    spec = {"source": {"name": "golden"}, "sessionPrefix": "dev", "replicas": 1, "plan": {"mode": mode}}
     return {"metadata": meta, "spec": spec, "status": status}
 
 
@@ -27,6 +27,18 @@ HOLDERS = {
     "of two that wish for it, who came first": (vmclone("other", EARLY), [], True),
     "not who came later": (vmclone("other", LATE), [], False),
     "whose status records it, though it came later": (vmclone("other", LATE, recorded=True), [], True),
+    "not who is only planned, though it came first": (vmclone("other", EARLY, mode="DryRun"), [], False),
+    "who asks before it makes anything, as of two that wish for it": (vmclone("other", EARLY, mode="Manual"), [], True),
+    "whose status records it, though it is only planned now": (
+        vmclone("other", LATE, recorded=True, mode="DryRun"),
+        [],
+        True,
+    ),
+    "whose replica bears it, though it is only planned now": (
+        vmclone("other", LATE, mode="DryRun"),
+        [replica_of("other")],
+        True,
+    ),
     "whose replica bears it, before its status says so": (vmclone("other", LATE), [replica_of("other")], True),
 }
 

@@ -60,7 +60,13 @@ def _add_claims(claims: dict[str, Claim], cache: Cache, session: str, mine: Docu
             continue
         borne = bearer is not None and owner_uid(bearer) == uid_of(other)  # a replica is a record as well
         recorded = borne or (session, True) in sessions_of(other).values()
+        if not recorded and _is_only_planned(other):
+            continue  # it will make nothing; many such stand for a wish that is applied later
         claim = (other["metadata"]["name"], recorded, order_of(other))
         known = claims.get(session)
         if known is None or (not claim[1], claim[2]) < (not known[1], known[2]):
             claims[session] = claim
+
+
+def _is_only_planned(vmclone: Document) -> bool:
+    return (vmclone["spec"].get("plan") or {}).get("mode") == "DryRun"
