@@ -65,9 +65,9 @@ class Kubectl:
         done = self._run(["auth", "can-i", verb, resource, "--quiet"])
         return done.returncode == 0
 
-    def call(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it printed."""
-        done = self._run(words, stdin=stdin)
+    def call(self, *words: str, stdin: str | None = None, apart: bool = False) -> str:
+        """Run kubectl and return what it printed; `apart`: what the terminal sends to end its programs spares it."""
+        done = self._run(words, stdin=stdin, apart=apart)
         if done.returncode != 0:
             raise _error(done.stderr)
         return done.stdout
@@ -94,7 +94,9 @@ class Kubectl:
                     alarm.cancel()
                 process.terminate()
 
-    def _run(self, words: Sequence[str], *, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, words: Sequence[str], *, stdin: str | None = None, apart: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 self._argv(words),
@@ -103,6 +105,7 @@ class Kubectl:
                 capture_output=True,
                 text=True,
                 check=False,
+                start_new_session=apart,
                 env=_env(self.environment),
             )
         except FileNotFoundError as error:

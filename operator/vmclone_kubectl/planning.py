@@ -14,7 +14,10 @@ from vmclone_kubectl.documents import Document
 from vmclone_kubectl.kubectl import KubectlError, NotFoundError
 from vmclone_kubectl.reading import findings, site
 from vmclone_kubectl.session import FAILED, TIMED_OUT, Session, session_of, told
+from vmclone_kubectl.signals import held, orderly
 
+_REMOVAL = "30s"
+"""How long the API server may take for it: the signals that would end the program wait meanwhile."""
 _APPLY = ("apply", "--dry-run=server", "--filename=-", "--output=json")
 
 
@@ -94,13 +97,38 @@ def _new(session: Session, wish: Document, timeout: int) -> int:
 
 @contextmanager
 def _trial(session: Session, wish: Document) -> Iterator[str]:
-    """Make the VMClone that is only planned, and remove it whatever happens: nothing was made for it."""
-    answer = session.kubectl.call("create", "--filename=-", "--output=name", stdin=json.dumps(trial.trial_of(wish)))
-    made = answer.strip().rpartition("/")[2]
+    """Make the VMClone that is only planned, and remove it whatever happens: nothing was made for it.
+
+    Raises KubectlError, before anything is made, for a person who may not remove it.
+    """
+    kubectl, made = session.kubectl, ""
+    if not kubectl.allows("delete", documents.VMCLONES):
+        raise KubectlError(
+            f"you may not delete {documents.VMCLONES} here, so a trial could not be removed again and none was made:"
+            " ask for that right, or plan where you have it"
+        )
+    with orderly():
+        try:
+            with held():
+                document = json.dumps(trial.trial_of(wish))
+                answer = kubectl.call("create", "--filename=-", "--output=name", stdin=document, apart=True)
+                made = answer.strip().rpartition("/")[2]
+            yield made
+        finally:
+            if made:
+                with held():
+                    _remove(session, made)
+
+
+def _remove(session: Session, made: str) -> None:
+    words = ("delete", documents.VMCLONES, made, "--wait=false", "--ignore-not-found", f"--request-timeout={_REMOVAL}")
     try:
-        yield made
-    finally:
-        session.kubectl.call("delete", documents.VMCLONES, made, "--wait=false", "--ignore-not-found")
+        session.kubectl.call(*words, apart=True)
+    except KubectlError as error:
+        raise KubectlError(
+            f"{error}\nthe trial {made} is left; nothing is ever made from it, and `kubectl delete vmclones {made}`"
+            " removes it"
+        ) from error
 
 
 def _answer(session: Session, made: str, timeout: int) -> Document | None:

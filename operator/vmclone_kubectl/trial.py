@@ -37,13 +37,14 @@ def only_wish(found: Sequence[Document], file: str) -> Document:
 def trial_of(wish: Document) -> dict[str, Any]:
     """Return the VMClone that has the operator plan the wish and make nothing."""
     name = documents.name(wish)
+    short = name[:_LONGEST].rstrip("-.")  # neither a label's value nor a part of a name ends in these
     meta = wish["metadata"]
     labels = {key: value for key, value in (meta.get("labels") or {}).items() if not _owns(key)}
     spec: dict[str, Any] = {"sessionPrefix": name, **wish["spec"], "plan": {"mode": "DryRun"}}
     return {
         "apiVersion": wish["apiVersion"],
         "kind": wish["kind"],
-        "metadata": {"generateName": f"{name[:_LONGEST]}-plan-", "labels": {**labels, LABEL: name[:_LONGEST]}},
+        "metadata": {"generateName": f"{short}-plan-", "labels": {**labels, LABEL: short}},
         "spec": spec,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.unit.plugin.objects import condition, vmclone
 
 from vmclone_kubectl import lines, trial
 from vmclone_kubectl.kubectl import KubectlError
+from vmclone_operator.api.base import LABEL_VALUE_PATTERN, NAME_PATTERN
 from vmclone_operator.api.vmclone import VMCloneSpec
 
 
@@ -41,6 +43,17 @@ def test_a_long_name_still_makes_a_name_and_a_label() -> None:
     meta = trial.trial_of({**wish(), "metadata": {"name": "d" * 200}})["metadata"]
     assert len(meta["generateName"]) + 5 <= 63
     assert len(meta["labels"]["vmclone.dev/plan"]) <= 63
+
+
+@pytest.mark.parametrize("cut", ["-", ".", "-.-", "b."])
+def test_a_name_that_is_cut_at_a_hyphen_or_a_dot_still_makes_both(cut: str) -> None:
+    name = f"{'a' * (40 - len(cut))}{cut}rest"
+    meta = trial.trial_of({**wish(), "metadata": {"name": name}})["metadata"]
+    short = meta["labels"]["vmclone.dev/plan"]
+    assert re.fullmatch(LABEL_VALUE_PATTERN, short)
+    assert re.fullmatch(NAME_PATTERN, meta["generateName"] + "x7k2p")
+    assert meta["generateName"] == f"{short}-plan-"
+    assert all(part.strip("-") == part for part in (meta["generateName"] + "x7k2p").split("."))
 
 
 @pytest.mark.parametrize(
