@@ -120,6 +120,22 @@ def test_a_store_of_secrets_that_is_a_git_work_tree_goes(store: str, tmp_path: P
     assert holding(tmp_path, WORD) == []
 
 
+def test_what_is_taken_by_name_goes_from_folders_that_the_filter_keeps_back_too(tmp_path: Path) -> None:
+    source_disk.fill(tmp_path, every=20)
+    work = tmp_path / "home/dev/src/project"
+    stays = {"tests/.aws/config", "tests/.azure/config"}
+    goes = {"tests/.aws/x.runner", "tests/.aws/private/y", "tests/.aws/private/deep/er/y", "private/.aws/y"}
+    for name in stays | goes:
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text("x")
+    git = ["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    scrub(tmp_path, source_disk.with_names(request(allow=["tests/.aws/**"]), "*.runner", "private/"))
+    left = {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()}
+    assert {path for path in left if not path.startswith(".git/")} == stays
+
+
 @pytest.mark.parametrize(
     ("mount", "unverified"),
     [

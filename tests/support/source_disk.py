@@ -107,6 +107,13 @@ def with_shape(wanted: ScrubRequest, pattern: str, *, seconds: float) -> ScrubRe
     return replace(wanted, program=replace(wanted.program, rules=json.dumps(rules)))
 
 
+def with_names(wanted: ScrubRequest, *names: str) -> ScrubRequest:
+    """Return a scrub that takes these names in homes, too, whatever the filter says of them."""
+    rules = json.loads(wanted.program.rules)
+    rules["homeNames"].extend(names)
+    return replace(wanted, program=replace(wanted.program, rules=json.dumps(rules)))
+
+
 def writing_secrets_into(folder: Path, *, seconds: float) -> threading.Thread:
     """Start to write one secret after the other into a folder."""
 

@@ -49,9 +49,9 @@ MOST_CPU_SECONDS = 10
 """For a text of 1 MiB, many times what it takes; an expression that tries every way takes years."""
 
 
-def left_out(home: Path, *, allow: list[str] | None = None) -> set[str]:
+def left_out(home: Path, *, excludes: tuple[str, ...] = (), allow: tuple[str, ...] = ()) -> set[str]:
     output = io.BytesIO()
-    Scan(os.fsencode(home), {"rules": floor().rules, "excludes": [], "allow": allow or []}, output).run(["."])
+    Scan(os.fsencode(home), {"rules": floor().rules, "excludes": excludes, "allow": allow}, output).run(["."])
     listed = {os.fsdecode(name)[2:] for name in output.getvalue().split(b"\0") if name}
     every = (path for path in home.rglob("*") if ".git" not in path.relative_to(home).parts)
     return {str(path.relative_to(home)) for path in every} - listed
@@ -207,7 +207,7 @@ def test_a_store_of_secrets_that_is_a_repository_stays_behind(kind: str, tmp_pat
 def test_the_owners_word_opens_a_store_that_is_a_repository(tmp_path: Path) -> None:
     unpack(tmp_path / ".password-store", {"mail/work.key": KEY})
     commit(tmp_path / ".password-store")
-    assert left_out(tmp_path, allow=[".password-store/"]) == set()
+    assert left_out(tmp_path, allow=(".password-store/",)) == set()
 
 
 def test_a_repository_in_a_folder_of_settings_stays_clean(tmp_path: Path) -> None:
@@ -224,6 +224,32 @@ def test_what_the_user_excludes_is_left_out_of_repositories_too(tmp_path: Path) 
     Scan(os.fsencode(tmp_path), parameters, output).run(["."])
     names = {os.fsdecode(name)[2:] for name in output.getvalue().split(b"\0") if name}
     assert not {"it/a.txt", "it/tests", "it/tests/.ssh", "it/tests/.ssh/known_hosts"} & names
+
+
+BELOW = {
+    "tests/.aws/x.pem": "x",
+    "tests/.aws/private/y": "x",
+    "tests/.aws/private/deep/er/y": "x",
+    "private/.aws/y": "x",
+    "tests/.aws/config": "x",
+}
+"""Files below folders that are kept back by name; what is committed there stays all the same."""
+OF_THE_USER = {"tests/.aws/x.pem", "tests/.aws/private/y", "tests/.aws/private/deep/er/y", "private/.aws/y"}
+
+
+def test_what_the_user_excludes_is_left_out_below_folders_that_are_kept_back_too(tmp_path: Path) -> None:
+    unpack(tmp_path / "it", BELOW)
+    commit(tmp_path / "it")
+    left = left_out(tmp_path, excludes=("*.pem", "private/"))
+    assert {path for path in left if (tmp_path / path).is_file()} == {f"it/{name}" for name in OF_THE_USER}
+    assert left_out(tmp_path) == set()
+
+
+def test_no_exception_of_the_owner_opens_what_the_user_excludes_below_it(tmp_path: Path) -> None:
+    unpack(tmp_path, {".aws/private/y": "x", ".aws/x.pem": "x", ".aws/config": "x"})
+    (tmp_path / ".aws/z.pem").symlink_to("config")
+    left = left_out(tmp_path, excludes=("*.pem", "private/"), allow=(".aws/", ".aws/**"))
+    assert left == {".aws/private", ".aws/private/y", ".aws/x.pem", ".aws/z.pem"}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from vmclone_operator.homecopy.clone.erase import is_overwritten
 from vmclone_operator.homecopy.clone.places import Section
 from vmclone_operator.homecopy.clone.walk import Entry, Mounts, Rules
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
-from vmclone_operator.homecopy.source.judge import Judge
+from vmclone_operator.homecopy.source.judge import EXTRA, Judge
 from vmclone_operator.homecopy.source.patterns import Patterns
 from vmclone_operator.homecopy.source.published import PublishedFiles
 
@@ -64,18 +64,22 @@ class HomeRules(Rules):
 
     def takes(self, entry: Entry, *, above: bool) -> bool:
         """Return whether the filter keeps this entry back."""
+        family = self._judge.family_above(entry.path) if above else None
         if entry.is_file():
-            return self._takes_below(entry) if above else self._takes_file(entry)
+            return self._takes_below(entry, family) if above else self._takes_file(entry)
         named = self._named(entry)
-        spared = named != "extra" and self._judge.allows(entry.path, is_directory=entry.is_folder())
-        return (above or named is not None) and not spared
+        if EXTRA in (family, named):
+            return True
+        return (above or named is not None) and not self._judge.allows(entry.path, is_directory=entry.is_folder())
 
-    def _takes_below(self, entry: Entry) -> bool:
-        """Return whether a file goes with the folder that it lies in."""
+    def _takes_below(self, entry: Entry, family: Optional[str]) -> bool:
+        """Return whether a file goes with the folder that it lies in, which is of this family."""
+        if self._judge.below(family, entry.path) == EXTRA:
+            return True
         if self._judge.allows(entry.path):
             return False
         self._filter.tracked, self._filter.published = self._tracked, self._published
-        return self._judge.by_name(entry.path) == "extra" or not self._judge.is_by_others(entry.path)
+        return not self._judge.is_by_others(entry.path)
 
     def _named(self, entry: Entry) -> Optional[str]:
         """Return the family that takes it by name; a link stands for the folder that it may lead to, too."""

@@ -177,7 +177,7 @@ class SecondLook:
             if entry.info is None or entry.info.st_dev != self._scan.device:
                 return []
             if stat.S_ISDIR(entry.info.st_mode):
-                return [(entry.path, family or self._scan.judge.by_name(entry.path, is_directory=True))]
+                return [(entry.path, self._scan.judge.below(family, entry.path, is_directory=True))]
             if entry.info.st_ino in wanted:
                 own = family or self._scan.family_of(entry.path, entry.info.st_size)
                 if own is not None:

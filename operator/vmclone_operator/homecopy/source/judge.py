@@ -15,6 +15,8 @@ from vmclone_operator.homecopy.source.patterns import Patterns
 from vmclone_operator.homecopy.source.settings import has_no_secret
 from vmclone_operator.homecopy.source.signatures import Signatures
 
+EXTRA = "extra"
+"""The family of what users add: nobody's word lets it pass, nor that it is in a folder that is kept back anyway."""
 _KEYS = "ssh-keys"
 _SETTINGS = "env"
 Read = Callable[[], Optional[bytes]]
@@ -87,7 +89,7 @@ class Judge:
     def by_name(self, path: bytes, *, is_directory: bool = False) -> Optional[str]:
         """Return the family whose names alone keep this path back."""
         if self._extra.match(path, is_directory=is_directory):
-            return "extra"
+            return EXTRA
         names = [name for name in self._copies.originals(path) if self._any_never.may_match(name)]
         if not names or self._git_store.match(path, is_directory=is_directory):
             return None
@@ -105,10 +107,15 @@ class Judge:
         family: Optional[str] = None
         for depth in range(1, len(names) + 1):
             folder = b"/".join(names[:depth])
-            family = family or self.by_name(folder, is_directory=True)
-            if family is not None and family != "extra" and self.allows(folder, is_directory=True):
+            family = self.below(family, folder, is_directory=True)
+            if family not in (None, EXTRA) and self.allows(folder, is_directory=True):
                 family = None
         return family
+
+    def below(self, family: Optional[str], path: bytes, *, is_directory: bool = False) -> Optional[str]:
+        """Return the family that keeps a path back by name, in a folder of this family; what users add goes first."""
+        own = self.by_name(path, is_directory=is_directory)
+        return EXTRA if EXTRA in (family, own) else family or own
 
     def git_may_say(self, tree: bytes, path: bytes) -> bool:
         """Return whether the commit of a work tree may say that a path in it is nobody's secret.
@@ -127,9 +134,9 @@ class Judge:
     def file(self, path: bytes, read: Read) -> Verdict:
         """Return the verdict on a regular file; it is read only when its name does not settle it."""
         family = self.by_name(path)
-        if family not in (None, "extra") and self._by_others(path):
+        if family not in (None, EXTRA) and self._by_others(path):
             return PASSES
-        if family != "extra" and self.allows(path):
+        if family != EXTRA and self.allows(path):
             return Verdict(None, allowed=(family or self._by_content(path, read).family) is not None)
         return Verdict(family) if family else self._by_content(path, read)
 

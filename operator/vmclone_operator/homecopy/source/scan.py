@@ -9,7 +9,7 @@ from typing import IO, Any, Callable, Dict, List, Optional, Set, Tuple
 
 from vmclone_operator.homecopy.source.folders import Entry, Folders, why_not
 from vmclone_operator.homecopy.source.git_index import TrackedFiles
-from vmclone_operator.homecopy.source.judge import Judge
+from vmclone_operator.homecopy.source.judge import EXTRA, Judge
 from vmclone_operator.homecopy.source.listing import Listing, name_of
 from vmclone_operator.homecopy.source.published import PublishedFiles
 from vmclone_operator.homecopy.source.screen import Screen
@@ -113,10 +113,11 @@ class Scan:
 
     def family_of(self, path: bytes, size: int) -> Optional[str]:
         """Return the family that keeps a file back by its name, those above it, or what is in it; or raise OSError."""
-        family = self.judge.family_above(path)
-        if family is None or (family != "extra" and self.judge.allows(path)):
+        above = self.judge.family_above(path)
+        family = self.judge.below(above, path) if above else None
+        if family is None or (family != EXTRA and self.judge.allows(path)):
             return self.judge.file(path, lambda: self._read(path, size)).family
-        return None if family != "extra" and self.judge.is_by_others(path) else family
+        return None if family != EXTRA and self.judge.is_by_others(path) else family
 
     def _entries(self, folder: bytes) -> List[Entry]:
         try:
@@ -145,10 +146,10 @@ class Scan:
         return []
 
     def _directory(self, path: bytes, info: os.stat_result, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
-        own = family or self.judge.by_name(path, is_directory=True)
+        own = self.judge.below(family, path, is_directory=True)
         if own is None:
             self._take(path, "directories", info)
-        elif own != "extra" and self.judge.allows(path, is_directory=True):
+        elif own != EXTRA and self.judge.allows(path, is_directory=True):
             self._listing.allowed.append(name_of(path) + "/")
             self._take(path, "directories", info)
             own = None
@@ -200,6 +201,7 @@ class Scan:
     def _file(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
         """Take or leave a file."""
         allowed = False
+        family = self.judge.below(family, path) if family else None
         kept_back, rule = family, ""
         seen: List[Optional[bytes]] = []
 
@@ -207,7 +209,7 @@ class Scan:
             seen.append(self._read(path, info.st_size))
             return seen[0]
 
-        if family is None or (family != "extra" and self.judge.allows(path)):
+        if family is None or (family != EXTRA and self.judge.allows(path)):
             self._at(path)
             try:
                 verdict = self.judge.file(path, read)
@@ -217,7 +219,7 @@ class Scan:
                 self._listing.skip(path, why_not(error))
                 return
             kept_back, allowed, rule = verdict.family, verdict.allowed or family is not None, verdict.rule
-        elif family != "extra" and self.judge.is_by_others(path):
+        elif family != EXTRA and self.judge.is_by_others(path):
             kept_back = None
             self._take_above(path)
         if kept_back:
@@ -246,8 +248,8 @@ class Scan:
                 self._take(folder, "directories", self.folders.look(folder))
 
     def _symlink(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
-        kept_back = family or self.judge.by_name(path)
-        if kept_back and not (kept_back != "extra" and self.judge.allows(path)):
+        kept_back = self.judge.below(family, path)
+        if kept_back and not (kept_back != EXTRA and self.judge.allows(path)):
             self._listing.leave_out(kept_back)
         else:
             self._take(path, "symlinks", info)
