@@ -7,10 +7,12 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vmclone_operator.homecopy.filters import floor
+from vmclone_operator.homecopy.source.folders import Entry
 from vmclone_operator.homecopy.source.published import Tree
 from vmclone_operator.homecopy.source.scan import Scan
 
@@ -250,6 +252,75 @@ def test_no_exception_of_the_owner_opens_what_the_user_excludes_below_it(tmp_pat
     (tmp_path / ".aws/z.pem").symlink_to("config")
     left = left_out(tmp_path, excludes=("*.pem", "private/"), allow=(".aws/", ".aws/**"))
     assert left == {".aws/private", ".aws/private/y", ".aws/x.pem", ".aws/z.pem"}
+
+
+def listed_of(home: Path, paths: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
+    """Return the names on the list, in order, and what was counted."""
+    output = io.BytesIO()
+    scan = Scan(os.fsencode(home), {"rules": floor().rules, "excludes": [], "allow": []}, output)
+    scan.run(list(paths))
+    return [os.fsdecode(name)[2:] for name in output.getvalue().split(b"\0") if name], scan.summary()
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("it/tests/.aws", "it"),
+        ("it", "it/tests/.aws"),
+        ("it/tests", "it/tests/.aws/config", "it"),
+        ("it/linked", "it/tests/.aws/linked", "it"),
+        ("it/.netrc", "it", "."),
+        (".", "it/tests/.aws"),
+    ],
+    ids=" then ".join,
+)
+def test_paths_that_lie_in_one_another_are_copied_once_and_whole(paths: tuple[str, ...], tmp_path: Path) -> None:
+    unpack(tmp_path / "it", {"tests/.aws/config": "x", "tests/a.txt": "x", "a.txt": "x", "src/b.txt": "x"})
+    os.link(tmp_path / "it/a.txt", tmp_path / "it/linked")
+    os.link(tmp_path / "it/a.txt", tmp_path / "it/tests/.aws/linked")
+    commit(tmp_path / "it")
+    unpack(tmp_path / "it", {".netrc": "machine a login b password c", "tests/.aws/credentials": "x"})
+    names, counts = listed_of(tmp_path, paths)
+    whole, whole_counts = listed_of(tmp_path, ("it",))
+    assert sorted(names) == sorted(whole)
+    assert {"it", "it/a.txt", "it/linked", "it/src/b.txt", "it/tests/.aws/config", "it/tests/.aws/linked"} <= {*names}
+    assert counts == whole_counts
+
+
+def test_a_folder_that_vanishes_above_a_committed_file_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpack(tmp_path / "it", {"tests/.aws/config": "x", "tests/a.txt": "x", "z.txt": "x"})
+    commit(tmp_path / "it")
+    output = io.BytesIO()
+    scan = Scan(os.fsencode(tmp_path), {"rules": floor().rules, "excludes": [], "allow": []}, output)
+    asked = scan.judge.is_by_others
+
+    def and_then_it_is_gone(path: bytes) -> bool:
+        answer = asked(path)
+        (tmp_path / "it/tests/.aws").rename(tmp_path / "elsewhere")
+        return answer
+
+    monkeypatch.setattr(scan.judge, "is_by_others", and_then_it_is_gone)
+    scan.run(["it"])
+    names = {os.fsdecode(name)[2:] for name in output.getvalue().split(b"\0") if name}
+    assert {"it", "it/tests", "it/tests/a.txt", "it/z.txt"} <= names
+    assert not {"it/tests/.aws", "it/tests/.aws/config"} & names
+    assert (scan.summary()["skipped"], scan.summary()["first"]) == (
+        {"Vanished": 1},
+        {"Vanished": "it/tests/.aws/config"},
+    )
+
+
+def test_a_path_that_vanishes_before_it_is_walked_costs_only_itself(tmp_path: Path) -> None:
+    met: list[Entry] = []
+
+    def visit(entry: Entry, _: str | None) -> list[tuple[bytes, str | None]]:
+        met.append(entry)
+        return []
+
+    Scan(os.fsencode(tmp_path), {"rules": floor().rules, "excludes": [], "allow": []}, io.BytesIO()).walk(b"it", visit)
+    assert met == [Entry(b"it", None, "Vanished")]
 
 
 @pytest.mark.parametrize(

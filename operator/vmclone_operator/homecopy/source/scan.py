@@ -3,6 +3,7 @@
 # Runs on the source, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
 # ruff: noqa: UP006, UP035, UP045, PTH118
 
+import errno
 import os
 import stat
 from typing import IO, Any, Callable, Dict, List, Optional, Set, Tuple
@@ -67,6 +68,9 @@ class Scan:
         self._linked: Dict[int, List[Tuple[bytes, os.stat_result, bool, bool]]] = {}
         self.kept_back: Dict[int, str] = {}
         self._seen: Set[bytes] = set()
+        """What was visited: of paths that lie in one another, nothing is judged or counted twice."""
+        self._folders: Set[bytes] = set()
+        """The folders on the list, for those above a file are taken with it, before or without being visited."""
         self._sparse = False
 
     def _git_may_say(self, tree: bytes, path: bytes) -> bool:
@@ -105,11 +109,17 @@ class Scan:
         above = self.judge.family_above(start)
         waiting: List[Tuple[bytes, Optional[str]]] = [(start, above)]
         if start:
-            waiting = visit(Entry(start, os.lstat(os.path.join(self._home, start))), above)
+            waiting = visit(self._entry(start), above)
         while waiting:
             folder, family = waiting.pop()
             for entry in self._entries(folder):
                 waiting.extend(visit(entry, family))
+
+    def _entry(self, path: bytes) -> Entry:
+        try:
+            return Entry(path, self.folders.look(path))
+        except OSError as error:
+            return Entry(path, None, why_not(error))
 
     def family_of(self, path: bytes, size: int) -> Optional[str]:
         """Return the family that keeps a file back by its name, those above it, or what is in it; or raise OSError."""
@@ -131,6 +141,7 @@ class Scan:
         path, info = entry.path, entry.info
         if path in self._seen:
             return []
+        self._seen.add(path)
         if info is None:
             self._listing.skip(path, entry.why)
         elif info.st_dev != self.device:
@@ -148,10 +159,10 @@ class Scan:
     def _directory(self, path: bytes, info: os.stat_result, family: Optional[str]) -> List[Tuple[bytes, Optional[str]]]:
         own = self.judge.below(family, path, is_directory=True)
         if own is None:
-            self._take(path, "directories", info)
+            self._take_folder(path, info)
         elif own != EXTRA and self.judge.allows(path, is_directory=True):
             self._listing.allowed.append(name_of(path) + "/")
-            self._take(path, "directories", info)
+            self._take_folder(path, info)
             own = None
         return [(path, own)]
 
@@ -209,19 +220,19 @@ class Scan:
             seen.append(self._read(path, info.st_size))
             return seen[0]
 
-        if family is None or (family != EXTRA and self.judge.allows(path)):
-            self._at(path)
-            try:
+        try:
+            if family is None or (family != EXTRA and self.judge.allows(path)):
+                self._at(path)
                 verdict = self.judge.file(path, read)
                 if verdict.allowed:
                     self._read(path, 0)
-            except OSError as error:
-                self._listing.skip(path, why_not(error))
-                return
-            kept_back, allowed, rule = verdict.family, verdict.allowed or family is not None, verdict.rule
-        elif family != EXTRA and self.judge.is_by_others(path):
-            kept_back = None
-            self._take_above(path)
+                kept_back, allowed, rule = verdict.family, verdict.allowed or family is not None, verdict.rule
+            elif family != EXTRA and self.judge.is_by_others(path):
+                self._take_above(path)
+                kept_back = None
+        except OSError as error:
+            self._listing.skip(path, why_not(error))
+            return
         if kept_back:
             self._listing.leave_out(kept_back, path, rule)
             self.kept_back[info.st_ino] = kept_back
@@ -240,12 +251,22 @@ class Scan:
         self._take(path, "files", info, info.st_size, is_text=is_text)
 
     def _take_above(self, path: bytes) -> None:
-        """Take the folders above a file that stay behind themselves: a tracked file may lie in a `.aws` of tests."""
-        folders = path.split(b"/")[:-1]
-        for depth in range(1, len(folders) + 1):
-            folder = b"/".join(folders[:depth])
-            if folder not in self._seen:
-                self._take(folder, "directories", self.folders.look(folder))
+        """Take the folders above a file that stay behind themselves: a tracked file may lie in a `.aws` of tests.
+
+        Raises OSError, and takes none, when one of them is gone or is no folder any more.
+        """
+        names = path.split(b"/")[:-1]
+        folders = (b"/".join(names[:depth]) for depth in range(1, len(names) + 1))
+        looks = [(folder, self.folders.look(folder)) for folder in folders if folder not in self._folders]
+        if not all(stat.S_ISDIR(info.st_mode) for _, info in looks):
+            raise NotADirectoryError(errno.ENOTDIR, "is no folder any more")
+        for folder, info in looks:
+            self._take_folder(folder, info)
+
+    def _take_folder(self, path: bytes, info: os.stat_result) -> None:
+        if path not in self._folders:
+            self._folders.add(path)
+            self._take(path, "directories", info)
 
     def _symlink(self, path: bytes, info: os.stat_result, family: Optional[str]) -> None:
         kept_back = self.judge.below(family, path)
@@ -279,7 +300,6 @@ class Scan:
                     size = 0
 
     def _take(self, path: bytes, kind: str, info: os.stat_result, size: int = 0, *, is_text: bool = False) -> bool:
-        self._seen.add(path)
         if not self._listing.take(path, kind, info, size):
             return False
         self._text_bytes += size if is_text else 0
