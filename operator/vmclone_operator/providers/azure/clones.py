@@ -130,10 +130,11 @@ class Clones:
         stamp = intent.stamp
         origins = await self._frozen.origins(stamp.instance, stamp.vmclone_uid, intent.frozen_token)
         source = await self._sources.by_id(intent.source_id)
+        skus = {disk.lun: disk.sku for disk in source.disks}
         made: list[tuple[int, str]] = []
         for number, (lun, creation) in enumerate(origins):
             name = disk_name(intent.vm_name, number)
-            sku = source.disks[min(number, len(source.disks) - 1)].sku
+            sku = skus.get(lun, source.disks[0].sku)
             body = self._owned(intent) | {"sku": {"name": sku}, "properties": {"creationData": creation}}
             disk = await self._made(DISK, name, intent, body)
             if disk is not None:

@@ -33,7 +33,7 @@ from vmclone_operator.domain.errors import (
 )
 from vmclone_operator.providers.azure import translate
 from vmclone_operator.providers.azure.arm import COLLECTION, SNAPSHOT, Arm, Json, Kind, state_of
-from vmclone_operator.providers.azure.names import TOKEN, UID, frozen_name, frozen_tags, is_frozen_of
+from vmclone_operator.providers.azure.names import LUN, OFF, TOKEN, UID, frozen_name, frozen_tags, is_frozen_of
 from vmclone_operator.providers.azure.sources import Seen, Sources
 
 POINT = "p"
@@ -116,7 +116,7 @@ class FrozenPoints:
 
     async def _snapshots(self, intent: FreezeIntent, seen: Seen) -> Progress:
         tags = frozen_tags(intent.instance, intent.vmclone_uid, intent.token)
-        ready = 0
+        ready, off = 0, True
         created = ""
         for number, disk in enumerate(seen.disks):
             name = f"{_name(intent)}-{number}"
@@ -124,18 +124,19 @@ class FrozenPoints:
             if snapshot is None:
                 creation = {"createOption": "Copy", "sourceResourceId": disk.id}
                 properties = {"creationData": creation, "incremental": True}
-                body = {"location": seen.location, "tags": tags, "properties": properties}
+                more = {LUN: str(disk.lun), OFF: str(seen.power is Power.OFF).lower()}
+                body = {"location": seen.location, "tags": tags | more, "properties": properties}
                 await self._arm.put(SNAPSHOT, name, body)
                 continue
             _require(snapshot, tags)
             if state_of(snapshot) in {"Failed", "Canceled"}:
                 raise QuiesceFailed(f"the snapshot {name} of {seen.name} failed; delete it, or rebuild")
             ready += state_of(snapshot) == "Succeeded" and _percent(snapshot) >= _COMPLETE
+            off = off and snapshot["tags"].get(OFF) == "true"  # as it was then: it may have been switched since
             created = str(snapshot["properties"].get("timeCreated", created))
         if ready < len(seen.disks):
             percent = 100 * ready // len(seen.disks)
             return Progress(state=OperationState.RUNNING, percent=percent, again_seconds=LOOK_SECONDS)
-        off = seen.power is Power.OFF
         return _done(intent, seen, Consistency.POWERED_OFF if off else Consistency.CRASH_CONSISTENT, created)
 
     async def origins(self, instance: str, vmclone_uid: str, token: str) -> Sequence[tuple[int, Json]]:
@@ -150,10 +151,13 @@ class FrozenPoints:
                 for lun, one in listed
                 if "diskRestorePoint" in one
             ]
-        found = [one["id"] for one in await self._numbered(name)]
+        found = await self._numbered(name)
         if not found:
             raise RetryLater(f"the frozen point {name} is not there (any more)")
-        return [(number - 1, {"createOption": "Copy", "sourceResourceId": one}) for number, one in enumerate(found)]
+        return [
+            (int(one["tags"].get(LUN, number - 1)), {"createOption": "Copy", "sourceResourceId": one["id"]})
+            for number, one in enumerate(found)
+        ]
 
     async def _numbered(self, name: str) -> list[Json]:
         """Return a frozen point's snapshots, in order; they are made from 0 up and removed from the last down."""
@@ -200,7 +204,8 @@ def _name(intent: FreezeIntent) -> str:
 
 
 def _percent(snapshot: Json) -> float:
-    return float(snapshot["properties"].get("completionPercent") or 100)
+    told = snapshot["properties"].get("completionPercent")
+    return float(_COMPLETE if told is None else told)
 
 
 def _require(resource: Json, tags: dict[str, str]) -> None:

@@ -21,6 +21,10 @@ _ORDINAL, INCARNATION, TOKEN = "vmclone-ordinal", "vmclone-incarnation", "vmclon
 MADE_FROM = "vmclone-made-from"
 MADE = "vmclone-made"
 """On a VM that was complete once: a provisioning state is that of the last operation, whatever that was."""
+LUN = "vmclone-lun"
+"""On a snapshot: where its disk is in the source, -1 for the boot disk; clones have theirs at the same place."""
+OFF = "vmclone-off"
+"""On a snapshot: whether the source was off when it was asked for."""
 _LONGEST = 256
 
 

@@ -30,6 +30,8 @@ class SeenDisk:
     id: str
     gib: int
     sku: str
+    lun: int = -1
+    """-1: the boot disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,8 @@ class Sources:
         disk = await arm.at(found["group"]).get(DISK, found["name"])
         if disk is None:
             raise RetryLater(f"the disk {disk_id} of {vm} is not there just now")
-        return SeenDisk(id=disk_id, gib=int(disk["properties"]["diskSizeGB"]), sku=str(disk["sku"]["name"]))
+        gib, lun = int(disk["properties"]["diskSizeGB"]), int(named.get("lun", -1))
+        return SeenDisk(id=disk_id, gib=gib, sku=str(disk["sku"]["name"]), lun=lun)
 
     async def describe(self, name: str) -> SourceInfo:
         """Return a source in the contract's words."""

@@ -13,7 +13,7 @@ from tests.doubles.arm.vms import switch
 from tests.doubles.arm.world import Resource
 from tests.unit.providers.azure.site import NAME, OWNER, REF, STAMP, Consistency, Mode, Site, at_site
 
-from vmclone_operator.domain.backend import CloneRef, GuestChannel, GuestRunState, GuestTask, Power
+from vmclone_operator.domain.backend import CloneRef, GuestChannel, GuestRunState, GuestTask, OperationState, Power
 from vmclone_operator.domain.errors import (
     CapabilityMissing,
     CloneFailed,
@@ -374,6 +374,53 @@ def test_a_source_that_still_shuts_down_is_frozen_once_it_is_off(consistency: Co
 def test_a_source_whose_power_azure_does_not_know_is_not_taken_for_one_that_is_off(code: str) -> None:
     view = {"statuses": [{"code": one} for one in ("ProvisioningState/succeeded", code) if one]}
     assert power_state({"properties": {"instanceView": view}}) == (code.partition("/")[2] or "unknown")
+
+
+@pytest.mark.parametrize("power", ["running", "deallocated"])
+def test_a_clones_disks_are_where_the_sources_are_with_the_kind_that_they_have_there(power: str) -> None:
+    """A guest mounts by LUN: 0, 2, 5 must not become 0, 1, 2."""
+
+    async def story(site: Site) -> None:
+        golden = next(vm for vm in site.world.of_kind(VM) if vm.name == "golden")
+        named = golden.properties["storageProfile"]["dataDisks"]
+        for one, lun in zip(named, (0, 2, 5), strict=True):
+            one["lun"] = lun
+        site.world.resources[named[1]["managedDisk"]["id"].lower()].body["sku"] = {"name": "StandardSSD_LRS"}
+        await site.freeze()
+        await site.clone()
+        vm = next(one for one in site.world.of_kind(VM) if one.name == NAME)
+        made = vm.properties["storageProfile"]["dataDisks"]
+        kinds = [site.world.resources[one["managedDisk"]["id"].lower()].body["sku"]["name"] for one in made]
+        assert [one["lun"] for one in made] == [0, 2, 5]
+        assert kinds == ["Premium_LRS", "StandardSSD_LRS", "Premium_LRS"]
+
+    at_site(story, data_disks=3, power=power)
+
+
+def test_a_snapshot_of_which_nothing_is_copied_yet_is_not_complete() -> None:
+    async def story(site: Site) -> None:
+        assert (await site.session.freeze(freeze_intent(site))).state is OperationState.RUNNING
+        site.later(30)
+        for one in site.world.of_kind("Microsoft.Compute/snapshots"):
+            one.extra["copy began"] = site.world.now()
+        assert (await site.session.freeze(freeze_intent(site))).state is OperationState.RUNNING
+        site.later(400)
+        assert (await site.session.freeze(freeze_intent(site))).done
+
+    at_site(story, power="deallocated")
+
+
+def test_a_source_that_is_stopped_while_its_snapshot_is_made_was_not_off_in_it() -> None:
+    async def story(site: Site) -> None:
+        intent = replace(freeze_intent(site), consistency=Consistency.CRASH_CONSISTENT)
+        await site.session.freeze(intent)
+        switch(site.world, next(vm for vm in site.world.of_kind(VM) if vm.name == "golden"), "deallocated")
+        site.later(60)
+        frozen = (await site.session.freeze(intent)).frozen
+        assert frozen is not None
+        assert frozen.consistency is Consistency.CRASH_CONSISTENT
+
+    at_site(story, data_disks=0)
 
 
 def test_azure_copies_disks_whole_and_its_guests_run_tasks() -> None:
