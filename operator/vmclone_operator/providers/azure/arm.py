@@ -89,8 +89,13 @@ class Arm:
 
     async def found(self, look: Callable[[], Awaitable[Any]]) -> Json | None:
         """Return what a look of Microsoft's client finds; None when there is nothing."""
+        found = await self.asked(look)
+        return None if found is None else _plain(found)
+
+    async def asked(self, look: Callable[[], Awaitable[Any]]) -> Sdk:
+        """Return what a look of Microsoft's client answers, as it is; None when there is nothing."""
         try:
-            return _plain(await look())
+            return await look()
         except ResourceNotFoundError:
             return None
         except AzureError as error:
@@ -144,8 +149,12 @@ class Arm:
 
     def id_of(self, provider: str, name: str) -> str:
         """Return the id of something in the group, by Microsoft.Compute/disks and name."""
-        subscription = self._clients["compute"]._config.subscription_id  # noqa: SLF001
-        return f"/subscriptions/{subscription}/resourceGroups/{self.group}/providers/{provider}/{name}"
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{provider}/{name}"
+
+    @property
+    def subscription(self) -> str:
+        """Return the subscription's id."""
+        return str(self._clients["compute"]._config.subscription_id)  # noqa: SLF001
 
     def operations(self, service: str, group: str) -> Sdk:
         """Return a group of operations of Microsoft's client, for what has no verb here."""

@@ -6,13 +6,8 @@ after any lost reply. A new VM runs at once; until `connect` its network securit
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vmclone_operator.domain.backend import (
     CloneIntent,
@@ -25,9 +20,9 @@ from vmclone_operator.domain.backend import (
     Progress,
     Stamp,
 )
-from vmclone_operator.domain.errors import CloneError, CloneFailed, RetryLater, TargetConflict
+from vmclone_operator.domain.errors import CapabilityMissing, CloneError, CloneFailed, RetryLater, TargetConflict
 from vmclone_operator.domain.ownership import mismatch
-from vmclone_operator.providers.azure import translate
+from vmclone_operator.providers.azure import bodies, translate
 from vmclone_operator.providers.azure.arm import DISK, NIC, NSG, VM, Arm, Json, Kind, state_of
 from vmclone_operator.providers.azure.frozen import LOOK_SECONDS, FrozenPoints
 from vmclone_operator.providers.azure.names import (
@@ -41,12 +36,9 @@ from vmclone_operator.providers.azure.names import (
     without_stamp,
 )
 from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_state
-from vmclone_operator.providers.cloud_config import clean_user_data
 
 _RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
 _DONE = OperationState.DONE
-_CUSTOM_DATA_CHARACTERS = 65535 * 4 // 3
-"""Of base64: 64 KiB (azure-docs articles/virtual-machines/custom-data.md)."""
 _FAILED = frozenset({"Failed", "Canceled"})
 _ON = frozenset({"running", "starting"})
 _HIDDEN = frozenset({"Creating", "Deleting"})
@@ -179,22 +171,27 @@ class Clones:
         return None
 
     async def _vm_body(self, intent: CloneIntent, disks: Sequence[tuple[int, str]], card: str) -> Json:
-        source = await self._sources.by_id(intent.source_id)
-        copied = source.vm["properties"]
+        """Return the VM to make; in mode Clean its source gives the size alone, and may be at another backend."""
+        clean = intent.mode is Mode.CLEAN
+        seen = (
+            None if clean and not self._sources.has(intent.source_id) else await self._sources.by_id(intent.source_id)
+        )
+        copied = seen.vm["properties"] if seen is not None else {}
+        size = self._place.size or (copied.get("hardwareProfile") or {}).get("vmSize")
+        if not size:
+            raise CapabilityMissing(bodies.NO_SIZE)
         properties: Json = {
-            "hardwareProfile": {"vmSize": self._place.size or copied["hardwareProfile"]["vmSize"]},
+            "hardwareProfile": {"vmSize": size},
             "networkProfile": {"networkInterfaces": [{"id": card}]},
             "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
         }
-        if copied.get("securityProfile"):
-            properties["securityProfile"] = copied["securityProfile"]
-        if intent.mode is Mode.CLEAN:
-            properties |= _from_image(intent)
-        else:
-            properties |= _from_disks(disks, copied) | {"userData": _encoded(_seed_of_a_copy(intent))}
+        security = bodies.security(copied.get("securityProfile") or {}, clean=clean)
+        if security:
+            properties["securityProfile"] = security
+        properties |= bodies.from_image(intent) if clean else bodies.from_disks(intent, disks, copied)
         body = self._owned(intent) | {"properties": properties}
-        if source.vm.get("plan"):
-            body["plan"] = source.vm["plan"]
+        if seen is not None and seen.vm.get("plan") and not clean:
+            body["plan"] = seen.vm["plan"]
         return body
 
     async def find(self, ref: CloneRef) -> ObservedClone | None:
@@ -362,50 +359,6 @@ def _open(card: Json | None, vm_name: str) -> bool:
     group = ((card or {}).get("properties") or {}).get("networkSecurityGroup") or {}
     name = str(group.get("id", "")).rsplit("/", 1)[-1]
     return card is not None and name.lower() != group_name(vm_name).lower()
-
-
-def _from_disks(disks: Sequence[tuple[int, str]], source: Json) -> Json:
-    boot = {"createOption": "Attach", "osType": "Linux", "managedDisk": {"id": disks[0][1]}}
-    data = [{"lun": lun, "createOption": "Attach", "managedDisk": {"id": disk}} for lun, disk in disks[1:]]
-    profile: Json = {"osDisk": boot, "dataDisks": data}
-    controller = source["storageProfile"].get("diskControllerType")
-    if controller:
-        profile["diskControllerType"] = controller
-    return {"storageProfile": profile}
-
-
-def _from_image(intent: CloneIntent) -> Json:
-    seed = intent.seed
-    publisher, offer, sku, version = intent.frozen_handle.split(":")
-    user = seed.user or "vmclone"
-    keys = seed.authorized_keys or (_nobodys_key(),)
-    listed = [{"path": f"/home/{user}/.ssh/authorized_keys", "keyData": key} for key in keys]
-    linux: Json = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": listed}}
-    reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
-    # Made by Azure with the VM and without our tags: it goes with the VM, whatever happens before it is stamped.
-    boot = {"name": disk_name(intent.vm_name, 0), "createOption": "FromImage", "deleteOption": "Delete"}
-    data = _encoded(clean_user_data(seed))
-    if len(data) > _CUSTOM_DATA_CHARACTERS:
-        raise CloneFailed("the cloud-config in spec.template.cloudInit is too long: Azure takes 64 KiB with our part")
-    profile: Json = {"computerName": seed.hostname, "adminUsername": user, "linuxConfiguration": linux}
-    profile["customData"] = data
-    return {"storageProfile": {"imageReference": reference, "osDisk": boot}, "osProfile": profile}
-
-
-def _nobodys_key() -> str:
-    """Return a public key whose private half was never kept: Azure makes no VM without a key or a password."""
-    made = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return f"{made.decode()} nobody"
-
-
-def _seed_of_a_copy(intent: CloneIntent) -> Json:
-    """Return what cloud-init finds in a Disk clone: without it, it would make the default user."""
-    return {"hostname": intent.seed.hostname, "preserve_hostname": False, "users": [], "ssh_deletekeys": False}
-
-
-def _encoded(config: Mapping[str, object]) -> str:
-    text = f"#cloud-config\n{json.dumps(config, indent=1)}\n"
-    return base64.b64encode(text.encode()).decode()
 
 
 def _observed(vm: Json, mark: tuple[Stamp, str], *, connected: bool, complete: bool) -> ObservedClone:

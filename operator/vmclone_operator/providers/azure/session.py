@@ -117,7 +117,8 @@ class AzureSession(TaskOnly):
 
     async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so."""
-        seen = await self._sources.by_id(source.source_id)
+        elsewhere = bool(wish.image) and not self._sources.has(source.source_id)
+        seen = None if elsewhere else await self._sources.by_id(source.source_id)
         return tuple(preflight.findings(seen, wish, self._place))
 
     async def freeze(self, intent: FreezeIntent) -> Progress:

@@ -8,16 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError
-
 from vmclone_operator.domain.backend import DiskInfo, ImageInfo, Power, SourceInfo
 from vmclone_operator.domain.errors import ImageNotFound, RetryLater, SourceNotFound
 from vmclone_operator.providers.azure.arm import DISK, NIC, VM, Arm, Json, state_of
 
 _GIB = 1 << 30
 _ID = re.compile(
-    r"/subscriptions/[^/]+/resourceGroups/(?P<group>[^/]+)/providers/(?P<kind>.+)/(?P<name>[^/]+)", re.IGNORECASE
+    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)/providers/(?P<kind>.+)/(?P<name>[^/]+)",
+    re.IGNORECASE,
 )
+_VIRTUAL_MACHINES = "microsoft.compute/virtualmachines"
 _URN_PARTS = 4
 _OFF = frozenset({"stopped", "deallocated"})
 _POWER = "PowerState/"
@@ -133,10 +133,8 @@ class Sources:
         if len(parts) != _URN_PARTS:
             raise ImageNotFound(f"the image {reference!r} is no publisher:offer:sku:version")
         images: Any = self._arm.operations("compute", "virtual_machine_images")
-        try:
-            listed = [str(one.name) for one in await images.list(self._location, *parts[:3])]
-        except HttpResponseError as error:
-            raise RetryLater(f"the versions of {reference} can not be listed: {error.reason}") from error
+        found = await self._arm.asked(lambda: images.list(self._location, *parts[:3]))
+        listed = [str(one.name) for one in found or ()]
         version = max(listed, key=_numbers, default="") if parts[3] == "latest" else parts[3]
         if version not in listed:
             raise ImageNotFound(f"there is no image {reference} in {self._location}")
@@ -149,9 +147,21 @@ class Sources:
         found = _ID.fullmatch(name)
         if found is None:
             return self._arm.group, name
-        if found["kind"].lower() != "microsoft.compute/virtualmachines":
+        if found["kind"].lower() != _VIRTUAL_MACHINES:
             raise SourceNotFound(f"{name} is not the id of a virtual machine")
+        if found["subscription"].lower() != self._arm.subscription.lower():
+            raise SourceNotFound(
+                f"the source {found['name']} is in the subscription {found['subscription']}, the CloneBackend is of"
+                f" {self._arm.subscription}: use a CloneBackend of the source's subscription"
+            )
         return found["group"], found["name"]
+
+    def has(self, source_id: str) -> bool:
+        """Tell whether a source's id is that of a VM of this subscription; one of another backend's is not."""
+        found = _ID.fullmatch(source_id)
+        if found is None or found["kind"].lower() != _VIRTUAL_MACHINES:
+            return False
+        return found["subscription"].lower() == self._arm.subscription.lower()
 
 
 def _numbers(version: str) -> tuple[int, ...]:

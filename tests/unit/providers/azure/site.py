@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tests.doubles.arm.double import Double
 from tests.doubles.arm.faults import Faults
@@ -46,6 +47,8 @@ NAME = "dev-1-3f9a2c"
 OWNER = Owner(instance=INSTANCE, vmclone_uid=VMCLONE)
 REF = CloneRef(stamp=STAMP, vm_name=NAME)
 STEPS = 80
+VM = "Microsoft.Compute/virtualMachines"
+IMAGE = "debian:debian-13:13-gen2:latest"
 
 
 @dataclass
@@ -127,11 +130,32 @@ class Site:
         await self.until_done(lambda _: self.session.release_frozen(OWNER, "f1", handle))
 
 
+def of_ours(world: Any) -> list[str]:
+    """Return what of ours stands there, by the last part of its id."""
+    return sorted(key.rsplit("/", 1)[-1] for key, tags in world.inventory().items() if "vmclone-instance" in tags)
+
+
+def site_source(site: Site) -> str:
+    """Return the source's id."""
+    return next(vm.key for vm in site.world.of_kind(VM) if vm.name == "golden")
+
+
+def freeze_intent(site: Site) -> FreezeIntent:
+    """Return what is to be frozen."""
+    return FreezeIntent(
+        token="f1",
+        instance=STAMP.instance,
+        vmclone_uid=STAMP.vmclone_uid,
+        source_id=site_source(site),
+        consistency=Consistency.QUIESCED,
+    )
+
+
 Story = Callable[[Site], Awaitable[None]]
 
 
 def at_site(
-    story: Story, schedule: FaultSchedule | None = None, *, data_disks: int = 1, power: str = "running"
+    story: Story, schedule: FaultSchedule | None = None, *, data_disks: int = 1, power: str = "running", size: str = ""
 ) -> World:
     """Run a story over a fresh double; return its world."""
     clock = SimClock()
@@ -146,7 +170,8 @@ def at_site(
     async def run() -> None:
         async with Server(Double(world), sleep=sleep, faults=Faults(schedule)) as server:
             base = f"/subscriptions/{world.subscription}/resourceGroups"
-            place = Place(location=world.location, subnet_id=f"{base}/{SUBNET}", group_id=f"{base}/{LAN_GROUP}")
+            subnet, group = f"{base}/{SUBNET}", f"{base}/{LAN_GROUP}"
+            place = Place(location=world.location, subnet_id=subnet, group_id=group, size=size)
             where = Subscription(
                 subscription_id=world.subscription,
                 resource_group=GROUP,

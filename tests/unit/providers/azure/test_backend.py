@@ -132,6 +132,13 @@ def test_what_is_in_the_way_is_found_before_anything_is_copied(seen: Seen, wish:
     assert all(says in finding.message for finding in found)
 
 
+@pytest.mark.parametrize("size", ["", "Standard_D2s_v5"])
+def test_an_image_for_a_source_of_another_backend_needs_a_size(size: str) -> None:
+    wish = replace(WISH, image="debian:debian-13:13-gen2:latest")
+    found = [finding.message for finding in preflight.findings(None, wish, replace(PLACE, size=size))]
+    assert [("azure.size" in message) for message in found] == ([] if size else [True])
+
+
 def test_frozen_points_of_vmclones_that_are_gone_are_leftovers_and_can_be_released() -> None:
     async def story(site: Site) -> None:
         await site.freeze()

@@ -40,9 +40,8 @@ async def life(site: Site, *, image: str = "", consistency: Consistency = Consis
     await session.connect_network(REF)
     site.later(60)
     await session.guest_addresses(REF)
-    for number in range(5):  # the oldest run commands are tidied away
-        await session.guest_start(REF, GuestTask(run=f"more-{number}", script="true\n"))
-        site.later(60)
+    await session.guest_start(REF, GuestTask(run="r2", script="true\n", replaces="r1"))
+    site.later(60)
     await session.set_power(REF, Power.OFF)
     site.later(120)
     await session.set_power(REF, Power.ON)
