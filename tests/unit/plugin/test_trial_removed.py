@@ -52,6 +52,13 @@ elif verb == "delete":
     if os.path.exists(os.path.join(folder, "broken")):
         sys.exit("Unable to connect to the server")
 """
+HEEDS_SIGNALS = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a program as a shell in a terminal does: the tests themselves may run where signals are ignored."""
 WISH = {
     "apiVersion": "vmclone.dev/v1alpha1",
     "kind": "VMClone",
@@ -82,7 +89,19 @@ class Cluster:
         return file.read_text().splitlines() if file.exists() else []
 
     def plan(self, *words: str, under: Sequence[str] = ()) -> subprocess.Popen[str]:
-        argv = [*under, sys.executable, "-m", "vmclone_kubectl", "plan", "-f", "dev.yaml", *words]
+        argv = [
+            sys.executable,
+            "-c",
+            HEEDS_SIGNALS,
+            *under,
+            sys.executable,
+            "-m",
+            "vmclone_kubectl",
+            "plan",
+            "-f",
+            "dev.yaml",
+            *words,
+        ]
         path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
         run = subprocess.Popen(
             argv,
