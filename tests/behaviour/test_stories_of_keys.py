@@ -15,7 +15,7 @@ from vmclone_operator.domain.errors import AgentNotReady
 from vmclone_operator.domain.guest_keys import fingerprint
 from vmclone_operator.homecopy.outcome import Ended
 from vmclone_operator.kube.cluster import Kind
-from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, at_call
+from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point, at_call
 from vmclone_operator.providers.fake.profiles import AZURE
 from vmclone_operator.providers.fake.state import Machine
 
@@ -304,3 +304,53 @@ def test_a_clone_that_would_get_what_is_no_key_says_so_and_is_made_with_the_righ
     change(sim, replicas=1, **access(ALICE))
     wait_ready(sim, 1)
     assert let_in(sim) == ["alice"]
+
+
+@pytest.mark.parametrize("tasks", [False, True], ids=["by commands", "by tasks"])
+def test_a_key_of_a_reset_whose_answer_was_lost_is_taken_out_as_any_other(tasks: bool) -> None:
+    """The list changes before the reset, and once more when the operator died in it: the one between is not left."""
+    sim = begin(FaultSchedule(), replicas=1, **access(ALICE))
+    if tasks:
+        sim.world.become(AZURE)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+    sim.run(600, until=lambda: len(machines(sim)) == 1)
+    assert replica(sim, 1)["status"]["access"]["keys"] == [fingerprint(ALICE)]
+
+    def dies(point: Point) -> Fault | None:
+        begins = point.call.startswith("guest task") if tasks else point.call == "guest exec identity"
+        return Fault(kind=FaultKind.KILL_AFTER) if begins and sim.kills == 0 and point.verb != "guest_result" else None
+
+    sim.schedule.choose = dies
+    change(sim, replicas=1, **access(BOB))
+    sim.run(3600, until=lambda: sim.kills > 0)
+    assert sim.kills == 1
+    assert set(replica(sim, 1)["status"]["access"]["keys"]) == {fingerprint(ALICE), fingerprint(BOB)}
+    change(sim, replicas=1, **access(CAROL))
+    wait_ready(sim, 1)
+    sim.run(900)
+    assert let_in(sim) == ["carol"]
+    assert replica(sim, 1)["status"]["access"]["keys"] == [fingerprint(CAROL)]
+
+
+def test_a_list_that_is_emptied_before_the_reset_of_a_clean_clone_leaves_no_key_in_it() -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1, **access(ALICE))
+    sim.cluster.apply(Kind.SOURCE, manifests.clean_source())
+    sim.run(600, until=lambda: len(machines(sim)) == 1)
+    change(sim, replicas=1)
+    wait_ready(sim, 1)
+    sim.run(120)
+    assert let_in(sim) == []
+    assert replica(sim, 1)["status"]["access"].get("keys", []) == []
+
+
+def test_a_user_that_is_renamed_before_the_reset_is_the_one_whose_keys_are_changed() -> None:
+    sim = begin(FaultSchedule(), replicas=1, **access(ALICE))
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+    sim.run(600, until=lambda: len(machines(sim)) == 1)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "ops"}))
+    wait_ready(sim, 1)
+    change(sim, replicas=1, **access(BOB))
+    sim.run(120)
+    keys = machines(sim)[0].guest.authorized_keys
+    assert [key.split()[-1] for key in keys["ops"]] == ["bob"]
+    assert "dev" not in keys

@@ -108,9 +108,27 @@ def begun(wanted: Wanted) -> AccessStatus:
     return AccessStatus(user=wanted.user, keys=wanted.fingerprints, applied="" if wanted.keys else wanted.digest)
 
 
+def resetting(access: AccessStatus, wanted: Wanted) -> AccessStatus:
+    """Return the record before the reset that gives these keys to their user."""
+    record = recorded(access, wanted)
+    return record.model_copy(update={"user": wanted.user}) if wanted.keys and wanted.user else record
+
+
+def is_prepared(access: AccessStatus | None, wanted: Wanted | None) -> bool:
+    """Return whether the ledger knows what a reset puts in, and for whom; without a record it need not."""
+    if access is None or wanted is None or not wanted.keys:
+        return True
+    return set(wanted.fingerprints) <= set(access.keys) and access.user == resetting(access, wanted).user
+
+
 def installed(access: AccessStatus | None, wanted: Wanted) -> AccessStatus:
-    """Return the record of a clone that gets these keys with its identity, which takes all others out."""
-    return recorded(access or begun(wanted), wanted).model_copy(update={"applied": wanted.digest})
+    """Return the record of a clone that gets these keys with its identity, which takes all others out.
+
+    Without any the reset leaves those that are there: what is of ours is taken out afterwards.
+    """
+    record = resetting(access or begun(wanted), wanted)
+    alone = bool(wanted.keys) or not record.keys
+    return record.model_copy(update={"applied": wanted.digest if alone else ""})
 
 
 def next_of(access: AccessStatus | None, wanted: Wanted | None, *, ready: bool) -> Change:
@@ -134,7 +152,12 @@ def recorded(access: AccessStatus, wanted: Wanted) -> AccessStatus:
     """Return the record with the wanted keys in it, beside those that may be there already."""
     keys = tuple(dict.fromkeys((*wanted.fingerprints, *access.keys)))[:MOST]
     # What was applied may be there no more, or not alone, from the call on that follows this record.
-    return access.model_copy(update={"keys": keys, "user": access.user or wanted.user, "applied": ""})
+    return access.model_copy(update={"keys": keys, "user": _owner(access, wanted), "applied": ""})
+
+
+def _owner(access: AccessStatus, wanted: Wanted) -> str:
+    """Return whose file keys of ours may be in; while none is, whose it is to be."""
+    return (access.user if access.keys else "") or wanted.user or access.user
 
 
 def replaced(access: AccessStatus, wanted: Wanted, *, now: str) -> AccessStatus:

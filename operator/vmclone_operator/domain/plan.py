@@ -330,6 +330,7 @@ def _verify(s: Situation) -> Decision:
 
 
 _KEYS = {Change.RECORD: Do.RECORD_KEYS, Change.REPLACE: Do.REPLACE_KEYS}
+_GIVE_KEYS = frozenset({Do.RESERVE_TASK, Do.RESET_IDENTITY})
 _WAIT_FOR_KEYS = frozenset({Do.NOTHING, Do.RESERVE_COPY, Do.START_COPY, Do.CLEAN_COPY})
 """A key that is wanted no more does not stay in for these: a copy may wait, run or fail for days."""
 
@@ -340,7 +341,10 @@ def with_keys(s: Situation, decision: Decision) -> Decision:
     For example, a replica whose home copy stands in line goes on saying so while a key is taken out of its clone.
     """
     change = s.keys.change
-    if s.clone is None or s.guest is None or not s.clone.connected or change is Change.NONE:
+    if s.guest is None:
+        record = change is Change.RECORD and decision.do in _GIVE_KEYS
+        return replace(decision, do=Do.RECORD_KEYS, again_seconds=0) if record else decision
+    if s.clone is None or not s.clone.connected or change is Change.NONE:
         return decision
     if decision.do is Do.RECORD_READY:  # says once that it is ready; the keys follow at once
         return replace(decision, again_seconds=0)

@@ -72,6 +72,50 @@ def test_the_keys_of_the_reset_count_beside_those_that_were_wanted_when_the_clon
     assert access.applied == wish(BOB).digest
 
 
+def test_a_reset_without_keys_takes_none_out_so_the_old_ones_are_taken_out_afterwards() -> None:
+    access = installed(begun(wish(ALICE)), wish())
+    assert guest_keys.next_of(access, wish(), ready=True) is Change.REPLACE
+    assert command(access, wish()).stdin.count("drop=") == 1
+    assert guest_keys.next_of(installed(begun(wish()), wish()), wish(), ready=True) is Change.NONE
+
+
+def test_a_reset_gives_its_keys_to_the_user_of_now() -> None:
+    access = installed(begun(wish(ALICE)), wish(BOB, user="other"))
+    assert access.user == "other"
+    assert command(access, wish(CAROL, user="other")).stdin.startswith("user=other\n")
+    assert installed(begun(wish(ALICE)), wish(user="other")).user == "dev", "whose file the key is in that goes"
+
+
+def test_a_first_key_goes_to_the_user_of_now() -> None:
+    nobody = installed(begun(wish()), wish())
+    assert command(recorded(nobody, wish(ALICE, user="other")), wish(ALICE, user="other")).stdin.startswith(
+        "user=other\n"
+    )
+
+
+PREPARED: dict[str, tuple[AccessStatus | None, Wanted | None, bool]] = {
+    "the keys that were wanted when it was begun": (begun(wish(ALICE)), wish(ALICE), True),
+    "fewer of them": (begun(wish(ALICE, BOB)), wish(BOB), True),
+    "none": (begun(wish(ALICE)), wish(user="other"), True),
+    "another one": (begun(wish(ALICE)), wish(BOB), False),
+    "the same for another user": (begun(wish(ALICE)), wish(ALICE, user="other"), False),
+    "another one, once it is written down": (
+        guest_keys.resetting(begun(wish(ALICE)), wish(BOB, user="other")),
+        wish(BOB, user="other"),
+        True,
+    ),
+    "whatever nobody keeps a record of": (None, wish(ALICE), True),
+    "nothing, for nobody says which": (begun(wish(ALICE)), None, True),
+}
+
+
+@pytest.mark.parametrize(("access", "wanted", "prepared"), PREPARED.values(), ids=PREPARED.keys())
+def test_a_reset_is_told_what_the_ledger_knows(
+    access: AccessStatus | None, wanted: Wanted | None, prepared: bool
+) -> None:
+    assert guest_keys.is_prepared(access, wanted) is prepared
+
+
 def test_a_record_has_room_for_three_whole_lists() -> None:
     many = AccessStatus(user="dev", keys=tuple(f"SHA256:{number}" for number in range(guest_keys.MOST)))
     assert len(recorded(many, wish(ALICE)).keys) == guest_keys.MOST

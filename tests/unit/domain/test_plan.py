@@ -12,6 +12,7 @@ from vmclone_operator.domain.backend import ObservedClone, Power, Stamp
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.guest import GuestProbe, IdentityState
 from vmclone_operator.domain.guest_keys import Change, KeysSituation
+from vmclone_operator.domain.guest_tasks import TaskView
 from vmclone_operator.domain.home_copy import RETRY, RUNS, CopyJobView, HomeSituation, JobState
 from vmclone_operator.domain.plan import Situation, decide, with_keys
 from vmclone_operator.domain.steps import Blocker, Decision, Do, Step
@@ -208,6 +209,19 @@ TOLD = KeysSituation(change=Change.WAIT, again_seconds=60)
 UNTOLD = replace(TOLD, pending="the guest agent does not answer")
 
 KEYS: dict[str, tuple[Situation, KeysSituation, Do, float | None]] = {
+    "before they are in a reset": (
+        replace(BOOTING, probe=BOOTED),
+        KeysSituation(change=Change.RECORD),
+        Do.RECORD_KEYS,
+        0,
+    ),
+    "before they are in a task": (
+        replace(BOOTING, probe=BOOTED, task=TaskView()),
+        KeysSituation(change=Change.RECORD),
+        Do.RECORD_KEYS,
+        0,
+    ),
+    "of a clone that boots": (BOOTING, KeysSituation(change=Change.RECORD), Do.NOTHING, 5),
     "of a clone in use": (DELIVERED, KeysSituation(change=Change.RECORD), Do.RECORD_KEYS, 0),
     "that are in the ledger": (DELIVERED, KeysSituation(change=Change.REPLACE), Do.REPLACE_KEYS, 0),
     "while its home copy runs": (

@@ -89,8 +89,11 @@ class KeysPart:
         return f"keys of {self.replica.stamp.incarnation} {wanted.digest if wanted is not None else ''}"
 
     def situation(self, status: VMCloneReplicaStatus, clone: ObservedClone | None) -> KeysSituation:
-        """Return what comes next for the keys of a clone that people can reach, whether it is ready or not."""
-        if clone is None or not clone.connected or status.guest is None:
+        """Return what comes next for the keys of a clone that people can reach, or of one before its reset."""
+        if status.guest is None:
+            prepared = guest_keys.is_prepared(status.access, self.wanted)
+            return KeysSituation(change=Change.NONE if prepared else Change.RECORD)
+        if clone is None or not clone.connected:
             return KeysSituation()
         obstacle, again = self._obstacle(clone)
         change = guest_keys.next_of(status.access, self.wanted, ready=not obstacle)
@@ -132,7 +135,8 @@ class KeysPart:
         wanted = self.wanted
         if status.access is None or wanted is None:
             return status
-        return status.model_copy(update={"access": guest_keys.recorded(status.access, wanted)})
+        record = guest_keys.resetting if status.guest is None else guest_keys.recorded
+        return status.model_copy(update={"access": record(status.access, wanted)})
 
     async def replace(self, status: VMCloneReplicaStatus) -> tuple[VMCloneReplicaStatus, float]:
         """Put the wanted keys into the clone and take those out that are wanted no more.
