@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.doubles.arm.refusals import Refusal
 from tests.doubles.arm.runs import TYPE as RUN
 from tests.doubles.arm.vms import switch
@@ -186,9 +187,13 @@ def test_a_home_copy_whose_first_task_goes_down_with_its_vm_is_begun_again() -> 
     on_azure(story)
 
 
-def test_a_wrong_secret_is_told_and_mended() -> None:
+@pytest.mark.parametrize("secret", ["wrong", ""], ids=["wrong", "a Secret without keys"])
+def test_a_wrong_secret_is_told_and_mended(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not in the Secret is not looked for elsewhere: the pod may have an identity of its own."""
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token")
+
     async def story(site: AzureSite) -> None:
-        site.apply(replicas=1, secret="wrong")
+        site.apply(replicas=1, secret=secret)
 
         def told() -> bool:
             status = (site.sim.get(Kind.BACKEND, "lab") or {}).get("status", {})

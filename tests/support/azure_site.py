@@ -82,7 +82,7 @@ class AzureSite:
             "spec": {"azure": self.block(), "credentials": credentials, "allowedNamespaces": {"from": "All"}},
         }
         CloneBackendSpec.model_validate(backend["spec"])
-        data = {"client-secret": base64.b64encode(secret.encode()).decode()}
+        data = {"client-secret": base64.b64encode(secret.encode()).decode()} if secret else {}
         kept = {"metadata": {"name": "azure", "namespace": "vmclone-system"}, "type": "Opaque", "data": data}
         image = [{"backend": "lab", "volume": f"{IMAGE}:latest"}]
         source = manifests.clean_source(vm="golden", images=image) if clean else manifests.source(vm="golden")

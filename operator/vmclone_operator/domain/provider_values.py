@@ -336,3 +336,5 @@ class BackendConfig:
     """The block under `spec.<provider>`, as written in the manifest."""
     credentials: Mapping[str, bytes] = field(default_factory=dict)
     """The data of the credentials Secret by key. Never logged."""
+    secret: str = ""
+    """The name of that Secret; empty when `spec.credentials` names none. One that is there may be empty."""

@@ -114,7 +114,10 @@ class Sessions:
             return known.session
         block = getattr(spec, spec.kind)
         config = BackendConfig(
-            name=name, settings=block.model_dump(by_alias=True, exclude_none=True), credentials=credentials
+            name=name,
+            settings=block.model_dump(by_alias=True, exclude_none=True),
+            credentials=credentials,
+            secret="" if spec.credentials is None else spec.credentials.secret_ref.name,
         )
         try:
             async with asyncio.timeout(_OPEN_SECONDS):

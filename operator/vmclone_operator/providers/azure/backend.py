@@ -88,7 +88,7 @@ def credential_of(config: BackendConfig, settings: AzureSettings, where: Subscri
         options["disable_instance_discovery"] = True  # Microsoft's list does not know it
     if where.ca_file:
         options["connection_verify"] = where.ca_file
-    if config.credentials:
+    if config.secret or config.credentials:  # a Secret that is named and empty is no word for the pod's own identity
         return _of_secret(config, settings, options)
     if os.environ.get(TOKEN_FILE):
         if settings.tenant_id:

@@ -64,6 +64,11 @@ REFUSED: dict[str, tuple[Mapping[str, str], Mapping[str, bytes], str]] = {
         "azure.tenantID and azure.clientID",
     ),
     "a Secret with other keys": (APPLICATION, {"password": b"s"}, "one of client-secret and client-certificate"),
+    "an empty Secret, in place of which no other identity is used": (
+        APPLICATION,
+        {},
+        "one of client-secret and client-certificate",
+    ),
     "a Secret with both": (
         APPLICATION,
         {"client-secret": b"s", "client-certificate": b"c"},
@@ -77,7 +82,7 @@ REFUSED: dict[str, tuple[Mapping[str, str], Mapping[str, bytes], str]] = {
 def test_a_secret_that_says_nothing_is_refused_with_what_it_needs(
     more: Mapping[str, str], secret: Mapping[str, bytes], says: str
 ) -> None:
-    config = BackendConfig(name="azure", settings={**BLOCK, **more}, credentials=secret)
+    config = BackendConfig(name="azure", settings={**BLOCK, **more}, credentials=secret, secret="azure")
     with pytest.raises(CredentialsInvalid, match=says):
         asyncio.run(AzureBackend().open(config, wake=lambda _: None, fence=lambda: None))
 
