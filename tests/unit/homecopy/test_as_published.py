@@ -38,7 +38,7 @@ PACKED_WITH = {
     "tests/.env": "DB_PASSWORD=Tr0ub4dor&3x",
     "tests/credentials.json": '{"token": "' + TOKEN + '"}',
     "tests/terraform.tfvars": 'password = "Tr0ub4dor&3x"',
-    "tests/.npmrc": "//registry.npmjs.org/:_authToken=" + TOKEN,
+    "tests/.npmrc": "//npm.example.com/:_authToken=" + TOKEN,
     "tests/.ssh/known_hosts": "host ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
     "tests/.aws/credentials": "x",
     "tests/ssh/authorized_keys": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
