@@ -55,11 +55,14 @@ class FrozenPoints:
         if intent.image:
             return await self._borrowed(intent)
         seen = await self._sources.by_id(intent.source_id)
+        # What was begun goes on, also when the source was switched meanwhile. The last snapshot is asked for last.
+        if await self._arm.get(SNAPSHOT, f"{_name(intent)}-{len(seen.disks) - 1}") is not None:
+            return await self._snapshots(intent, seen)
         if seen.going:
             raise RetryLater(
                 f"the power of the source {seen.name} is {seen.going}: it is frozen once it runs, or is off"
             )
-        if intent.consistency is Consistency.QUIESCED and seen.power is Power.ON:
+        if intent.consistency is Consistency.QUIESCED and (seen.power is Power.ON or await self._has_point(intent)):
             return await self._restore_point(intent, seen)
         if seen.power is Power.ON and len(seen.disks) > 1:
             raise CapabilityMissing(
@@ -67,6 +70,9 @@ class FrozenPoints:
                 "set disk.consistency to Quiesced (one restore point of all disks), or stop the source"
             )
         return await self._snapshots(intent, seen)
+
+    async def _has_point(self, intent: FreezeIntent) -> bool:
+        return await self._arm.get(_POINT_KIND, _name(intent), POINT) is not None
 
     async def _borrowed(self, intent: FreezeIntent) -> Progress:
         image = await self._sources.image(intent.image)

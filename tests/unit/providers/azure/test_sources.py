@@ -142,6 +142,32 @@ def test_a_source_that_is_stopped_while_its_snapshot_is_made_was_not_off_in_it()
     at_site(story, data_disks=0)
 
 
+def test_a_source_that_is_stopped_while_its_restore_point_is_made_has_that_one_and_no_snapshots() -> None:
+    async def story(site: Site) -> None:
+        intent = freeze_intent(site)
+        await site.session.freeze(intent)
+        assert len(site.world.of_kind("Microsoft.Compute/restorePointCollections/restorePoints")) == 1
+        switch(site.world, next(vm for vm in site.world.of_kind(VM) if vm.name == "golden"), "deallocated")
+        frozen = (await site.freeze()).frozen
+        assert frozen is not None
+        assert frozen.consistency is Consistency.QUIESCED
+        assert site.world.of_kind("Microsoft.Compute/snapshots") == []
+
+    at_site(story)
+
+
+def test_a_source_that_is_started_while_its_snapshots_are_made_was_off_in_them() -> None:
+    async def story(site: Site) -> None:
+        await site.session.freeze(freeze_intent(site))
+        switch(site.world, next(vm for vm in site.world.of_kind(VM) if vm.name == "golden"), "running")
+        frozen = (await site.freeze()).frozen
+        assert frozen is not None
+        assert frozen.consistency is Consistency.POWERED_OFF
+        assert site.world.of_kind("Microsoft.Compute/restorePointCollections") == []
+
+    at_site(story, power="deallocated")
+
+
 LIBVIRT = "6f1c2f0e-7c1b-4d61-8a35-0f2a6a3f8f11"
 """A source's id at another backend."""
 
