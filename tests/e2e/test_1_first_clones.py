@@ -85,7 +85,8 @@ def test_three_clones_are_ready_in_little_more_than_their_boots_take(
     applied = audit.writes(demo.audit_mark, lambda e: auditing.is_on(e, VMCLONES, "dev"))[0]
     ready = datetime.fromisoformat(condition(demo.vmclone, "Ready")["lastTransitionTime"])
     seconds = (ready - auditing.received(applied)).total_seconds() + 1  # the condition's time is cut to seconds
-    # The target is 1.3 x + 15 s. Measured at 1.54 x since the scrub has other people's rules: docs/limits.md says so.
+    # The target is 1.3 x + 15 s. Measured at 1.54 x once the scrub had other people's rules, then at 1.07 x on a busy
+    # machine; the limit stays until a quiet one says the same (docs/limits.md).
     limit = 1.7 * floor_seconds + 15
     alone = max(boot_cost.wall_seconds, 3 * boot_cost.cpu_seconds / (os.cpu_count() or 1))
     times = seconds / floor_seconds
