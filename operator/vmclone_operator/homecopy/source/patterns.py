@@ -19,8 +19,7 @@ _ANY = frozenset(range(256))
 _SLASH = 47
 _ANY_BUT_SLASH = _ANY - {_SLASH}
 Step = Tuple[FrozenSet[int], bool]
-_SPECIAL = re.compile(rb"[*?[\\]")
-_PLAIN = re.compile(rb"(?:[A-Za-z0-9_]|\\[^A-Za-z0-9])*\Z", re.DOTALL)
+_SPECIAL = re.compile(rb"[*?[]")
 
 
 class Patterns:
@@ -33,17 +32,13 @@ class Patterns:
         self._shaped: List[int] = []
         shapes: List[bytes] = []
         for number, text in enumerate(self._texts):
+            # Most patterns end in a plain name: looking it up is cheaper than trying them one by one.
             plain = _plain_last(text)
             if plain:
                 self._plain.setdefault(plain.lower(), []).append(number)
-                continue
-            last = _last(text)
-            # Most patterns end in a plain name: looking it up is cheaper than trying them one by one.
-            if _PLAIN.match(last):
-                self._plain.setdefault(_unescaped(last).lower(), []).append(number)
             else:
                 self._shaped.append(number)
-                shapes.append(last)
+                shapes.append(_last(text))
         self._shapes = re.compile(rb"(?:%s)\Z" % b"|".join(shapes), _FLAGS).match if shapes else None
 
     def may_match(self, path: bytes) -> bool:
@@ -79,7 +74,7 @@ def _has_stars(pattern: bytes) -> bool:
 def _plain_last(pattern: bytes) -> bytes:
     """Return the last name that a pattern means where every letter of it means itself; most do, and cost most."""
     final = pattern.rstrip(b"/").rsplit(b"/", 1)[-1]
-    return b"" if _SPECIAL.search(final) else final
+    return b"" if _SPECIAL.search(final) else _unescaped(final)
 
 
 def _last(pattern: bytes) -> bytes:
