@@ -6,7 +6,7 @@ was killed is finished by the next one: overwritten files are known by how they 
 """
 
 # Runs in the clone, on Python 3.6: no newer typing, and byte paths, which pathlib cannot hold.
-# ruff: noqa: UP006, UP035, PTH123, T201
+# ruff: noqa: UP006, UP035, UP045, PTH123, T201
 
 import base64
 import json
@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import zlib
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from vmclone_operator.homecopy.clone.accounts import homes, key_files, lock_passwords
 from vmclone_operator.homecopy.clone.alarm import SECONDS, Alarm
@@ -46,12 +46,7 @@ class Scrub:
         self._boot_seconds = boot_seconds
         self._overwritten = Overwritten()
         self._homes = homes(root)
-        self._sections = list(self._own(parameters))
-        self._named_rules = {
-            index: NameRules(section.patterns)
-            for index, section in enumerate(self._sections)
-            if section.kind == "within"
-        }
+        self._sections = [(section, _name_rules(section)) for section in self._own(parameters)]
         self._home_places = [Place(home, None, HomeRules(home, self._filter)) for home in self._homes]
         self.files = 0
         self.left = 0
@@ -90,9 +85,7 @@ class Scrub:
 
     def _places(self) -> List[Place]:
         self._expansion.look_again()
-        return self._home_places + [
-            place for index, section in enumerate(self._sections) for place in self._named(index, section)
-        ]
+        return self._home_places + [place for section, names in self._sections for place in self._named(section, names)]
 
     def _own(self, parameters: Dict[str, List[str]]) -> Iterator[Section]:
         """Yield the list's sections, the owner's, and the files that sshd reads keys from."""
@@ -100,18 +93,18 @@ class Scrub:
         yield Section("any", "", parameters.get("scrub_path", []))
         yield Section("any", "", [os.fsdecode(path[len(self._root) :]) for path in key_files(self._root, self._homes)])
 
-    def _named(self, index: int, section: Section) -> Iterator[Place]:
+    def _named(self, section: Section, names: Optional[NameRules]) -> Iterator[Place]:
         folders = section.argument.split() if section.kind == "within" else section.patterns
         for pattern in folders:
             files_only = pattern.endswith("/**")
             for path in self._expansion.paths(self._root + os.fsencode(pattern)):
-                yield self._place(index, section, path, files_only=files_only)
+                yield self._place(section, names, path, files_only=files_only)
 
-    def _place(self, index: int, section: Section, path: bytes, *, files_only: bool) -> Place:
+    def _place(self, section: Section, names: Optional[NameRules], path: bytes, *, files_only: bool) -> Place:
         if section.kind == "searched":
             return Place(os.path.realpath(path), None, HomeRules(path, self._filter))
-        if section.kind == "within":
-            return Place(os.path.realpath(path), None, self._named_rules[index])
+        if names is not None:
+            return Place(os.path.realpath(path), None, names)
         rules = PlaceRules(section, self._boot_seconds, files_only=files_only)
         mask = Mask(*section.argument.split(" ", 1)) if section.kind == "masked" else None
         return Place(*os.path.split(path), rules, section.kind == "emptied", mask)
@@ -141,6 +134,11 @@ class Scrub:
             return
         except OSError as error:
             self.error = self.error or f"{error.strerror}: {_shown(entry.path)}"
+
+
+def _name_rules(section: Section) -> Optional[NameRules]:
+    """Return the rules of a section of names, read once: they are the same in every folder and look."""
+    return NameRules(section.patterns) if section.kind == "within" else None
 
 
 def unpacked(text: str) -> str:
