@@ -11,7 +11,6 @@ import base64
 import re
 import zlib
 from collections.abc import Sequence
-from importlib.resources import files
 
 from vmclone_operator.domain.backend import GuestCommand
 from vmclone_operator.domain.guest_answers import (
@@ -23,6 +22,7 @@ from vmclone_operator.domain.guest_answers import (
     parse_probe,
 )
 from vmclone_operator.domain.guest_scrub import ScrubProgram, ScrubReport, ScrubRequest, ScrubState, scrub_problem
+from vmclone_operator.domain.scripts import script
 
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -31,21 +31,15 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PUBLIC_KEY = re.compile(r"((?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,3})(?: (.*))?")
 
 
-def _script(name: str) -> str:
-    return files(__package__).joinpath("guest_scripts", f"{name}.sh").read_text(encoding="ascii")
-
-
 def _identity_script() -> str:
     """Return the launcher with what it writes and starts inside, as one constant script."""
-    return _writer("worker", "identity_worker") + _writer("scrub_posix", "scrub_posix") + _script("identity_launch")
+    return _writer("worker", "identity_worker") + _writer("scrub_posix", "scrub_posix") + script("identity_launch")
 
 
-def _writer(file: str, script: str) -> str:
+def _writer(file: str, name: str) -> str:
     """Return a function that writes a script, packed: guest channels take 64 KiB with everything in it."""
     end = f"END_OF_{file.upper()}"
-    return (
-        f"write_{file}() {{\n  base64 -d <<'{end}' | gzip -dc >\"$run/{file}\"\n{_packed(_script(script))}\n{end}\n}}\n"
-    )
+    return f"write_{file}() {{\n  base64 -d <<'{end}' | gzip -dc >\"$run/{file}\"\n{_packed(script(name))}\n{end}\n}}\n"
 
 
 def _packed(text: str) -> str:
@@ -53,10 +47,10 @@ def _packed(text: str) -> str:
     return base64.b64encode(packer.compress(text.encode()) + packer.flush()).decode()
 
 
-PROBE = GuestCommand(name="probe", script=_script("probe"))
+PROBE = GuestCommand(name="probe", script=script("probe"))
 """Reads how far the guest is; cheap while it boots, asks the running daemons once its identity is done."""
 
-RELEASE_NETWORK_WAIT = GuestCommand(name="release-network-wait", script=_script("release_network_wait"))
+RELEASE_NETWORK_WAIT = GuestCommand(name="release-network-wait", script=script("release_network_wait"))
 """Ends the waits for a network that a quarantined boot never gets; harmless when there are none."""
 
 _IDENTITY_SCRIPT = _identity_script()

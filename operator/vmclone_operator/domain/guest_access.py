@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
 
 from vmclone_operator.domain.backend import GuestCommand
+from vmclone_operator.domain.scripts import script
 
 ALREADY_COPIED = 66
 """Exit code of `allow_copy`: this clone has its home, and people may have worked in it since."""
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _INCARNATION = re.compile(r"[0-9A-Za-z-]{1,64}")
-_FOLDER = files(__package__).joinpath("guest_scripts")
-_SCRIPT = "".join(_FOLDER.joinpath(name).read_text(encoding="ascii") for name in ("copy_access.sh", "edit_keys.sh"))
+_SCRIPT = script("copy_access", "edit_keys")
 
 
 def allow_copy(*, user: str, line: str, unless_copied: str = "") -> GuestCommand:

@@ -15,14 +15,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files
 
 from vmclone_operator.api.replica import AccessStatus
 from vmclone_operator.domain.backend import GuestCommand
 from vmclone_operator.domain.guest import checked_key, checked_user
+from vmclone_operator.domain.scripts import script
 
-_FOLDER = files(__package__).joinpath("guest_scripts")
-SCRIPT = "".join(_FOLDER.joinpath(name).read_text(encoding="ascii") for name in ("access_keys.sh", "edit_keys.sh"))
+SCRIPT = script("access_keys", "edit_keys")
 _PREFIX = "SHA256:"
 _DIGITS = 16
 _SHOWN = 60

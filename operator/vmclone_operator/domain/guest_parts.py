@@ -11,11 +11,11 @@ import base64
 import hashlib
 import json
 import zlib
-from importlib.resources import files
 
 from vmclone_operator.domain.backend import GuestCommand
+from vmclone_operator.domain.scripts import script
 
-_SCRIPT = files(__package__).joinpath("guest_scripts", "part.sh").read_text(encoding="ascii")
+_SCRIPT = script("part")
 _OVERHEAD = 256
 """Bytes for what is neither script nor part: the line that names it, and what JSON puts around."""
 LEAST = 4096

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from importlib.resources import files
 
 from vmclone_operator.domain.backend import GuestCommand, GuestRun, GuestRunState, GuestTask
 from vmclone_operator.domain.errors import AgentNotReady
 from vmclone_operator.domain.guest import PROBE, RELEASE_NETWORK_WAIT
 from vmclone_operator.domain.guest_answers import GuestProbe, parse_probe
+from vmclone_operator.domain.scripts import script
 
 IDENTITY = "identity-at-once"
 LIMIT_SECONDS = 900
@@ -51,8 +51,8 @@ def identity_at_once(identity: GuestCommand, attempt: str, *, replaces: str = ""
 def composed(*, release: str, launch: str, probe: str) -> str:
     """Return one script of three, each in a shell of its own."""
     parts = {"release": release, "launch": launch, "probe": probe}
-    functions = "".join(f"{name}() (\n{script}\n)\n" for name, script in parts.items())
-    return functions + files(__package__).joinpath("guest_scripts", "identity_at_once.sh").read_text(encoding="ascii")
+    functions = "".join(f"{name}() (\n{text}\n)\n" for name, text in parts.items())
+    return functions + script("identity_at_once")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
