@@ -101,11 +101,11 @@ class ReplicaSteps:
         if mode is Mode.DISK:
             return self.replica.seed()
         pair = await seed_secret.ensure_host_key(self.engine, self.replica.stamp.incarnation)
-        home = self.consent.source.home if self.consent.source is not None else None
+        login = self._login()
         return replace(
             self.replica.seed(),
-            user=home.user if home else "",
-            authorized_keys=self._authorized_keys(),
+            user=login.user,
+            authorized_keys=login.keys,
             host_key=pair.private,
             host_public_key=pair.public,
             extra=await user_data.read(
@@ -113,11 +113,10 @@ class ReplicaSteps:
             ),
         )
 
-    def _authorized_keys(self) -> tuple[str, ...]:
-        """Return the keys that may log in; raises UserUnknown when nobody says for whom, KeyMalformed for no key."""
-        home = self.consent.source.home if self.consent.source is not None else None
-        keys = self.spec.access.authorized_keys or (home.authorized_keys if home else ())
-        if keys and home is None:
+    def _login(self) -> guest_keys.Wanted:
+        """Return who may log in; raises UserUnknown when nobody says for whom, KeyMalformed for what is no key."""
+        wanted = self.keys.wanted
+        if wanted is None and self.spec.access.authorized_keys:
             raise UserUnknown(
                 "spec.access.authorizedKeys are wanted, but the CloneSource names no home.user to give them to (or is"
                 " gone); ask the platform team"
@@ -125,7 +124,7 @@ class ReplicaSteps:
         problem = malformed(self.spec, self.consent.source)
         if problem:
             raise KeyMalformed(problem)
-        return keys
+        return wanted or guest_keys.Wanted()
 
     async def _still_wanted(self, vmclone: Document | None, frozen_id: str) -> bool:
         if vmclone is None or is_deleting(vmclone) or vmclone["metadata"]["uid"] != self.replica.vmclone_uid:
@@ -201,12 +200,12 @@ class ReplicaSteps:
         return status
 
     def _identity_command(self, situation: Situation) -> GuestCommand:
-        home, keys = self.consent.source.home if self.consent.source is not None else None, self._authorized_keys()
+        login = self._login()
         return guest.identity_command(
             token=self.replica.stamp.incarnation,
             hostname=self.replica.vm_name,
-            user=home.user if home else "",
-            authorized_keys=keys if home else (),
+            user=login.user,
+            authorized_keys=login.keys,
             keep_host_key=situation.mode is Mode.CLEAN,
             scrub=self.identity.scrub(),
             own_disks=situation.clone.own_disks if situation.clone is not None else (),
