@@ -5,7 +5,7 @@ of ours that may be in the clone, before they are; so a key that is wanted no mo
 added by hand stays. Pure.
 
     wanted = Wanted(user="dev", keys=("ssh-ed25519 AAAA... alice",))
-    next_of(access, wanted, answers=True)        # Change.RECORD, then Change.REPLACE, then Change.NONE
+    next_of(access, wanted, ready=True)          # Change.RECORD, then Change.REPLACE, then Change.NONE
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from vmclone_operator.api.replica import AccessStatus
 from vmclone_operator.domain.backend import GuestCommand
@@ -30,20 +31,20 @@ MOST = 96
 """Fingerprints that the ledger has room for: three whole lists that nobody could put into the clone meanwhile."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The keys that may log in, and as whom."""
+    """The keys that may log in, and as whom; what names them is found out once: many clones are compared with it."""
 
     user: str = ""
     keys: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return a short name of exactly these keys, in whatever order; never empty."""
         text = "\n".join([self.user if self.keys else "", *sorted(self.fingerprints)])
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
-    @property
+    @cached_property
     def fingerprints(self) -> tuple[str, ...]:
         """Return those of the keys, each once."""
         return tuple(dict.fromkeys(fingerprint(key) for key in self.keys))

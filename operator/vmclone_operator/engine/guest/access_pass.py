@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from vmclone_operator.api.replica import AccessStatus, VMCloneReplicaStatus
 from vmclone_operator.api.source import CloneSourceSpec
@@ -67,7 +68,7 @@ def _waits(status: Document) -> bool:
     return any(row["type"] == CONDITION and row["status"] == "False" for row in status.get("conditions", ()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class KeysPart:
     """Brings one clone the keys that are wanted."""
 
@@ -77,7 +78,7 @@ class KeysPart:
     spec: VMCloneSpec
     consent: Consent
 
-    @property
+    @cached_property
     def wanted(self) -> Wanted | None:
         """Return the keys that may log in, None while nobody says for whom."""
         return wanted_keys(self.spec, self.consent.source)
