@@ -149,7 +149,7 @@ class Judge:
         elif data is None:
             return Verdict(doubtful)
         else:
-            spared = not data or any(known(path, doubtful, data) for known in (self._is_public, self._is_example))
+            spared = not data or self._is_public(path, data) or self._is_example(path, doubtful, data)
             verdict = PASSES if spared else Verdict(doubtful)
         return PASSES if verdict.family is None or self._is_known(path, doubtful) else verdict
 
@@ -201,7 +201,7 @@ class Judge:
     def _is_package_code(self, path: bytes) -> bool:
         return self._package_code.match(path) and self._package_inside.match(path)
 
-    def _is_public(self, path: bytes, _: str, data: bytes) -> bool:
+    def _is_public(self, path: bytes, data: bytes) -> bool:
         """Return whether the file holds certificates or public keys, and nothing besides that may be a secret."""
         armoured = self._armoured.match_any(self._copies.originals(path))
         return is_only_public(data, self._public, armoured=armoured) and not self.secret_in(data)
