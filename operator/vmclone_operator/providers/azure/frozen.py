@@ -189,13 +189,17 @@ class FrozenPoints:
 
     async def find(self, owner: Owner) -> Sequence[str]:
         """List the tokens of the frozen points that an owner left."""
-        listed = [*await self._arm.list(COLLECTION), *await self._arm.list(SNAPSHOT)]
+        listed = await self._listed()
         return sorted({one["tags"][TOKEN] for one in listed if is_frozen_of(one.get("tags"), owner)})
+
+    async def _listed(self) -> list[Json]:
+        """Return all that a frozen point may be, whoever's it is."""
+        return [*await self._arm.list(COLLECTION), *await self._arm.list(SNAPSHOT)]
 
     async def leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
         """List the frozen points of an installation whose VMClones are gone, by name."""
         alive, found = set(living), set[Leftover]()
-        for one in [*await self._arm.list(COLLECTION), *await self._arm.list(SNAPSHOT)]:
+        for one in await self._listed():
             tags = one.get("tags") or {}
             owner = Owner(instance=instance, vmclone_uid=tags.get(UID, ""))
             if not owner.vmclone_uid or owner.vmclone_uid in alive or not is_frozen_of(tags, owner):
