@@ -22,6 +22,7 @@ from vmclone_operator.domain.backend import BackendConfig, Fence, Wake
 from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
 from vmclone_operator.providers.azure.clones import Place
 from vmclone_operator.providers.azure.session import AzureSession, Subscription
+from vmclone_operator.providers.opening import checked
 
 CLIENT_SECRET, CERTIFICATE = "client-secret", "client-certificate"
 TOKEN_FILE = "AZURE_FEDERATED_TOKEN_FILE"  # noqa: S105 - what the workload identity webhook names it
@@ -46,12 +47,7 @@ class AzureBackend:
             where = subscription_of(settings, ca_file=_ca_file(settings, files))
             credential = credential_of(config, settings, where)
             session = AzureSession(where, credential, fence, forget=files.pop_all().close)
-        try:
-            await session.check()
-        except BaseException:
-            await session.close()
-            raise
-        return session
+        return await checked(session)
 
 
 def _ca_file(settings: AzureSettings, files: ExitStack) -> str:

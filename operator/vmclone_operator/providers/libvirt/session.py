@@ -51,6 +51,7 @@ from vmclone_operator.providers.libvirt.connection import Connection
 from vmclone_operator.providers.libvirt.consoles import Consoles
 from vmclone_operator.providers.libvirt.events import Watch
 from vmclone_operator.providers.libvirt.room import Room
+from vmclone_operator.providers.opening import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -245,12 +246,7 @@ class LibvirtBackend:
             ) from error
         keys = None if settings.transport == "local" else PrivateFiles(settings, config.credentials)
         session = LibvirtSession(settings, keys=keys, wake=wake, fence=fence, clock=self._clock)
-        try:
-            await session.check()
-        except BaseException:
-            await session.close()
-            raise
-        return session
+        return await checked(session)
 
 
 def _dotted(number: int) -> str:

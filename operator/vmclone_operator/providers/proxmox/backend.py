@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from vmclone_operator.api.proxmox import ProxmoxSettings
 from vmclone_operator.domain.backend import BackendConfig, Fence, Wake
 from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
+from vmclone_operator.providers.opening import checked
 from vmclone_operator.providers.proxmox.client import Client, Door
 from vmclone_operator.providers.proxmox.session import ProxmoxSession
 from vmclone_operator.providers.proxmox.site import Place
@@ -28,12 +29,7 @@ class ProxmoxBackend:
                 f"the proxmox block of CloneBackend {config.name} is invalid: {plain(str(error))}"
             ) from error
         session = ProxmoxSession(Client(_door(config, settings), fence=fence), place_of(settings), make_seed=seed_image)
-        try:
-            await session.check()
-        except BaseException:
-            await session.close()
-            raise
-        return session
+        return await checked(session)
 
 
 def _door(config: BackendConfig, settings: ProxmoxSettings) -> Door:
