@@ -22,7 +22,14 @@ LAB_DOWN_SECONDS = 5 * 60
 def main(arguments: Sequence[str]) -> int:
     """Run the chosen parts; without a choice all of them, then without the lab what proves that nothing is left."""
     signal.signal(signal.SIGTERM, _interrupted)
-    chosen, pytest_arguments = parts.choose(arguments)
+    if arguments and arguments[0] in ("-h", "--help"):
+        say(usage())
+        return 0
+    try:
+        chosen, pytest_arguments = parts.choose(arguments)
+    except parts.UnknownPartError as error:
+        say(str(error))
+        return 2
     homeless = parts.homeless_folders(ROOT)
     if homeless:
         say(f"no part of hack/test runs {', '.join(homeless)}: name them in hack/vmclone_test/parts.py")
@@ -31,6 +38,19 @@ def main(arguments: Sequence[str]) -> int:
     results = [_part(run, part) for part in chosen]
     say("\n" + summary.table(results))
     return _verdict(results)
+
+
+def usage() -> str:
+    """Return the command's help: one line for each part."""
+    lines = [
+        "usage: hack/test [PART ...] [PATH ...] [pytest options]",
+        "",
+        "Without a part: all of the first list, in this order.",
+    ]
+    for title, named in (("In every run:", parts.NAMED), ("By hand only:", parts.BY_HAND)):
+        lines += ["", title, *(f"  {part.name:<12} {part.does}" for part in named)]
+    lines += ["  proxmox      A server that is not ours: see hack/test proxmox --help."]
+    return "\n".join([*lines, "", "hack/test tests/unit/api -k word   runs what the path holds, in its part."])
 
 
 def _part(run: Run, part: parts.Part) -> PartResult:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vmclone_test import parts, processes
+from vmclone_test import cli, parts, processes
 from vmclone_test.runner import Run
 
 LAB = """#!/bin/sh
@@ -121,8 +121,31 @@ def test_a_test_folder_that_no_part_runs_is_found(tmp_path: Path) -> None:
         pytest.param(["more"], ["more"], (), id="slow repeats only when they are asked for"),
         pytest.param(["upgrade"], ["upgrade"], (), id="an upgrade only where there is a release to begin from"),
         pytest.param(["unit", "-k", "unit"], ["unit"], ("-k", "unit"), id="the rest goes to pytest"),
+        pytest.param(
+            ["tests/crash/test_a.py", "-x"], ["crash"], ("tests/crash/test_a.py", "-x"), id="a path chooses its part"
+        ),
+        pytest.param(["tests/e2e"], ["e2e"], ("tests/e2e",), id="a folder of two parts is that of every run"),
+        pytest.param(
+            ["-x"],
+            ["unit", "behaviour", "crash", "contract", "integration", "e2e", "lab_down"],
+            ("-x",),
+            id="an option alone runs all",
+        ),
     ],
 )
 def test_the_command_line_chooses(arguments: list[str], names: list[str], rest: tuple[str, ...]) -> None:
     chosen, pytest_arguments = parts.choose(arguments)
     assert ([part.name for part in chosen], pytest_arguments) == (names, rest)
+
+
+def test_a_word_that_names_no_part_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["unti"]) == 2
+    assert "hack/test has no part 'unti': name unit, behaviour," in capsys.readouterr().out
+
+
+def test_help_names_every_part_and_what_it_proves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    told = capsys.readouterr().out
+    for part in (*parts.NAMED, *parts.BY_HAND):
+        assert part.does
+        assert f"{part.name:<12} {part.does}" in told
