@@ -31,11 +31,26 @@ def archive(cache: Path, made: Recipe, image: str) -> Path:
         write_context(context, made, cache)
         root_tar = base(cache, made)
         with step(f"build {image}"):
-            built = _build(context, root_tar, Path(folder), image)
+            built = Path(folder) / "image.tar"
+            _build(context, root_tar, Path(folder), image, push_to=f"docker-archive:{built}:{image}")
         for old in cache.glob(f"image-{made.name}-*.tar"):
             old.unlink()  # large, and an older checkout can make its own again
         built.rename(target)
     return target
+
+
+def oci_layout(cache: Path, made: Recipe, tag: str, *, moment: int, into: Path) -> None:
+    """Build an image anew as an OCI image layout in a folder; its bytes depend on the checkout and on the base alone.
+
+    `moment` in Unix seconds is the time of its files and its history.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".image-") as folder:
+        context = Path(folder) / "context"
+        write_context(context, made, cache)
+        root_tar = base(cache, made)
+        with step(f"build {made.name}:{tag} as an OCI image"):
+            _build(context, root_tar, Path(folder), made.image, push_to=f"oci:{into}:{tag}", moment=moment)
 
 
 def base(cache: Path, made: Recipe) -> Path:
@@ -91,8 +106,10 @@ def _write_wheels(context: Path, ready: Path) -> None:
     (context / "wheels" / ".gitignore").unlink(missing_ok=True)
 
 
-def _build(context: Path, root_tar: Path, scratch: Path, image: str) -> Path:
-    """Run the Containerfile in a storage of its own, which goes with the scratch folder."""
+def _build(
+    context: Path, root_tar: Path, scratch: Path, image: str, *, push_to: str, moment: int | None = None
+) -> None:
+    """Run the Containerfile in a storage of its own, which goes with the scratch folder, and push the result."""
     packages.ensure(TOOLS)
     storage: list[str | Path] = [
         "--root",
@@ -103,18 +120,18 @@ def _build(context: Path, root_tar: Path, scratch: Path, image: str) -> Path:
         "overlay",
     ]
     buildah: list[str | Path] = ["nice", "-n", "5", "buildah", *storage]
-    base_image, result = "vmclone.local/base:1", scratch / "image.tar"
+    base_image = "vmclone.local/base:1"
+    times = [] if moment is None else ["--timestamp", str(moment)]
     try:
         container = run([*buildah, "from", "scratch"]).strip()
         run([*buildah, "add", container, root_tar, "/"])
-        run([*buildah, "commit", "--quiet", "--rm", container, base_image])
-        arguments = ["--build-arg", f"BASE={base_image}", "--build-arg", "BUILD_PACKAGES=", "--tag", image]
+        run([*buildah, "commit", "--quiet", "--rm", *times, container, base_image])
+        arguments = ["--build-arg", f"BASE={base_image}", "--build-arg", "BUILD_PACKAGES=", "--tag", image, *times]
         run([*buildah, "build", "--quiet", "--isolation", "chroot", "--pull-never", *arguments, context])
-        run([*buildah, "push", "--quiet", image, f"docker-archive:{result}:{image}"])
+        run([*buildah, "push", "--quiet", image, push_to])
     finally:
         run([*buildah, "rm", "--all"])
         run([*buildah, "rmi", "--all", "--force"])
-    return result
 
 
 def cache_folder() -> Path:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from vmclone_chart.rendered import CHART, ROOT, helm
+from vmclone_images import build, recipe
 from vmclone_operator import __version__
 from vmclone_plugin.__main__ import build as build_plugin
-from vmclone_release.archive import chart_archive
+from vmclone_release.archive import chart_archive, folder_archive
 from vmclone_release.documents import ReleaseError, bill_of_materials, checksums, notes, one_version
 
 NAMESPACE = "vmclone-system"
@@ -30,11 +33,13 @@ def main() -> int:
     parser.add_argument("--into", type=Path, default=ROOT / "dist" / "release", help="the folder, which is emptied")
     parser.add_argument("--base-url", default="https://example.com", help="where you serve the plugin's archive")
     parser.add_argument("--dirty", action="store_true", help="let uncommitted changes in, to try it")
+    parser.add_argument("--images", action="store_true", help="make both images, too, as OCI archives (minutes)")
     parser.add_argument("--check", action="store_true", help="make them twice and compare")
     given = parser.parse_args()
     try:
-        make(given.into, base_url=given.base_url, dirty=given.dirty)
-        different = _made_again(given.into, base_url=given.base_url, dirty=given.dirty) if given.check else []
+        wish = Wish(base_url=given.base_url, dirty=given.dirty, images=given.images)
+        make(given.into, wish)
+        different = _made_again(given.into, wish) if given.check else []
     except ReleaseError as error:
         sys.exit(f"hack/release: {error}")
     print((given.into / SUMS).read_text(encoding="utf-8"), end="")
@@ -43,15 +48,25 @@ def main() -> int:
     return int(bool(different))
 
 
-def make(folder: Path, *, base_url: str, dirty: bool) -> None:
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for."""
+
+    base_url: str
+    """Where the plugin's archive is served."""
+    dirty: bool
+    images: bool
+
+
+def make(folder: Path, wish: Wish) -> None:
     """Make all files in a folder; raises ReleaseError when what is checked in does not make a release."""
-    if not dirty and _git("status", "--porcelain"):
+    if not wish.dirty and _git("status", "--porcelain"):
         raise ReleaseError("there are uncommitted changes: commit them, or try it with --dirty")
     version, moment = _version(), int(_git("log", "-1", "--format=%ct"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _python_packages(folder, moment)
-    build_plugin(folder, base_url=base_url)
+    build_plugin(folder, base_url=wish.base_url)
     archive = chart_archive(CHART, moment=moment, left_out=_ignored)
     (folder / f"{CHART.name}-{version}.tgz").write_bytes(archive)
     texts = {
@@ -67,20 +82,34 @@ def make(folder: Path, *, base_url: str, dirty: bool) -> None:
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / SUMS).write_text(checksums({path.name: path.read_bytes() for path in folder.iterdir()}), encoding="utf-8")
+    if wish.images:
+        _images(folder, version, moment)
+    (folder / SUMS).write_text(checksums({path.name: _digest(path) for path in folder.iterdir()}), encoding="utf-8")
 
 
-def _made_again(folder: Path, *, base_url: str, dirty: bool) -> list[str]:
+def _images(folder: Path, version: str, moment: int) -> None:
+    """Make each image as one file that `skopeo copy oci-archive:` and `ctr images import` read."""
+    for image in recipe.ALL.values():
+        with tempfile.TemporaryDirectory() as name:
+            build.oci_layout(build.cache_folder(), image, version, moment=moment, into=Path(name))
+            folder_archive(Path(name), folder / f"vmclone-{image.name}-{version}.oci.tar", moment=moment)
+
+
+def _made_again(folder: Path, wish: Wish) -> list[str]:
     """Make the files once more, and return the names of those that are not the same."""
     with tempfile.TemporaryDirectory() as name:
         again = Path(name) / "release"
-        make(again, base_url=base_url, dirty=dirty)
+        make(again, wish)
         names = {path.name for one in (folder, again) for path in one.iterdir()} - {SUMS}
-        return sorted(file for file in names if _bytes(folder / file) != _bytes(again / file))
+        return sorted(file for file in names if _digest(folder / file) != _digest(again / file))
 
 
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, or nothing when there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""Packs a Helm chart so that its bytes depend on its files alone: sorted, with one time and no owner."""
+"""Packs a Helm chart or an image so that the bytes depend on the files alone: sorted, with one time and no owner."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def chart_archive(chart: Path, *, moment: int, left_out: Callable[[str], bool] =
             entry.size, entry.mtime, entry.mode = len(content), moment, _FILE_MODE
             tar.addfile(entry, io.BytesIO(content))
     return gzip.compress(packed.getvalue(), compresslevel=9, mtime=moment)
+
+
+def folder_archive(folder: Path, target: Path, *, moment: int) -> None:
+    """Pack what is below a folder into a tar file, uncompressed: an image layout's blobs are compressed already."""
+    with tarfile.open(target, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size, entry.mtime, entry.mode = path.stat().st_size, moment, _FILE_MODE
+            with path.open("rb") as content:
+                tar.addfile(entry, content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -64,9 +63,9 @@ def notes(changelog: str, version: str) -> str:
     raise ReleaseError(f"CHANGELOG.md says nothing of {version}: add a section ## [{version}]")
 
 
-def checksums(files: Mapping[str, bytes]) -> str:
-    """Return the lines that `sha256sum --check` reads."""
-    return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
+def checksums(digests: Mapping[str, str]) -> str:
+    """Return the lines that `sha256sum --check` reads, from names and SHA-256 in hex."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
 def one_version(named: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vmclone_release.archive import chart_archive
+from vmclone_release.archive import chart_archive, folder_archive
 from vmclone_release.documents import ReleaseError, bill_of_materials, checksums, notes, one_version
 
 LOCK = f"""\
@@ -60,6 +60,17 @@ def test_a_chart_is_below_its_name_and_leaves_out_what_helm_does(tmp_path: Path)
         assert {(entry.mtime, entry.mode, entry.uid, entry.uname) for entry in tar} == {(7, 0o644, 0, "")}
 
 
+def test_an_image_layout_made_at_another_time_in_another_place_is_the_same_archive(tmp_path: Path) -> None:
+    archives = []
+    for name, moment in (("1", 1000), ("2", 2000)):
+        archive = tmp_path / f"{name}.tar"
+        folder_archive(chart(tmp_path / name, moment=moment), archive, moment=7)
+        archives.append(archive.read_bytes())
+    assert archives[0] == archives[1]
+    with tarfile.open(tmp_path / "1.tar") as tar:
+        assert tar.getnames() == ["Chart.yaml", "notes.swp", "templates/b.yaml"]
+
+
 def test_the_bill_of_materials_names_each_package_with_its_version_and_hashes() -> None:
     document = json.loads(bill_of_materials(LOCK, name="vmclone-operator", version="0.1.0", moment=0))
     assert document["metadata"]["timestamp"] == "1970-01-01T00:00:00Z"
@@ -84,7 +95,7 @@ def test_the_notes_are_those_of_the_version_or_of_what_is_unreleased() -> None:
 
 def test_checksums_are_read_by_sha256sum() -> None:
     digest = hashlib.sha256(b"x").hexdigest()
-    assert checksums({"b": b"x", "a": b"x"}) == f"{digest}  a\n{digest}  b\n"
+    assert checksums({"b": digest, "a": digest}) == f"{digest}  a\n{digest}  b\n"
 
 
 def test_a_release_has_one_version() -> None:
