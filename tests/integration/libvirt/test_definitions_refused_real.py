@@ -47,6 +47,7 @@ DEVICES = CARDS | {
     "redirdev": f"<redirdev bus='usb' type='tcp'>{SOCKET}<protocol type='raw'/></redirdev>",
     "smartcard mode='host'": "<smartcard mode='host'/>",
     "TPM of its host": "<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm7'/></backend></tpm>",
+    "/srv/render": "<graphics type='egl-headless'><gl rendernode='/srv/render'/></graphics>",
     "lease": "<lease><lockspace>l</lockspace><key>k</key><target path='/srv/lease'/></lease>",
 }
 FIRMWARE = "<os><type arch='x86_64' machine='q35'>hvm</type>{}</os>"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from vmclone_operator.providers.libvirt.kernel_words import secret_words
+from vmclone_operator.providers.libvirt.places import writable
 from vmclone_operator.providers.libvirt.rules import TABLE, Rule, Verdict
+from vmclone_operator.providers.libvirt.rules.notation import REMOVE
 
 _NAMESPACE = re.compile(r"\{https?://libvirt\.org/schemas/domain/(?P<prefix>[^}/]+)[^}]*\}")
 
@@ -101,7 +104,22 @@ def taken_along(source: ET.Element) -> tuple[ET.Element, list[str]]:
     walk = _Walk()
     found = walk.element(source, source, "", "the VM")
     domain = ET.Element("domain") if found is None else found
-    return domain, walk.refusals + secret_words(source.findtext("os/cmdline", ""))
+    return domain, walk.refusals + secret_words(source.findtext("os/cmdline", "")) + _shared_paths(domain)
+
+
+def _shared_paths(taken: ET.Element) -> list[str]:
+    """Return which paths a clone would have of its source and could write to: the proof before it is switched on fails.
+
+    Disks do not count: one that can be written is refused, or the clone has a copy in its place.
+    """
+    rest = deepcopy(taken)
+    for devices in rest.findall("devices"):
+        for disk in devices.findall("disk"):
+            devices.remove(disk)
+    return [
+        f"{place.where} is {place.path}, which the clone would share with its source and could write to; {REMOVE}"
+        for place in writable(rest)
+    ]
 
 
 def refusals(source: ET.Element) -> list[str]:

@@ -131,6 +131,12 @@ def test_a_document_type_is_refused_before_anything_is_expanded(text: str) -> No
             "vdz",
             id="a writable floppy is refused: two VMs would write it",
         ),
+        pytest.param(
+            "devices",
+            "<graphics type='egl-headless'><gl rendernode='/srv/render'/></graphics>",
+            "device graphics is /srv/render, which the clone would share with its source and could write to",
+            id="a path in a place that is kept is refused now, not when the clone is switched on",
+        ),
     ],
 )
 def test_what_cannot_be_cloned_is_named_in_one_sentence(path: str, fragment: str, sentence: str) -> None:
@@ -151,6 +157,16 @@ def test_what_cannot_be_cloned_is_named_in_one_sentence(path: str, fragment: str
             "<disk type='network' device='cdrom'><driver name='qemu' type='raw'/><source protocol='https' name='a.iso'>"
             "<host name='mirror.example' port='443'/></source><target dev='sdz'/><readonly/></disk>",
             id="a cdrom on the network: it is shared, not copied",
+        ),
+        pytest.param(
+            "devices",
+            "<graphics type='egl-headless'><gl rendernode='/dev/dri/renderD128'/></graphics>",
+            id="a graphics card that the kernel gives to each program anew",
+        ),
+        pytest.param(
+            "devices",
+            "<graphics type='sdl' display=':0' xauth='/home/ana/.Xauthority'/>",
+            id="the key of an X server, which is only read",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from vmclone_operator.providers.libvirt.untouched import named, overlap, writable
+from vmclone_operator.providers.libvirt.places import named, overlap, writable
 
 
 def vm(devices: str = "", head: str = "") -> ET.Element:
