@@ -86,7 +86,7 @@ async def judge(session: BackendSession, facts: LibvirtFacts, *, start: bool = T
     finally:
         await _removed(session, stamp)
     assert outcome == CLONED or state_of(facts) == before, "the source was changed"
-    assert facts.volume_names() == held, "something was left behind"
+    assert facts.volume_names() == held, f"volumes before {held}, afterwards {facts.volume_names()}"
     return Judgement(outcome=outcome)
 
 

@@ -39,6 +39,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 WATCHED = (Kind.BACKEND, Kind.SOURCE, Kind.VMCLONE, Kind.REPLICA)
 RESYNC_SECONDS = 60.0
 RELIST_SECONDS = 600.0
+_LONG_SECONDS, _SPREAD = 60.0, 1.125
+"""The queue makes long waits up to a quarter longer: here all the same, so that a run can be repeated."""
 """As `--relist-seconds` is when nobody says otherwise."""
 SECOND_SECONDS = 0.05
 """What a call of a second leader takes: two that disagree about a status would argue for ever in no time."""
@@ -286,6 +288,8 @@ class Simulation:
             after = max(failure.after, min(failure.limit, queue.backoff(key)))
         else:
             queue.failures.pop(key, None)
+            if after is not None and after >= _LONG_SECONDS:
+                after *= _SPREAD
         if after is not None:
             queue.add_after(key, max(after, 0.01))
 

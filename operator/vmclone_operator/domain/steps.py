@@ -36,8 +36,17 @@ class Do(StrEnum):
 
 COPYING = frozenset({Do.RESERVE_COPY, Do.START_COPY, Do.RECORD_COPY, Do.STOP_COPY, Do.CLEAN_COPY})
 """What is done about a home copy."""
-SAFETY_NET_SECONDS = 60.0
-"""When who waits in line looks again unasked."""
+
+
+class InLine(float):
+    """A wait in seconds of somebody who stands in line, and is woken when it is their turn.
+
+    A type of its own, for the work queue stretches it: the more stand in line, the more seldom each looks unasked.
+    """
+
+
+SAFETY_NET_SECONDS = InLine(60)
+"""When who waits in line looks again unasked, in case the wake-up was lost."""
 WAITING = "Waiting"
 """State of a step that has no slot yet: its time has not begun."""
 

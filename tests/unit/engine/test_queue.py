@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from vmclone_operator.engine.work.queue import Pass, PassFailed, Priority, WorkQueue
+from vmclone_operator.domain.steps import SAFETY_NET_SECONDS
+from vmclone_operator.engine.work.queue import Pass, PassFailed, Priority, WorkQueue, unasked
 from vmclone_operator.kube.cluster import Key, Kind
 
 A, B, C = (Key(Kind.REPLICA, "team-a", name) for name in ("a", "b", "c"))
@@ -296,3 +297,37 @@ def test_two_wake_ups_are_one_pass_at_the_earlier_time(first: float | None, seco
 
     play(scenario)
     assert diary.keys == [A]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "in_line", "least"),
+    [
+        pytest.param(2.0, 5_000, 2.0, id="a short wait is kept, however many wait"),
+        pytest.param(60.0, 5_000, 60.0, id="a minute that is no place in a line stays a minute"),
+        pytest.param(300.0, 1, 300.0, id="a long wait is spread alone"),
+        pytest.param(SAFETY_NET_SECONDS, 10, 60.0, id="few in line look every minute"),
+        pytest.param(SAFETY_NET_SECONDS, 3_000, 300.0, id="many in line look ten times a second in all"),
+        pytest.param(SAFETY_NET_SECONDS, 100_000, 480.0, id="nobody in line waits ten minutes for a look"),
+    ],
+)
+def test_how_long_a_key_waits_before_it_looks_unasked(seconds: float, in_line: int, least: float) -> None:
+    waits = [unasked(seconds, in_line) for _ in range(200)]
+    assert least <= min(waits)
+    assert max(waits) <= (least * 1.25 if least >= 60 else least)
+    assert max(waits) <= 600
+
+
+def test_who_stands_in_line_leaves_it_when_woken_and_when_forgotten() -> None:
+    async def scenario() -> None:
+        queue, diary = WorkQueue(), Diary(SAFETY_NET_SECONDS, SAFETY_NET_SECONDS, None)
+        async with workers(queue, diary):
+            queue.add(A)
+            queue.add(B)
+            await settle(queue)
+            assert queue.in_line == 2
+            queue.add(A)
+            queue.forget(B)
+            await settle(queue)
+            assert queue.in_line == 0
+
+    play(scenario)

@@ -32,7 +32,6 @@ from vmclone_operator.engine.secrets import seed_secret
 from vmclone_operator.engine.source import copy_queue, session_source, source_power
 from vmclone_operator.engine.vmclone import adopting, refusals
 from vmclone_operator.engine.vmclone.left_behind import is_left_behind
-from vmclone_operator.engine.work.queue import spread
 from vmclone_operator.homecopy.job_manifest import copy_name_of
 from vmclone_operator.kube.cluster import ClusterError, Document, Key, Kind, key_of
 
@@ -179,7 +178,7 @@ async def remove_vmclone(engine: Engine, vmclone: Document) -> float | None:
         patient = removal.plain and _deleted_for(engine, vmclone) < _PATIENCE
         if told and not patient:
             await _say_blocked(engine, vmclone, removal)
-        return spread(SAFETY_NET_SECONDS) if told else _FIRST_WORD_SECONDS  # each one that goes wakes us before
+        return SAFETY_NET_SECONDS if told else _FIRST_WORD_SECONDS  # each one that goes wakes us before
     try:
         if not await _let_go(engine, vmclone):
             return max(_POLL_SECONDS, engine.look_seconds(_backend_of(engine, vmclone)))

@@ -33,7 +33,7 @@ from vmclone_operator.engine.replica import drifting
 from vmclone_operator.engine.replica.making import has_news
 from vmclone_operator.engine.replica.replica_steps import ReplicaSteps
 from vmclone_operator.engine.source import consent
-from vmclone_operator.engine.work.queue import PassFailed, spread
+from vmclone_operator.engine.work.queue import PassFailed
 from vmclone_operator.kube.cluster import Document, Kind
 
 log = logging.getLogger(__name__)
@@ -92,12 +92,11 @@ class ReplicaPass:
                 booting(situation.mode) if made else replace(decision, again_seconds=0 if more else 2)
             )  # made within the call: one write less
         if self._only_waits(decision):
-            return spread(SAFETY_NET_SECONDS)
+            return SAFETY_NET_SECONDS
         await self._write(await drifting.told(self._engine, self._replica, status, situation), decision)
         if decision.do is Do.RECORD_COPY:  # written: the next pass does not record it again
             self._engine.copy_meter.copy_ended(self._replica.spec.backend, situation.home.job)
-        again = self._pace.wait(decision.again_seconds)
-        return None if again is None else _spread_out(again)
+        return self._pace.wait(decision.again_seconds)
 
     def _decided(self, situation: Situation) -> tuple[Decision, VMCloneReplicaStatus]:
         """Return the next step, and the status with what people asked for since."""
@@ -346,11 +345,6 @@ class ReplicaPass:
 def _may_go_on(do: Do, status: VMCloneReplicaStatus) -> bool:
     """Return whether the pass goes on after a step: not while disks are being made."""
     return do in _GO_ON and (do is not Do.START_CLONE or is_true(status.conditions, "Provisioned"))
-
-
-def _spread_out(seconds: float) -> float:
-    """Return a wait as it is, or spread if it is nothing but a safety net: many may have begun it at once."""
-    return spread(seconds) if seconds >= SAFETY_NET_SECONDS else seconds
 
 
 def _answers(clone: ObservedClone) -> bool:

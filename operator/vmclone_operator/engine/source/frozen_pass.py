@@ -28,7 +28,6 @@ from vmclone_operator.engine.source import consent
 from vmclone_operator.engine.source.freezing import Freezer, FreezeStep, copied_elsewhere
 from vmclone_operator.engine.source.source_power import AGAIN_SECONDS, SourcePower
 from vmclone_operator.engine.source.source_vm import described
-from vmclone_operator.engine.work.queue import spread
 from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class FrozenPass:
             status = await self._ensure_point(status, session, freezer)
         if _not_yet_frozen(status.frozen_points):
             if not self._has_turn(status.frozen_points, backend):
-                return status, spread(SAFETY_NET_SECONDS)
+                return status, SAFETY_NET_SECONDS
             may_begin = may_begin and await self._may_freeze_live()
             if may_begin and self.spec.source_power == "StopForClone" and not self.found.image:
                 status, off = await self._power.ensure(status, Power.OFF)

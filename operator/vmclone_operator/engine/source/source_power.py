@@ -24,7 +24,6 @@ from vmclone_operator.engine.objects.lineage import is_copying, is_deleting
 from vmclone_operator.engine.source import consent, copy_queue, switched
 from vmclone_operator.engine.source.freezing import copied_elsewhere
 from vmclone_operator.engine.source.source_vm import id_by_source
-from vmclone_operator.engine.work.queue import spread
 from vmclone_operator.kube.cluster import Document, Kind, key_of
 
 Commit = Callable[[VMCloneStatus], Awaitable[VMCloneStatus]]
@@ -72,7 +71,7 @@ class SourcePower:
         if there and ledger is None:
             return status, None
         # While homes are copied from it nothing is to be done; each copy that ends wakes us.
-        return status, spread(SAFETY_NET_SECONDS) if there and copies and ledger and ledger.reached else AGAIN_SECONDS
+        return status, SAFETY_NET_SECONDS if there and copies and ledger and ledger.reached else AGAIN_SECONDS
 
     async def _may_begin(self) -> bool:
         """Read the wish and the grants live: the source is about to be switched."""

@@ -31,7 +31,6 @@ from vmclone_operator.engine.vmclone.planning import Planned, Planning
 from vmclone_operator.engine.vmclone.replica_objects import ReplicaObjects
 from vmclone_operator.engine.vmclone.session_names import conflict_with, recorded_sessions, wanted_sessions
 from vmclone_operator.engine.vmclone.wake_replicas import look_closer, wake_asked, wake_blocked, wake_waiting
-from vmclone_operator.engine.work.queue import spread
 from vmclone_operator.engine.work.wakeups import wake_next
 from vmclone_operator.kube.cluster import Document, Kind, key_of
 
@@ -111,8 +110,7 @@ class ClonePass:
         self._words = Words(mode=found.mode, blocker=blocker, verdict=verdict, over=over)
         later = await self._report(status, urgent=problem is not None)
         if self._refused is not None or self._is_held(verdict, found.backend_name):
-            longest = spread(SAFETY_NET_SECONDS)
-            again = min(again or longest, longest)
+            again = min(again or SAFETY_NET_SECONDS, SAFETY_NET_SECONDS)
         end = await expiring.warn(self._engine, self._document, self._expiry)
         if problem is not None:
             raise problem.by(again, end) if isinstance(problem, FreezeHeld) else problem
@@ -238,7 +236,7 @@ class ClonePass:
         except LeadershipLost:
             raise
         except CloneError as error:
-            return self._status().model_copy(update=known), spread(SAFETY_NET_SECONDS), problem or error
+            return self._status().model_copy(update=known), SAFETY_NET_SECONDS, problem or error
         return status, later if again is None else again, problem
 
     async def _power_back(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS
-from vmclone_operator.engine.work.queue import NoSlot, Wakeable, spread
+from vmclone_operator.engine.work.queue import NoSlot, Wakeable
 from vmclone_operator.kube.cluster import Key
 
 
@@ -85,7 +85,7 @@ class HostSlots:
             self._withdraw(key)
             self._lines.setdefault(full, {})[key] = None
         self._needs[key] = slots
-        raise NoSlot(spread(SAFETY_NET_SECONDS))
+        raise NoSlot(SAFETY_NET_SECONDS)
 
     def _full(self, slots: Iterable[Slot]) -> Slot | None:
         return next((slot for slot in slots if self._taken[slot] >= max(1, self.workers // _PARTS[slot[1]])), None)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Protocol
 
+from vmclone_operator.domain.steps import InLine
 from vmclone_operator.engine.work.meter import Meter, NoMeter, Outcome
 from vmclone_operator.kube.cluster import Key
 
@@ -21,12 +22,27 @@ log = logging.getLogger(__name__)
 
 PASS_SECONDS = 60.0
 """How long one pass may take."""
+_LOOKS_A_SECOND = 10
+_LONGEST_IN_LINE_SECONDS = 480.0
+_LONG_SECONDS = 60.0
 Pass = Callable[[Key], Awaitable[float | None]]
-"""Works on a key; returns after how many seconds it wants to look again, None for not by itself."""
+"""Works on a key; returns after how many seconds it wants to look again, None for not by itself.
+
+An InLine says that the key will be woken (see `unasked`).
+"""
 
 
-def spread(seconds: float) -> float:
-    """Return a wait that is up to a quarter longer, so that many who wait do not all come at once."""
+def unasked(seconds: float, in_line: int) -> float:
+    """Return how long a key really waits that asked for so many seconds, `in_line` waiting as it does.
+
+    Short waits are kept. Long ones grow by up to a quarter, so that many who began at once do not come at once. Who
+    waits in line is woken by whoever goes before it, and looks unasked only in case that was lost: all who wait
+    together look ten times a second at most, each once in ten minutes at least.
+    """
+    if isinstance(seconds, InLine):
+        seconds = min(max(seconds, in_line / _LOOKS_A_SECOND), _LONGEST_IN_LINE_SECONDS)
+    if seconds < _LONG_SECONDS:
+        return seconds
     return seconds * random.uniform(1.0, 1.25)  # noqa: S311  - jitter
 
 
@@ -90,6 +106,7 @@ class WorkQueue:
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._without_slot: dict[Key, Priority] = {}
+        self._in_line: set[Key] = set()
         self._count = 0
         self._wake = asyncio.Semaphore(0)
         self._base, self._cap, self._timeout = base_seconds, cap_seconds, pass_timeout_seconds
@@ -126,6 +143,7 @@ class WorkQueue:
         """Drop what is remembered of a key that no longer exists."""
         self._failures.pop(key, None)
         self._without_slot.pop(key, None)
+        self._in_line.discard(key)
 
     @property
     def depth(self) -> int:
@@ -136,6 +154,11 @@ class WorkQueue:
     def busy(self) -> int:
         """Keys that are worked on now."""
         return len(self._busy)
+
+    @property
+    def in_line(self) -> int:
+        """Keys that wait to be woken when it is their turn."""
+        return len(self._in_line)
 
     async def work(self, reconcile: Pass) -> None:
         """Work on keys for ever; run several of these side by side."""
@@ -148,13 +171,21 @@ class WorkQueue:
             self._busy.add(key)
             self._meter.started(key)
             self._without_slot.pop(key, None)
+            self._in_line.discard(key)
             after, outcome = await self._run(reconcile, key, priority)
             self._meter.ended(key, outcome)
             self._busy.discard(key)
             if key in self._waiting:
                 self._push(key, self._waiting[key])
             elif after is not None:
+                if outcome is Outcome.REQUEUE_AFTER:  # the wait of a failure is jittered already
+                    after = self._unasked(key, after)
                 self.add_after(key, after, self._without_slot.get(key, Priority.HIGH))
+
+    def _unasked(self, key: Key, after: float) -> float:
+        if isinstance(after, InLine):
+            self._in_line.add(key)
+        return unasked(after, self.in_line)
 
     async def _run(self, reconcile: Pass, key: Key, priority: Priority) -> tuple[float | None, Outcome]:
         try:
