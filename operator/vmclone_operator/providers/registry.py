@@ -8,22 +8,23 @@ from typing import cast
 from vmclone_operator.domain.backend import Backend
 from vmclone_operator.domain.errors import CapabilityMissing
 
-_KINDS = {
+KINDS = {
     "libvirt": "vmclone_operator.providers.libvirt:LibvirtBackend",
     "proxmox": "vmclone_operator.providers.proxmox:ProxmoxBackend",
     "azure": "vmclone_operator.providers.azure.backend:AzureBackend",
     "fake": "vmclone_operator.providers.fake:FakeBackend",
 }
+"""Where each kind of backend is."""
 _OWN_PACKAGE = "vmclone_operator"
 
 
 def load(kind: str, *, allow_fake: bool) -> Backend:
     """Return a backend of that kind; raises CapabilityMissing with what to install or to change."""
-    if kind not in _KINDS:
-        raise CapabilityMissing(f"there is no backend {kind!r}; this operator knows {', '.join(sorted(_KINDS))}")
+    if kind not in KINDS:
+        raise CapabilityMissing(f"there is no backend {kind!r}; this operator knows {', '.join(sorted(KINDS))}")
     if kind == "fake" and not allow_fake:
         raise CapabilityMissing("the fake backend makes no real VMs; start the operator with --allow-fake to test")
-    module, _, name = _KINDS[kind].partition(":")
+    module, _, name = KINDS[kind].partition(":")
     try:
         return cast("Backend", getattr(import_module(module), name)())
     except ImportError as error:  # the C library below it may be missing as well

@@ -47,6 +47,15 @@ def test_one_pod_leads_and_both_say_so_in_their_metrics() -> None:
     assert sorted(leads) == ["0.0", "1.0"]
 
 
+def test_the_image_holds_what_each_backend_needs() -> None:
+    code = """
+from vmclone_operator.providers import registry
+print(*sorted(type(registry.load(kind, allow_fake=True)).__name__ for kind in registry.KINDS))
+"""
+    told = do("kubectl", "exec", "-n", NAMESPACE, f"deployment/{RELEASE}-vmclone-operator", "--", "python", "-c", code)
+    assert told.split() == ["AzureBackend", "FakeBackend", "LibvirtBackend", "ProxmoxBackend"]
+
+
 def test_a_real_libvirt_is_reached_over_tls(hypervisor: dict[str, str]) -> None:
     spec = {
         "libvirt": {"transport": "tls", "host": hypervisor["tlsHost"], "port": int(hypervisor["tlsPort"])},

@@ -16,8 +16,8 @@ from vmclone_operator import __version__
 ROOT = Path(__file__).parents[3]
 
 
-LEFT_OUT = {"plugin", "azure"}
-"""Extras that pyproject.toml leaves to whoever wants them: the image goes without."""
+LEFT_OUT = {"plugin"}
+"""Extras of another program: the operator's image goes without."""
 
 
 def pins(path: Path) -> set[str]:

@@ -33,11 +33,11 @@ def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_bug_in_our_own_package_stays_loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._KINDS, "libvirt", "vmclone_operator.providers.no_such:Backend")
+    monkeypatch.setitem(registry.KINDS, "libvirt", "vmclone_operator.providers.no_such:Backend")
     with pytest.raises(ModuleNotFoundError):
         registry.load("libvirt", allow_fake=False)
 
 
-@pytest.mark.parametrize("kind", registry._KINDS)
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_every_kind_points_at_a_package_that_exists(kind: str) -> None:
-    assert importlib.util.find_spec(registry._KINDS[kind].partition(":")[0]) is not None
+    assert importlib.util.find_spec(registry.KINDS[kind].partition(":")[0]) is not None
