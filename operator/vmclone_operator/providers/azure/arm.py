@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -113,12 +113,16 @@ class Arm:
         """Replace the tags of something."""
         await self.begin(kind, kind.tag, name, {"tags": tags})
 
-    async def list(self, kind: Kind, **options: Sdk) -> list[Json]:
-        """Return all of a kind in the group; what is fresh may be missing for a while."""
+    async def listed(self, look: Callable[[], AsyncIterable[Any]]) -> list[Json]:
+        """Return all that a list of Microsoft's client holds, page after page."""
         try:
-            return [_plain(one) async for one in self._verb(kind, kind.list)(self.group, **options)]
+            return [_plain(one) async for one in look()]
         except AzureError as error:
             _raise(error)
+
+    async def list(self, kind: Kind, **options: Sdk) -> list[Json]:
+        """Return all of a kind in the group; what is fresh may be missing for a while."""
+        return await self.listed(lambda: self._verb(kind, kind.list)(self.group, **options))
 
     async def begin(self, kind: Kind, verb: str, *arguments: Sdk, **options: Sdk) -> str:
         """Call a verb that goes on after it has answered; return the address of its operation."""

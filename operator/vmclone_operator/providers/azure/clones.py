@@ -35,7 +35,7 @@ from vmclone_operator.providers.azure.names import (
     read_stamp,
     without_stamp,
 )
-from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_state
+from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_state, size_of
 
 _RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
 _DONE = OperationState.DONE
@@ -177,7 +177,7 @@ class Clones:
             None if clean and not self._sources.has(intent.source_id) else await self._sources.by_id(intent.source_id)
         )
         copied = seen.vm["properties"] if seen is not None else {}
-        size = self._place.size or (copied.get("hardwareProfile") or {}).get("vmSize")
+        size = self._place.size or size_of(seen)
         if not size:
             raise CapabilityMissing(bodies.NO_SIZE)
         properties: Json = {

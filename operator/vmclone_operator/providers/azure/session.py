@@ -37,8 +37,9 @@ from vmclone_operator.domain.backend import (
     TaskOnly,
 )
 from vmclone_operator.domain.errors import CapabilityMissing, RetryLater
-from vmclone_operator.providers.azure import preflight
+from vmclone_operator.providers.azure import preflight, sources
 from vmclone_operator.providers.azure.arm import VM, Arm, Gate
+from vmclone_operator.providers.azure.capacity import Capacity
 from vmclone_operator.providers.azure.clones import Clones, Place
 from vmclone_operator.providers.azure.frozen import FrozenPoints
 from vmclone_operator.providers.azure.guest import Guests
@@ -95,6 +96,7 @@ class AzureSession(TaskOnly):
         self._sources = Sources(self._arm, where.place.location)
         self._frozen = FrozenPoints(self._arm, self._sources)
         self._clones = Clones(self._arm, where.place, self._sources, self._frozen)
+        self._capacity = Capacity(self._arm, where.place.location)
         self._guests = Guests(self._arm, where.place.location)
 
     async def check(self, pool: str = "") -> BackendInfo:
@@ -119,7 +121,9 @@ class AzureSession(TaskOnly):
         """Return every reason why this source cannot be cloned so."""
         elsewhere = bool(wish.image) and not self._sources.has(source.source_id)
         seen = None if elsewhere else await self._sources.by_id(source.source_id)
-        return tuple(preflight.findings(seen, wish, self._place))
+        found = tuple(preflight.findings(seen, wish, self._place))
+        size = self._place.size or sources.size_of(seen)
+        return found if found or not size else await self._capacity.findings(size, wish.replicas)
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take a frozen point one step on."""

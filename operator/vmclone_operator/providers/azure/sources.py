@@ -164,6 +164,12 @@ class Sources:
         return found["subscription"].lower() == self._arm.subscription.lower()
 
 
+def size_of(seen: Seen | None) -> str:
+    """Return a source's VM size; empty when there is none to see."""
+    profile: Json = {} if seen is None else seen.vm["properties"].get("hardwareProfile") or {}
+    return str(profile.get("vmSize") or "")
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
 
