@@ -9,6 +9,7 @@ from pydantic import Field
 from vmclone_operator.api.base import LABEL_KEY_PATTERN, ApiModel, LabelValue, SecretRef, cel, rules
 
 MEMORY_PATTERN = r"^[1-9][0-9]{0,8}(Mi|Gi|Ti|M|G|T)$"
+SIZE_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 NETWORK_PATTERN = r"^[A-Za-z0-9][-A-Za-z0-9._]{0,62}$"
 
 Labels = Annotated[
@@ -46,13 +47,22 @@ class TemplateSpec(ApiModel):
     """What the clones are like, where that differs from the source. All but labels makes a new revision."""
 
     labels: Labels = {}  # noqa: RUF012  - frozen
-    """Labels on the VMCloneReplicas; a change reaches those that exist. The source's labels are not copied."""
+    """Labels on the VMCloneReplicas; a change reaches those that exist. The source's labels are not copied.
+
+    On Azure they are tags, too, of everything that is billed for a clone, as they were when it was made; a tag's name
+    has an underscore for the slash.
+    """
     power: Literal["On", "Off"] = "On"
     """On (default), or Off: clones boot once to get their identity, and are delivered switched off."""
     cpus: Annotated[int | None, Field(ge=1, le=512)] = None
     """Virtual CPUs. Default: as many as the source has."""
     memory: Annotated[str | None, Field(max_length=12, pattern=MEMORY_PATTERN)] = None
     """Memory, for example 8Gi. Default: as much as the source has."""
+    size: Annotated[str | None, Field(min_length=1, max_length=64, pattern=SIZE_PATTERN)] = None
+    """VM size, for example Standard_D2s_v5: on Azure, in place of cpus and memory.
+
+    Default: azure.size of the CloneBackend, else the source's.
+    """
     networks: Annotated[
         tuple[Network, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = ()

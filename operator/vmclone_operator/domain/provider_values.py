@@ -92,6 +92,8 @@ class Capabilities:
     """Whether a source can be frozen while it runs."""
     quiesce: bool = True
     """Whether the file systems of a running source can be held still for it."""
+    sizes: bool = False
+    """Whether a VM has a size by name, in place of CPUs and memory."""
     guest: GuestChannel = GuestChannel.EXEC
     look_seconds: float = 0
     """The least time between two looks at one VM or task: a floor of every wait (Azure 10, Proxmox VE 3)."""
@@ -120,6 +122,8 @@ class PlanWish:
     """The guest must answer, or a clone of it can not get an identity."""
     shape: Shape = AS_THE_SOURCE
     """What differs from the source; its networks are what the clones hang on in place of the source's."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What users call their clones, for a backend that shows it beside what is billed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +139,8 @@ class FreezeIntent:
     """The least that is acceptable; the backend reports what it achieved."""
     image: str = ""
     """Mode Clean: the golden image that is copied; the source is not touched."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """See `PlanWish.labels`."""
     handle: str = ""
     """The newest handle of this attempt that the ledger has; see `Progress.handle`."""
 
@@ -201,6 +207,8 @@ class CloneIntent:
     """Full: the disks that the ledger knows to be complete for this token; they are not copied again."""
     made_from: str = ""
     """What it is a clone of, in words that stand beside the stamp for whoever finds the VM later."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """See `PlanWish.labels`; nothing is decided by them."""
     handle: str = ""
     """The newest handle of this attempt that the ledger has; see `Progress.handle`."""
     frozen_handle: str = ""

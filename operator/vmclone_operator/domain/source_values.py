@@ -54,6 +54,8 @@ class Shape:
     memory_bytes: int = 0
     networks: tuple[str, ...] = ()
     """Names of networks at the backend, one for each NIC."""
+    size: str = ""
+    """The name of a VM size, at a backend that has sizes; it is wished, and never read back."""
 
 
 AS_THE_SOURCE = Shape()

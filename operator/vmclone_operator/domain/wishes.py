@@ -16,6 +16,7 @@ from vmclone_operator.domain.backend import (
     GuestChannel,
     Mode,
     Power,
+    Shape,
     SourceInfo,
 )
 from vmclone_operator.domain.rollout import ReplicaChanges, ReplicaView
@@ -57,13 +58,16 @@ def _cannot(requested: str) -> str:
     return f"the backend cannot do spec.disk.copy: {requested}; write Auto, or clone on another backend"
 
 
-def missing_capabilities(able: Capabilities, mode: Mode, choice: CopyChoice) -> tuple[Finding, ...]:
+def missing_capabilities(able: Capabilities, mode: Mode, choice: CopyChoice, shape: Shape) -> tuple[Finding, ...]:
     """Return what the backend cannot do of a wish, before anything is asked of it."""
     sentences = [choice.refused] if choice.refused else []
     if mode not in able.modes:
         sentences.append(f"the backend cannot do mode {mode.value}; use another mode, or another backend")
     if able.guest is GuestChannel.NONE:
         sentences.append("the backend runs no commands in a guest, so no clone's identity can be proven; use another")
+    if shape.size and not able.sizes:
+        told = "template.size: the backend has no VM sizes; leave it out, and use template.cpus and template.memory"
+        sentences.append(told)
     return _missing(sentences)
 
 

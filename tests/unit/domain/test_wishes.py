@@ -8,6 +8,7 @@ from vmclone_operator.api.plan import PlanAction, PlanStatus
 from vmclone_operator.domain import wishes
 from vmclone_operator.domain.backend import Capabilities, Consistency, DiskCopy, Finding, GuestChannel, Mode, Power
 from vmclone_operator.domain.rollout import ReplicaChanges, ReplicaView
+from vmclone_operator.domain.source_values import AS_THE_SOURCE, Shape
 from vmclone_operator.domain.wishes import Cost
 
 BOTH, NO_LINKED, NO_FULL = Capabilities(), Capabilities(linked=False), Capabilities(full=False)
@@ -38,19 +39,26 @@ def test_disks_are_made_as_asked_or_not_at_all(
 
 def test_everything_that_a_backend_cannot_do_is_found_at_once() -> None:
     able = Capabilities(linked=False, modes=frozenset({Mode.CLEAN}))
-    found = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Linked", able))
+    found = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Linked", able), AS_THE_SOURCE)
     assert [finding.reason for finding in found] == ["CapabilityMissing", "CapabilityMissing"]
 
 
 def test_a_backend_without_a_way_into_guests_is_refused() -> None:
     able = Capabilities(guest=GuestChannel.NONE)
-    (found,) = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able))
+    (found,) = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able), AS_THE_SOURCE)
     assert (found.reason, "identity" in found.message) == ("CapabilityMissing", True)
+
+
+@pytest.mark.parametrize("sizes", [True, False])
+def test_a_size_is_for_a_backend_that_has_sizes(sizes: bool) -> None:
+    able, shape = Capabilities(sizes=sizes), Shape(size="Standard_D2s_v5")
+    found = wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able), shape)
+    assert ["template.size" in finding.message for finding in found] == ([] if sizes else [True])
 
 
 def test_a_backend_whose_guests_run_tasks_is_taken() -> None:
     able = Capabilities(guest=GuestChannel.TASK)
-    assert wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able)) == ()
+    assert wishes.missing_capabilities(able, Mode.DISK, wishes.choose_copy("Auto", able), AS_THE_SOURCE) == ()
 
 
 _QUIET, _ROUGH = Capabilities(), Capabilities(quiesce=False)

@@ -122,6 +122,7 @@ def shape_of(template: TemplateSpec) -> Shape:
         cpus=template.cpus or 0,
         memory_bytes=bytes_of(template.memory) if template.memory else 0,
         networks=template.networks,
+        size=template.size or "",
     )
 
 

@@ -89,7 +89,8 @@ class ReplicaSteps:
         )
         shape = await making.shape_of_clone(self.engine, self.replica, self.consent)
         name = making.source_name(self.engine, self.replica, self.consent)
-        wanted = replace(wanted, shape=shape, source_name=name, frozen_handle=frozen.handle)
+        labels = self.spec.template.labels
+        wanted = replace(wanted, shape=shape, source_name=name, frozen_handle=frozen.handle, labels=labels)
         progress = await self.session.start_clone(wanted)
         if progress.done:
             return self._provisioned(status, progress.external_id, frozen.id, frozen.fingerprint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from vmclone_operator.api.vmclone import FrozenPointStatus
@@ -56,6 +56,8 @@ class Freezer:
     consistency: Consistency
     image: str = ""
     """Mode Clean: the golden image that is copied instead; the source is not touched."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """See `PlanWish.labels`."""
 
     def intend(self, points: Points, source_id: str) -> Points:
         """Return the points with a new intent."""
@@ -154,6 +156,7 @@ class Freezer:
             source_id=point.source_id,
             consistency=self.consistency,
             image=self.image,
+            labels=self.labels,
             handle=point.handle,
         )
 

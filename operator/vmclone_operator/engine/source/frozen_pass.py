@@ -101,6 +101,7 @@ class FrozenPass:
             backend=backend,
             consistency=Consistency(self.spec.disk.consistency),
             image=self.found.image,
+            labels=self.spec.template.labels,
         )
 
     async def _advance(
@@ -233,6 +234,7 @@ class FrozenPass:
             pool=self.spec.disk.pool or "",
             full=status.copy_.actual == DiskCopy.FULL.value,
             shape=shape_of(self.spec.template),
+            labels=self.spec.template.labels,
         )
         findings = await session.preflight(info, wish)
         if findings:

@@ -101,7 +101,7 @@ class Planning:
             copy = CopyStatus(
                 requested=self.spec.disk.copy_, actual=choice.actual.value, fallback_reason=choice.fallback_reason
             )
-            findings += wishes.missing_capabilities(able, self._mode, choice)
+            findings += wishes.missing_capabilities(able, self._mode, choice, shape_of(self.spec.template))
             found, estimate = await self._look(status, able, choice, clones)
             findings += found
         plan = PlanStatus(
@@ -153,6 +153,7 @@ class Planning:
                 image=self.found.image,
                 agent=self._mode is Mode.DISK and self.spec.identity.verify == "Require",
                 shape=shape_of(self.spec.template),
+                labels=self.spec.template.labels,
             )
             findings += await session.preflight(info, wish)
         cost = Cost(

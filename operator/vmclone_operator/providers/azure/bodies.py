@@ -15,7 +15,9 @@ from vmclone_operator.providers.azure.arm import Json
 from vmclone_operator.providers.azure.names import disk_name
 from vmclone_operator.providers.cloud_config import clean_user_data
 
-NO_SIZE = "the source is at another backend and has no VM size of Azure: set azure.size in the CloneBackend"
+NO_SIZE = (
+    "the source is at another backend and has no VM size of Azure: set template.size, or azure.size in the CloneBackend"
+)
 _CUSTOM_DATA_CHARACTERS = 65535 * 4 // 3
 """Of base64: 64 KiB (azure-docs articles/virtual-machines/custom-data.md)."""
 

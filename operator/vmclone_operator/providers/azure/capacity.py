@@ -73,12 +73,15 @@ def of_size(name: str, sizes: dict[str, Size], region: str) -> Iterator[Finding]
     """Return why VMs of a size can not be had in a region."""
     size = sizes.get(name.lower())
     if size is None:
-        told = f"Azure has no VM size {name} in {region}: set azure.size in the CloneBackend to one that it has there"
+        told = (
+            f"Azure has no VM size {name} in {region}: set template.size, or azure.size in the CloneBackend, to one"
+            " that it has there"
+        )
         yield Finding(reason=CapabilityMissing.reason, message=told)
     elif size.refused:
         told = (
             f"Azure does not give this subscription the VM size {size.name} in {region} ({size.refused}): ask Azure for"
-            " it, or set azure.size in the CloneBackend to another one"
+            " it, or set template.size, or azure.size in the CloneBackend, to another one"
         )
         yield Finding(reason=CapabilityMissing.reason, message=told)
 
@@ -93,7 +96,7 @@ def of_quota(size: Size, quotas: dict[str, Quota], replicas: int, region: str) -
         told = (
             f"{replicas} VMs of the size {size.name} need {needed} vCPUs, and the quota {quota.name} in {region} has"
             f" {max(0, quota.limit - quota.used)} of {quota.limit} left: ask Azure for a higher quota, lower"
-            " spec.replicas, or set azure.size in the CloneBackend to a size of another family"
+            " spec.replicas, or set template.size to a size of another family"
         )
         yield Finding(reason=InsufficientSpace.reason, message=told)
 

@@ -33,6 +33,7 @@ from vmclone_operator.providers.azure.names import (
     group_name,
     nic_name,
     read_stamp,
+    users_tags,
     without_stamp,
 )
 from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_state, size_of
@@ -150,7 +151,7 @@ class Clones:
         return None if card is None else str(card["id"])
 
     def _owned(self, intent: CloneIntent) -> Json:
-        tags = clone_tags(intent.stamp, intent.token, intent.made_from)
+        tags = users_tags(intent.labels) | clone_tags(intent.stamp, intent.token, intent.made_from)
         return {"location": self._place.location, "tags": tags}
 
     async def _made(self, kind: Kind, name: str, intent: CloneIntent, body: Json) -> Json | None:
@@ -177,7 +178,7 @@ class Clones:
             None if clean and not self._sources.has(intent.source_id) else await self._sources.by_id(intent.source_id)
         )
         copied = seen.vm["properties"] if seen is not None else {}
-        size = self._place.size or size_of(seen)
+        size = intent.shape.size or self._place.size or size_of(seen)
         if not size:
             raise CapabilityMissing(bodies.NO_SIZE)
         properties: Json = {

@@ -33,7 +33,16 @@ from vmclone_operator.domain.errors import (
 )
 from vmclone_operator.providers.azure import translate
 from vmclone_operator.providers.azure.arm import COLLECTION, SNAPSHOT, Arm, Json, Kind, state_of
-from vmclone_operator.providers.azure.names import LUN, OFF, TOKEN, UID, frozen_name, frozen_tags, is_frozen_of
+from vmclone_operator.providers.azure.names import (
+    LUN,
+    OFF,
+    TOKEN,
+    UID,
+    frozen_name,
+    frozen_tags,
+    is_frozen_of,
+    users_tags,
+)
 from vmclone_operator.providers.azure.sources import Seen, Sources
 
 POINT = "p"
@@ -89,9 +98,10 @@ class FrozenPoints:
 
     async def _restore_point(self, intent: FreezeIntent, seen: Seen) -> Progress:
         name, tags = _name(intent), frozen_tags(intent.instance, intent.vmclone_uid, intent.token)
+        users = users_tags(intent.labels)
         collection = await self._arm.get(COLLECTION, name)
         if collection is None:
-            body = {"location": seen.location, "tags": tags, "properties": {"source": {"id": seen.source_id}}}
+            body = {"location": seen.location, "tags": users | tags, "properties": {"source": {"id": seen.source_id}}}
             await self._arm.put(COLLECTION, name, body)
         else:
             _require(collection, tags)
@@ -122,6 +132,7 @@ class FrozenPoints:
 
     async def _snapshots(self, intent: FreezeIntent, seen: Seen) -> Progress:
         tags = frozen_tags(intent.instance, intent.vmclone_uid, intent.token)
+        users = users_tags(intent.labels)
         ready, off = 0, True
         created = ""
         for number, disk in enumerate(seen.disks):
@@ -131,7 +142,7 @@ class FrozenPoints:
                 creation = {"createOption": "Copy", "sourceResourceId": disk.id}
                 properties = {"creationData": creation, "incremental": True}
                 more = {LUN: str(disk.lun), OFF: str(seen.power is Power.OFF).lower()}
-                body = {"location": seen.location, "tags": tags | more, "properties": properties}
+                body = {"location": seen.location, "tags": users | tags | more, "properties": properties}
                 await self._arm.put(SNAPSHOT, name, body)
                 continue
             _require(snapshot, tags)

@@ -62,6 +62,23 @@ def clone_tags(stamp: Stamp, token: str, made_from: str = "") -> dict[str, str]:
     }
 
 
+def users_tags(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return a user's labels as tags: `example.com/team` is `example.com_team`, for a tag's name can have no `/`.
+
+    What Azure refuses as the name of a tag (`preflight` tells) is left out, and so is what begins as the stamp does.
+    """
+    return {_tag(label): value for label, value in sorted(labels.items()) if not is_refused_as_tag(label)}
+
+
+def is_refused_as_tag(label: str) -> bool:
+    """Tell whether a label can be no tag: those names are Azure's (tag-resources.md, "Limitations") or ours."""
+    return _tag(label).lower().startswith(("microsoft", "azure", "windows", "vmclone-"))
+
+
+def _tag(label: str) -> str:
+    return label.replace("/", "_")
+
+
 def read_stamp(tags: Mapping[str, str] | None) -> tuple[Stamp, str] | None:
     """Return the stamp and the attempt's token; None when there is no whole stamp."""
     found = tags or {}

@@ -8,20 +8,26 @@ from vmclone_operator.domain.backend import Finding, PlanWish, Power
 from vmclone_operator.domain.errors import CapabilityMissing, GuestAgentMissing
 from vmclone_operator.providers.azure.bodies import NO_SIZE
 from vmclone_operator.providers.azure.clones import Place
+from vmclone_operator.providers.azure.names import is_refused_as_tag
 from vmclone_operator.providers.azure.sources import Seen
 
 _POOL = "leave disk.pool out: on Azure a copy has the kind of its source's disk"
-_SHAPE = "leave template.cpus and template.memory out: on Azure a VM has a size; set azure.size in the CloneBackend"
+_SHAPE = "leave template.cpus and template.memory out: on Azure a VM has a size; set template.size"
 _NETWORKS = "leave template.networks out: on Azure clones hang on azure.subnetID of the CloneBackend"
 
 
 def findings(seen: Seen | None, wish: PlanWish, place: Place) -> Iterator[Finding]:
     """Return every reason why this source cannot be cloned so; None: it is at another backend, and an image is used."""
+    refused = sorted(label for label in wish.labels if is_refused_as_tag(label))
     wrong = [
         (bool(wish.pool), _POOL),
         (bool(wish.shape.cpus or wish.shape.memory_bytes), _SHAPE),
         (bool(wish.shape.networks), _NETWORKS),
-        (seen is None and not place.size, NO_SIZE),
+        (
+            bool(refused),
+            f"the labels {', '.join(refused)} can be no tags on Azure, where those names are taken: rename them",
+        ),
+        (seen is None and not (wish.shape.size or place.size), NO_SIZE),
     ]
     wrong += [] if seen is None else _of_source(seen, place)
     for is_so, sentence in wrong:

@@ -106,7 +106,7 @@ class AzureSession(TaskOnly):
                 f"disk.pool {pool!r}: on Azure a copy has the kind of its source's disk; leave it out"
             )
         await self._arm.list(VM)
-        capabilities = Capabilities(linked=False, guest=GuestChannel.TASK, look_seconds=LOOK_SECONDS)
+        capabilities = Capabilities(linked=False, sizes=True, guest=GuestChannel.TASK, look_seconds=LOOK_SECONDS)
         return BackendInfo(version="Azure Resource Manager", capabilities=capabilities)
 
     async def describe_source(self, name: str) -> SourceInfo:
@@ -122,7 +122,7 @@ class AzureSession(TaskOnly):
         elsewhere = bool(wish.image) and not self._sources.has(source.source_id)
         seen = None if elsewhere else await self._sources.by_id(source.source_id)
         found = tuple(preflight.findings(seen, wish, self._place))
-        size = self._place.size or sources.size_of(seen)
+        size = wish.shape.size or self._place.size or sources.size_of(seen)
         return found if found or not size else await self._capacity.findings(size, wish.replicas)
 
     async def freeze(self, intent: FreezeIntent) -> Progress:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from tests.unit.providers.azure.site import INSTANCE, VMCLONE, Site, at_site
+from tests.unit.providers.azure.site import INSTANCE, NAME, VMCLONE, Site, at_site, freeze_intent
 
 from vmclone_operator.api.azure import AzureSettings
-from vmclone_operator.domain.backend import BackendConfig, PlanWish, Power, Shape
+from vmclone_operator.domain.backend import BackendConfig, Consistency, PlanWish, Power, Shape
 from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
 from vmclone_operator.providers.azure import preflight
 from vmclone_operator.providers.azure.backend import CLOUDS, TOKEN_FILE, AzureBackend, credential_of, subscription_of
@@ -125,7 +125,10 @@ FINDINGS = {
     ),
     "an agent of a source that is off": (replace(SEEN, agent=False, power=Power.OFF), WISH, ""),
     "a pool": (SEEN, replace(WISH, pool="Premium_LRS"), "disk.pool"),
-    "CPUs": (SEEN, replace(WISH, shape=Shape(cpus=4)), "azure.size"),
+    "CPUs": (SEEN, replace(WISH, shape=Shape(cpus=4)), "template.size"),
+    "a size": (SEEN, replace(WISH, shape=Shape(size="Standard_B2s")), ""),
+    "labels": (SEEN, replace(WISH, labels={"example.com/team": "a"}), ""),
+    "a label that is no name of a tag": (SEEN, replace(WISH, labels={"windows-key": "a"}), "windows-key"),
     "networks": (SEEN, replace(WISH, shape=Shape(networks=("lan",))), "azure.subnetID"),
 }
 
@@ -135,6 +138,26 @@ def test_what_is_in_the_way_is_found_before_anything_is_copied(seen: Seen, wish:
     found = list(preflight.findings(seen, wish, PLACE))
     assert len(found) == bool(says)
     assert all(says in finding.message for finding in found)
+
+
+@pytest.mark.parametrize("consistency", [Consistency.QUIESCED, Consistency.CRASH_CONSISTENT])
+def test_everything_that_is_billed_for_a_clone_has_its_labels_and_its_size_is_the_templates(
+    consistency: Consistency,
+) -> None:
+    async def story(site: Site) -> None:
+        labels = {"example.com/team": "a"}
+        size = "Standard_D4s_v5"
+        freeze = replace(freeze_intent(site), labels=labels, consistency=consistency)
+        frozen = await site.until_done(lambda handle: site.session.freeze(replace(freeze, handle=handle)))
+        intent = replace(site.intent(frozen_handle=frozen.handle), labels=labels, shape=Shape(size=size))
+        await site.until_done(lambda handle: site.session.start_clone(replace(intent, handle=handle)))
+        ours = [tags for tags in site.world.inventory().values() if "vmclone-instance" in tags]
+        assert len(ours) >= 5
+        assert all(tags.get("example.com_team") == "a" for tags in ours)
+        (vm,) = (one for one in site.world.of_kind("Microsoft.Compute/virtualMachines") if one.name == NAME)
+        assert vm.properties["hardwareProfile"]["vmSize"] == size
+
+    at_site(story, data_disks=0)
 
 
 @pytest.mark.parametrize("size", ["", "Standard_D2s_v5"])

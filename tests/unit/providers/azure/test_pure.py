@@ -29,7 +29,9 @@ from vmclone_operator.providers.azure.names import (
     frozen_name,
     frozen_tags,
     is_frozen_of,
+    is_refused_as_tag,
     read_stamp,
+    users_tags,
     without_stamp,
 )
 from vmclone_operator.providers.azure.translate import refused
@@ -94,6 +96,16 @@ def test_a_stamp_that_lost_a_tag_is_none(lost: str) -> None:
     tags = clone_tags(STAMP, "c1")
     assert read_stamp({name: value for name, value in tags.items() if name != lost}) is None
     assert read_stamp({**tags, "vmclone-incarnation": ""}) is None
+
+
+def test_labels_are_tags_with_names_that_azure_takes_and_never_of_the_stamp() -> None:
+    labels = {"example.com/team": "a", "cost": "42", "vmclone-uid": "x", "azure-x": "y", "Microsoft.com/z": "z"}
+    assert users_tags(labels) == {"example.com_team": "a", "cost": "42"}
+    assert sorted(label for label in labels if is_refused_as_tag(label)) == [
+        "Microsoft.com/z",
+        "azure-x",
+        "vmclone-uid",
+    ]
 
 
 def test_a_disowned_clone_keeps_the_tags_of_others() -> None:
