@@ -9,7 +9,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vmclone_generate import checked_in, figures, libvirt_domain, metrics, plugin, reasons, values
+from vmclone_generate import argocd, checked_in, figures, libvirt_domain, metrics, plugin, reasons, values
 from vmclone_operator.api import GROUP, VERSION
 from vmclone_operator.api.crds import KINDS, Kind
 from vmclone_operator.api.schema import fields, inline, rules_in
@@ -46,7 +46,7 @@ def text() -> str:
 def contents() -> dict[str, str]:
     """Return path and text of the generated pages."""
     pages = (metrics, values, libvirt_domain, reasons, plugin, figures)
-    return {PATH: text()} | {page.PATH: page.text() for page in pages}
+    return {PATH: text()} | {page.PATH: page.text() for page in pages} | argocd.contents()
 
 
 def _kind(kind: Kind) -> Iterator[str]:

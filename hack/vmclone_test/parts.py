@@ -110,10 +110,17 @@ UPGRADE = Part(
     packages=("git",),
     does="From an earlier release, by its tag, or from the commit that VMCLONE_UPGRADE_FROM names.",
 )
+ARGOCD = Part(
+    "argocd",
+    ("tests/argocd",),
+    45 * 60,
+    packages=("lua5.1",),
+    does="Argo CD's own tests judge our health script and actions. Minutes to compile once.",
+)
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, BEHAVIOUR, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""
-BY_HAND = (FLEET, MORE, UPGRADE)
+BY_HAND = (FLEET, MORE, UPGRADE, ARGOCD)
 """What a user can ask for beside them: too long for every run."""
 _BY_NAME = {part.name: part for part in (*NAMED, *BY_HAND)}
 

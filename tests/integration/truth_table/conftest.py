@@ -14,13 +14,12 @@ from tests.integration.api.conftest import connection, server
 from tests.integration.api.server import Server
 from tests.integration.truth_table import readers
 from tests.integration.truth_table.readers import ROOT, Answer
-from tests.integration.truth_table.rows import ROWS, Row
+from tests.integration.truth_table.rows import FINALIZER, ROWS, Row
 
 from vmclone_operator.api import API_VERSION
 from vmclone_operator.engine.ledger.written import dumped
 
 __all__ = ["connection", "server"]
-FINALIZER = "vmclone.dev/teardown"
 AT_ONCE = 8
 LEASES = "/apis/coordination.k8s.io/v1/leases"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,27 @@ getmetatable("").__index = nil
 obj = {obj}
 local health = dofile({script})
 write(health.status, "\\n", health.message)
+"""
+
+# To actions Argo CD opens `os` as well, and of it only what tells the time.
+_ACTION_AS_ARGO_CD = """
+local write = io.write
+os = { date = os.date, time = os.time }
+package.loaded.os = os
+io, string, math, debug, coroutine = nil
+getmetatable("").__index = nil
+obj = {obj}
+local function json(value)
+  if type(value) ~= "table" then
+    return type(value) == "string" and '"' .. value .. '"' or tostring(value)
+  end
+  local entries = {}
+  for key, item in pairs(value) do
+    table.insert(entries, '"' .. key .. '":' .. json(item))
+  end
+  return "{" .. table.concat(entries, ",") .. "}"
+end
+write(json(dofile({script})))
 """
 
 
@@ -54,6 +76,19 @@ def argo_cd(stored: dict[str, Any], script: Path = HEALTH_SCRIPT) -> Verdict:
     """Run the health script by Lua 5.1, as Argo CD does: a global `obj`, and a table as the result."""
     program = _RUN_AS_ARGO_CD.replace("{script}", lua(str(script))).replace("{obj}", lua(stored))
     return Verdict(*_output(["lua5.1", "-"], program).split("\n", 1))
+
+
+def action(stored: dict[str, Any], script: str) -> dict[str, Any]:
+    """Run an action, or the script that offers them; both hand over an object without lists or quotes here.
+
+    Raises subprocess.CalledProcessError when the script refuses.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        program = _ACTION_AS_ARGO_CD.replace("{script}", lua(file.name)).replace("{obj}", lua(stored))
+        answer: dict[str, Any] = json.loads(_output(["lua5.1", "-"], program))
+    return answer
 
 
 def kubectl_wait(meta: dict[str, str], *, settles: bool) -> Answer:

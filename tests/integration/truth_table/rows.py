@@ -23,6 +23,7 @@ from vmclone_operator.kube.cluster import Document
 
 NOW = "2026-01-01T00:00:00Z"
 UID = "4f1d0000-0000-4000-8000-00000000000"
+FINALIZER = "vmclone.dev/teardown"
 BEFORE_NOW = "2025-12-30T00:00:00Z"
 
 StatusOf = Callable[[Document], VMCloneStatus]

@@ -120,6 +120,7 @@ def test_a_test_folder_that_no_part_runs_is_found(tmp_path: Path) -> None:
         pytest.param(["fleet"], ["fleet"], (), id="what is run by hand only when it is named"),
         pytest.param(["more"], ["more"], (), id="slow repeats only when they are asked for"),
         pytest.param(["upgrade"], ["upgrade"], (), id="an upgrade only where there is a release to begin from"),
+        pytest.param(["argocd"], ["argocd"], (), id="what compiles Argo CD only when it is asked for"),
         pytest.param(["unit", "-k", "unit"], ["unit"], ("-k", "unit"), id="the rest goes to pytest"),
         pytest.param(
             ["tests/crash/test_a.py", "-x"], ["crash"], ("tests/crash/test_a.py", "-x"), id="a path chooses its part"
