@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 
 from vmclone_operator.api.vmclone import SessionStatus, VMCloneStatus
@@ -16,6 +16,15 @@ from vmclone_operator.domain.expiry import Expiry
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, Blocker
 from vmclone_operator.domain.story import news
+from vmclone_operator.domain.vmclone_decision import (
+    PlanMode,
+    VMCloneConclusion,
+    VMCloneDecision,
+    VMCloneSituation,
+    conclude,
+    decide,
+    seconds_until_next_look,
+)
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.guest.access_pass import wake_other_keys
 from vmclone_operator.engine.ledger.freeze_attempts import FreezeHeld, outlived
@@ -25,7 +34,8 @@ from vmclone_operator.engine.source import consent, copy_queue, switched
 from vmclone_operator.engine.source.frozen_pass import FrozenPass
 from vmclone_operator.engine.source.source_power import SourcePower, copies_homes
 from vmclone_operator.engine.vmclone import adopting, expiring, refusals
-from vmclone_operator.engine.vmclone.clone_report import PLAN_REASONS, is_no_news, only_steps_moved, summarised
+from vmclone_operator.engine.vmclone.clone_facts import Facts, Outcome, Words
+from vmclone_operator.engine.vmclone.clone_report import is_no_news, only_steps_moved, summarised
 from vmclone_operator.engine.vmclone.left_behind import LeftBehind
 from vmclone_operator.engine.vmclone.planning import Planned, Planning
 from vmclone_operator.engine.vmclone.replica_objects import ReplicaObjects
@@ -40,16 +50,6 @@ _STATUS_PAUSE_SECONDS = 1.0
 _STEP_SECONDS = 5.0
 """How long a replica has to stay in a step before its VMClone writes that alone."""
 _FIGURES_SECONDS = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """What speaks against the source, the plan and the number of replicas; see `summarised`."""
-
-    mode: str = ""
-    blocker: Blocker | None = None
-    verdict: Blocker | None = None
-    over: Blocker | None = None
 
 
 class ClonePass:
@@ -77,6 +77,21 @@ class ClonePass:
         """Return after how many seconds to look again, or None when events will say."""
         if self._document.get("status", {}).get("sessions") or self._replicas():
             self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
+        status, facts = await self._gather()
+        if facts.against_source is None and facts.unlisted is None and self._mode is not PlanMode.DRY_RUN:
+            status = await self._with_sessions(status, facts.sessions)
+        status, planned, problem = await self._plan(status, facts)
+        situation = self._situation(status, facts, planned, problem)
+        decision = decide(situation)
+        status = await self._carry_out(status, facts.found, decision)
+        self._words = facts.words(situation.against_source, situation.against_plan)
+        outcome = Outcome(status=status, problem=problem)
+        if decision.works_on_frozen_points:
+            outcome = await self._freeze(facts.found, outcome, decision)
+        return await self._conclude(facts, situation, outcome)
+
+    async def _gather(self) -> tuple[VMCloneStatus, Facts]:
+        """Return the status to go on from, and what is to be known before the plan is looked at."""
         found = await consent.check(self._engine, self._document)
         over = self._ask_for_places(found)
         status = self._status()
@@ -84,53 +99,71 @@ class ClonePass:
             status = await self._commit(status.model_copy(update={"retry": None}))
         recorded = recorded_sessions(status, self._replicas())
         unlisted = await self._look_for_own(found, recorded) if found.blocker is None else None
-        borne = {ordinal: match.session for ordinal, match in self._matches.items()}
-        blocker = found.blocker or conflict_with(self._engine.cache, self._document, recorded, borne)
-        recorded = borne | recorded
-        if blocker is None and unlisted is None and self._spec.plan.mode != "DryRun":
-            status = await self._with_sessions(status, recorded)
-        status, planned, problem = await self._plan(found, status, blocker, recorded, unlisted)
-        makes = blocker is None and problem is None and planned.verdict is None and planned.carry_out
-        self._engine.cache.admission.stand_back(key_of(Kind.VMCLONE, self._document), back=not makes)
+        adopted = {ordinal: match.session for ordinal, match in self._matches.items()}
+        facts = Facts(
+            found=found,
+            over=over,
+            sessions=adopted | recorded,
+            unlisted=unlisted,
+            against_source=found.blocker or conflict_with(self._engine.cache, self._document, recorded, adopted),
+        )
+        return status, facts
+
+    def _situation(
+        self, status: VMCloneStatus, facts: Facts, planned: Planned, problem: CloneError | None
+    ) -> VMCloneSituation:
+        """Return what the decision rests on."""
+        return VMCloneSituation(
+            mode=self._mode,
+            paused=self._spec.paused,
+            against_source=facts.against_source,
+            against_plan=planned.verdict,
+            plan_failed=problem is not None,
+            carries_out=planned.carry_out,
+            has_begun=bool(status.frozen_points or status.source_power),
+        )
+
+    async def _carry_out(
+        self, status: VMCloneStatus, found: consent.Consent, decision: VMCloneDecision
+    ) -> VMCloneStatus:
+        """Make and remove replicas as far as that is decided, and wake those that have something to see to."""
+        admission = self._engine.cache.admission
+        admission.stand_back(key_of(Kind.VMCLONE, self._document), back=not decision.competes_for_places)
         wake_next(self._engine.cache, self._engine.queue)
-        if planned.carry_out:
-            status = await self._change_replicas(status, found, may_make=makes)
+        if decision.changes_replicas:
+            status = await self._change_replicas(status, found, may_make=decision.makes_replicas)
         wake_asked(self._engine, self._document, self._spec, self._replicas())
         wake_other_keys(self._engine, self._spec, found.source, self._replicas())
         look_closer(self._engine, self._document, status.last_handled_reconcile_at, self._replicas())
-        again: float | None = None
-        self._words = Words(mode=found.mode, blocker=blocker, verdict=planned.verdict, over=over)
-        if self._spec.plan.mode != "DryRun" or status.frozen_points or status.source_power:
-            status, again, problem = await self._freeze(found, status, blocker, planned.verdict, problem=problem)
-        verdict = planned.verdict
-        if problem is not None:
-            told = Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
-            blocker, verdict = (blocker, told) if problem.reason in PLAN_REASONS else (told, verdict)
-        verdict = await self._refusal(verdict)
-        self._words = Words(mode=found.mode, blocker=blocker, verdict=verdict, over=over)
-        later = await self._report(status, urgent=problem is not None)
-        if self._refused is not None or self._is_held(verdict, found.backend_name):
-            again = min(again or SAFETY_NET_SECONDS, SAFETY_NET_SECONDS)
-        end = await expiring.warn(self._engine, self._document, self._expiry)
-        if problem is not None:
-            raise problem.by(again, end) if isinstance(problem, FreezeHeld) else problem
-        return min((s for s in (later if again is None else again, end) if s is not None), default=None)
+        return status
 
-    def _is_held(self, verdict: Blocker | None, backend: str) -> bool:
-        """Return whether findings speak against the plan; then whoever gives room back at the backend wakes us."""
+    async def _conclude(self, facts: Facts, situation: VMCloneSituation, outcome: Outcome) -> float | None:
+        """Write what there is to say; return when to look again, or raise what the backend failed with."""
+        problem = outcome.problem
+        refused = None
+        if self._refused is not None:
+            await refusals.post(self._engine, Kind.VMCLONE, self._document, self._refused)
+            refused = refusals.as_blocker(self._refused)
+        conclusion = conclude(situation, failure=_as_blocker(problem), refused=refused)
+        self._words = facts.words(conclusion.against_source, conclusion.against_plan)
+        later = await self._report(outcome.status, urgent=problem is not None)
+        held_up = refused is not None or self._is_held(conclusion, facts.found.backend_name)
+        end = await expiring.warn(self._engine, self._document, self._expiry)
+        if isinstance(problem, FreezeHeld):
+            again = seconds_until_next_look(points=outcome.again, report=None, expiry=end, held_up=held_up)
+            raise problem.by(again)
+        if problem is not None:
+            raise problem
+        return seconds_until_next_look(points=outcome.again, report=later, expiry=end, held_up=held_up)
+
+    def _is_held(self, conclusion: VMCloneConclusion, backend: str) -> bool:
+        """Return whether it stands in line for room at the backend; whoever gives some back wakes it then."""
         key, plans = key_of(Kind.VMCLONE, self._document), self._engine.held_plans
-        if verdict is None or verdict.retrying:
+        if not conclusion.waits_for_room:
             plans.end(self._engine.queue, key)
             return False
         plans.wait(key, backend)
         return True
-
-    async def _refusal(self, verdict: Blocker | None) -> Blocker | None:
-        """Return what is said against the plan: where nothing else is, what the API server refuses."""
-        if self._refused is None:
-            return verdict
-        await refusals.post(self._engine, Kind.VMCLONE, self._document, self._refused)
-        return verdict or refusals.as_blocker(self._refused)
 
     def _ask_for_places(self, found: consent.Consent) -> Blocker | None:
         """Ask how many more replicas the CloneSource's limits leave to this VMClone; return why not all of them."""
@@ -166,11 +199,6 @@ class ClonePass:
                 once=told.warning,
             )
 
-    def _dry_run(self) -> Blocker | None:
-        """Return what holds a dry run: nothing is begun, but what was begun before is brought to its end."""
-        told = Blocker(reason="DryRun", message="spec.plan.mode is DryRun: nothing is made")
-        return told if self._spec.plan.mode == "DryRun" else None
-
     async def _look_for_own(self, found: consent.Consent, recorded: Mapping[int, str]) -> CloneError | None:
         """Find the VMs that replicas to come go on with; return why the backend does not tell."""
         try:
@@ -181,84 +209,74 @@ class ClonePass:
             return error
         return None
 
-    async def _plan(
-        self,
-        found: consent.Consent,
-        status: VMCloneStatus,
-        blocker: Blocker | None,
-        recorded: dict[int, str],
-        unlisted: CloneError | None,
-    ) -> tuple[VMCloneStatus, Planned, CloneError | None]:
+    async def _plan(self, status: VMCloneStatus, facts: Facts) -> tuple[VMCloneStatus, Planned, CloneError | None]:
         """Return the status with the plan, what became of it, and what the backend failed with."""
-        planned = Planned(plan=status.plan, copy=status.copy_, carry_out=self._spec.plan.mode == "Auto")
-        if blocker is not None or self._spec.paused:
+        planned = Planned(plan=status.plan, copy=status.copy_, carry_out=self._mode is PlanMode.AUTO)
+        if facts.against_source is not None or self._spec.paused:
             return status, planned, None
-        if unlisted is not None:
-            return status, planned, unlisted
+        if facts.unlisted is not None:
+            return status, planned, facts.unlisted
         try:
-            planned = await self._planning(found, recorded).run(status)
+            planned = await self._planning(facts.found, facts.sessions).run(status)
             return await self._with_plan(status, planned), planned, None
         except LeadershipLost:
             raise
         except CloneError as error:
             return status, planned, error
 
-    async def _freeze(
-        self,
-        found: consent.Consent,
-        status: VMCloneStatus,
-        blocker: Blocker | None,
-        verdict: Blocker | None,
-        *,
-        problem: CloneError | None,
-    ) -> tuple[VMCloneStatus, float | None, CloneError | None]:
-        """Move the frozen points on; return the status as it is then, when to look again, and what failed.
+    async def _freeze(self, found: consent.Consent, before: Outcome, decision: VMCloneDecision) -> Outcome:
+        """Move the frozen points on, then see to the source's power.
 
-        A verdict on the plan speaks against another frozen point; what was made goes on. A source that is switched
-        goes back whatever the `problem` with the plan or the frozen points: they may be on another host.
+        What speaks against another frozen point lets those that were begun go on. A source that is switched goes back
+        whatever failed with the plan or the frozen points: they may be on another host.
         """
-        blocker = blocker or self._dry_run()
-        against = None if verdict is None or verdict.retrying else verdict
-        known = {"plan": status.plan, "copy_": status.copy_, "sessions": status.sessions}
-        again: float | None = None
+        outcome = before
+        if before.problem is None:
+            outcome = await self._move_points(found, before, decision)
+        if outcome.problem is not None and outcome.status.source_power is None:
+            return replace(outcome, again=None)
         try:
-            if problem is None:
-                status, again = await self._frozen_points(found).run(status, blocker or against)
+            status, later = await self._settle_power(found, outcome, decision)
         except LeadershipLost:
             raise
         except CloneError as error:
-            status, problem = self._status().model_copy(update=known), error
-        if problem is not None and status.source_power is None:
-            return status, None, problem
-        try:
-            gave_up = isinstance(problem, FreezeHeld) and problem.exhausted
-            status, later = await self._power_back(status, found, blocker, against, gave_up=gave_up)
-        except LeadershipLost:
-            raise
-        except CloneError as error:
-            return self._status().model_copy(update=known), SAFETY_NET_SECONDS, problem or error
-        return status, later if again is None else again, problem
+            status = self._written_with(before.status)
+            return Outcome(status=status, again=SAFETY_NET_SECONDS, problem=outcome.problem or error)
+        return replace(outcome, status=status, again=later if outcome.again is None else outcome.again)
 
-    async def _power_back(
-        self,
-        status: VMCloneStatus,
-        found: consent.Consent,
-        blocker: Blocker | None,
-        against: Blocker | None,
-        *,
-        gave_up: bool,
+    async def _move_points(self, found: consent.Consent, before: Outcome, decision: VMCloneDecision) -> Outcome:
+        """Move the frozen points on by a step."""
+        try:
+            status, again = await self._frozen_points(found).run(before.status, decision.against_frozen_points)
+        except LeadershipLost:
+            raise
+        except CloneError as error:
+            return Outcome(status=self._written_with(before.status), problem=error)
+        return Outcome(status=status, again=again)
+
+    def _written_with(self, known: VMCloneStatus) -> VMCloneStatus:
+        """Return the status as it was written last, with what is `known` and was not written yet."""
+        return self._status().model_copy(update={"plan": known.plan, "copy_": known.copy_, "sessions": known.sessions})
+
+    async def _settle_power(
+        self, found: consent.Consent, outcome: Outcome, decision: VMCloneDecision
     ) -> tuple[VMCloneStatus, float | None]:
         """Switch the source on for home copies, or put it back once nothing needs it otherwise."""
-        may = blocker is None and not self._spec.paused
-        stops = self._spec.source_power == "StopForClone" and may and against is None and not gave_up
-        if stops and freezes(status.frozen_points, self._views()):
-            return status, None
+        gave_up = isinstance(outcome.problem, FreezeHeld) and outcome.problem.exhausted
+        stops = self._spec.source_power == "StopForClone" and decision.may_stop_source and not gave_up
+        if stops and freezes(outcome.status.frozen_points, self._views()):
+            return outcome.status, None
         power = SourcePower(
             engine=self._engine, document=self._document, commit=self._commit_points, backend=found.source_backend
         )
-        return await power.settle(status, copies=may and copies_homes(self._spec, found.mode, self._replicas()))
+        copies = decision.may_switch_source and copies_homes(self._spec, found.mode, self._replicas())
+        return await power.settle(outcome.status, copies=copies)
 
-    def _planning(self, found: consent.Consent, recorded: dict[int, str]) -> Planning:
+    @property
+    def _mode(self) -> PlanMode:
+        return PlanMode(self._spec.plan.mode)
+
+    def _planning(self, found: consent.Consent, recorded: Mapping[int, str]) -> Planning:
         return Planning(
             engine=self._engine,
             vmclone=self._document,
@@ -272,7 +290,7 @@ class ClonePass:
     async def _with_plan(self, status: VMCloneStatus, planned: Planned) -> VMCloneStatus:
         """Return the status with the plan; an approved one is written before it is carried out."""
         changed = status.model_copy(update={"plan": planned.plan, "copy_": planned.copy})
-        if self._spec.plan.mode == "Manual" and planned.carry_out and planned.plan != status.plan:
+        if self._mode is PlanMode.MANUAL and planned.carry_out and planned.plan != status.plan:
             return await self._commit(changed)
         return changed
 
@@ -307,7 +325,7 @@ class ClonePass:
         wake_waiting(self._engine, self._replicas())
         return status
 
-    async def _with_sessions(self, status: VMCloneStatus, recorded: dict[int, str]) -> VMCloneStatus:
+    async def _with_sessions(self, status: VMCloneStatus, recorded: Mapping[int, str]) -> VMCloneStatus:
         """Return the status with the sessions; a replica bears its own, so they are written with what follows."""
         rows = tuple(
             SessionStatus(ordinal=n, session=s) for n, s in sorted(wanted_sessions(self._document, recorded).items())
@@ -319,7 +337,6 @@ class ClonePass:
 
     async def _change_replicas(self, status: VMCloneStatus, found: consent.Consent, *, may_make: bool) -> VMCloneStatus:
         """Make and remove VMCloneReplica objects; their own passes do the work."""
-        may_make = may_make and not self._spec.paused
         sessions = {row.ordinal: row.session for row in status.sessions}
         rows, backend = LeftBehind(self._engine, self._document, status, self._commit), found.backend_name
         self._refused = await self._objects.change(sessions, may_make=may_make, backend=backend, leave=rows.mark)
@@ -401,3 +418,10 @@ class ClonePass:
             copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has
         if final.observed_generation != self._before.observed_generation or self._words.blocker is None:
             wake_blocked(self._engine, self._replicas())
+
+
+def _as_blocker(problem: CloneError | None) -> Blocker | None:
+    """Return what a backend failed with, as it is told."""
+    if problem is None:
+        return None
+    return Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))

@@ -20,6 +20,7 @@ from vmclone_operator.domain.figures import differ_only_in_figures, only_bytes_m
 from vmclone_operator.domain.revision import is_current, revision_of
 from vmclone_operator.domain.rollout import ReplicaView
 from vmclone_operator.domain.steps import Blocker
+from vmclone_operator.domain.vmclone_decision import PLAN_REASONS
 from vmclone_operator.engine.context import annotation, stamp_time
 from vmclone_operator.engine.objects.lineage import VMCLONE_UID_LABEL, incarnation_of, is_deleting
 from vmclone_operator.engine.objects.parsed import MadeOnce, replica_status, vmclone_spec, vmclone_status
@@ -28,10 +29,6 @@ from vmclone_operator.homecopy.filters import floor
 from vmclone_operator.kube.cluster import Document
 
 SKEWED = "ClockSkewed"
-PLAN_REASONS = frozenset(
-    {"Blocked", "AwaitingApproval", "QuotaExceeded", "InsufficientSpace", "CapabilityMissing", "SecretNotReadable"}
-)
-"""What speaks against the plan, not against the source."""
 
 
 def summarised(

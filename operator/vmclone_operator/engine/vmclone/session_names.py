@@ -22,7 +22,7 @@ def recorded_sessions(status: VMCloneStatus, replicas: Sequence[Document]) -> di
     return borne | {row.ordinal: row.session for row in status.sessions}
 
 
-def wanted_sessions(vmclone: Document, recorded: dict[int, str]) -> dict[int, str]:
+def wanted_sessions(vmclone: Document, recorded: Mapping[int, str]) -> dict[int, str]:
     """Return the sessions that a VMClone has and those it wishes for; many ask this of many, so nothing is parsed."""
     spec = vmclone["spec"]
     prefix = spec.get("sessionPrefix") or vmclone["metadata"]["name"]
