@@ -13,6 +13,7 @@ from tests.support.simulation import Simulation
 from vmclone_operator.domain.backend import Power
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.fake import FaultSchedule, Inventory
+from vmclone_operator.providers.fake.profiles import LIBVIRT, Profile
 
 VMCLONE = Key(Kind.VMCLONE, "team-a", "dev")
 PATIENCE_SECONDS = 3600.0
@@ -45,6 +46,7 @@ def live(
     stays: Sequence[Stay] = (),
     full: bool = False,
     grows: bool = False,
+    profile: Profile = LIBVIRT,
 ) -> Outcome:
     """Make a VMClone, wait until it is Ready, scale it down to one, delete it; return what that left.
 
@@ -53,6 +55,8 @@ def live(
     spec: dict[str, Any] = {"disk": {"copy": "Full"}} if full else {}
     sim = begin(schedule, running=running, replicas=1 if grows else replicas, late_events=late_events, **spec)
     sim.world.clone_seconds = 4 if full else 0
+    if profile is not LIBVIRT:
+        sim.world.become(profile)
     for stay in stays:
         sim.expect_second_leader(stay)
     if grows:
