@@ -121,3 +121,28 @@ def test_a_shape_is_found_beside_lines_that_have_none_of_its_anchors() -> None:
     assert shapes.found_in_lines(lines, lambda: b"") is None
     for place in range(0, 51, 10):
         assert shapes.found_in_lines([*lines[:place], token, *lines[place:]], lambda: b"") == "authorization"
+
+
+def test_lines_that_were_clean_in_one_text_are_judged_in_each_text_that_has_them_in_another_one() -> None:
+    """A block is remembered as clean only where no shape in question looks at the rest of the text."""
+    wanted = {"name": "two lines", "pattern": "BEGIN KEY[^!]*secret1x", "anchors": ["begin key"], "whole": True}
+    shapes = Signatures({**RULES, "signatures": [wanted], "shapes": []})
+    line = [b"BEGIN KEY"]
+    assert shapes.found_in_lines(line, lambda: b"BEGIN KEY!") is None
+    assert shapes.found_in_lines(line, lambda: b"BEGIN KEY\nsecret1x") == "two lines"
+
+
+def test_what_was_found_once_is_found_each_time() -> None:
+    clean, token = b"x = '1'", b'authorization: "Bearer q9W8e7R6t5Y4u3I2o1P0a9S8d7F6"'
+    shapes = Signatures(RULES)
+    texts = [[clean], [token], [clean], [clean, token], [token], [clean, token]]
+    found = [shapes.found_in_lines(lines, lambda: b"") for lines in texts]
+    assert found == [None, "authorization", None, "authorization", "authorization", "authorization"]
+
+
+def test_texts_without_end_are_judged_alike_whatever_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmclone_operator.homecopy.source.signatures._REMEMBERED", 3)
+    shapes, token = Signatures(RULES), b'authorization: "Bearer q9W8e7R6t5Y4u3I2o1P0a9S8d7F6"'
+    for number in range(20):
+        assert shapes.found_in_lines([b"x = '%d'" % (number % 5)], lambda: b"") is None
+        assert shapes.found_in_lines([token], lambda: b"") == "authorization"

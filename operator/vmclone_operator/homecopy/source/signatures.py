@@ -10,6 +10,7 @@ known to be none (`harmless`). Most shapes are one line; the whole text is looke
 # Runs on the source, on Python 3.6: no newer typing, and no newer zip.
 # ruff: noqa: B905, UP006, UP035, UP045
 
+import hashlib
 import math
 import re
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Match, NamedTuple, Optional, Pattern, Set, Tuple
@@ -22,6 +23,8 @@ _AROUND = 512
 _BEFORE_MATCH = 50
 _BLOCK_BYTES = 4096
 _INDEXED = 3
+_REMEMBERED = 50_000
+"""Clean blocks known by their digests, 6 MiB at most: homes have the same packages several times."""
 _LETTER = re.compile(rb"[A-Za-z]")
 _NO_WORD = re.compile(rb"[^A-Za-z_./-]")
 
@@ -85,6 +88,7 @@ class Signatures:
             for anchor in document["anchors"]:
                 self._index(anchor.lower().encode(), number)
         self._begins = frozenset(self._indexed)
+        self._clean = set()  # type: Set[bytes]
 
     def _index(self, anchor: bytes, number: int) -> None:
         short = len(anchor) < _INDEXED
@@ -103,17 +107,29 @@ class Signatures:
         return self._first(self._parted(lines), lambda: text_of(read()))
 
     def _first(self, windows: Iterable[bytes], whole: Callable[[], bytes]) -> Optional[str]:
-        searched = set()  # type: set[int]
+        searched = set()  # type: Set[int]
         for block in _blocks(windows):
+            digest = hashlib.sha256(block).digest()  # systems under FIPS have few others
+            if digest in self._clean:
+                continue
             lower = block.lower()
-            for number, anchors in sorted(self._possible(lower).items()):
+            possible = sorted(self._possible(lower).items())
+            for number, anchors in possible:
                 shape = self._shapes[number]
                 if shape.whole and number in searched:
                     continue
                 searched.add(number)
                 if _is_in(shape, whole()) if shape.whole else _is_near(shape, block, lower, anchors):
                     return shape.name
+            if not any(self._shapes[number].whole for number, _ in possible):
+                self._remember(digest)
         return None
+
+    def _remember(self, digest: bytes) -> None:
+        """Keep it that a block is clean, wherever it stands: no shape in question looks at more of a text than it."""
+        if len(self._clean) >= _REMEMBERED:
+            self._clean.clear()
+        self._clean.add(digest)
 
     def _possible(self, lower: bytes) -> Dict[int, List[bytes]]:
         """Return the shapes of which an anchor is in these lines, which are in small letters, and these anchors."""
