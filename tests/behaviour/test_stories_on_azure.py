@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from tests.doubles.arm.faults import ServerSays
 from tests.doubles.arm.refusals import Refusal
 from tests.doubles.arm.runs import TYPE as RUN
+from tests.doubles.arm.site import remove_by_hand
 from tests.doubles.arm.vms import switch
 from tests.support.azure_site import AzureSite, on_azure
+from tests.support.restoring import lose
 from tests.support.stories import condition
 
 from vmclone_operator.kube.cluster import Key, Kind
 from vmclone_operator.providers.azure.guest import run_name
+from vmclone_operator.providers.fake import FaultSchedule
+from vmclone_operator.providers.fake.faults import Fault, FaultKind
 from vmclone_operator.providers.fake.guest import Guest
 
 VM = "Microsoft.Compute/virtualMachines"
+TROUBLE = (
+    Fault(kind=FaultKind.FAIL),
+    Fault(kind=FaultKind.LOSE_REPLY),
+    Fault(kind=FaultKind.THROTTLE, retry_after_seconds=7),
+    Fault(kind=FaultKind.FAIL, error=ServerSays(503, "ServiceUnavailable")),
+)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFsaWNleHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 alice"
 
 
@@ -202,5 +215,52 @@ def test_a_wrong_secret_is_told_and_mended(secret: str, monkeypatch: pytest.Monk
         await site.until(told)
         site.apply(replicas=1)
         await site.ready(1)
+
+    on_azure(story)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_ten_clones_of_a_running_source_end_the_same_with_a_tenth_of_all_requests_refused_or_lost(seed: int) -> None:
+    """One restore point, ten VMs, and afterwards what was there before."""
+    chance, struck = random.Random(seed), FaultSchedule()  # noqa: S311 - the same again
+    struck.choose = lambda _: chance.choice(TROUBLE) if chance.random() < 0.1 else None
+
+    async def story(site: AzureSite) -> None:
+        before = site.world.inventory()
+        site.apply(replicas=10)
+        await site.ready(10)
+        assert len(clones(site)) == 10
+        assert len({machine_id for _, machine_id in guests(site)}) == 10
+        assert all((guest.machine_id, guest.resets) == (machine_id, 1) for guest, machine_id in guests(site))
+        made = {call for call in site.server.calls if call.startswith("PUT ") and call.endswith("/restorePoints/p")}
+        assert len(made) == 1
+        await site.removed()
+        assert site.world.inventory() == before
+        assert len(struck.struck) >= 50
+
+    on_azure(story, struck)
+
+
+def test_what_a_lost_vmclone_and_a_vm_that_somebody_removed_left_is_named_and_removed_when_asked() -> None:
+    """Nothing of it stands in any object any more: the stamps in the tags alone tell."""
+
+    async def story(site: AzureSite) -> None:
+        before = site.world.inventory()
+        site.apply(replicas=1)
+        await site.ready(1)
+        (name,) = clones(site)
+        remove_by_hand(site.world, VM, name)
+        lose(site.sim)
+
+        def told() -> list[str]:
+            return [one["externalID"] for one in site.get(Kind.BACKEND, "lab", "")["status"].get("orphans", [])]
+
+        await site.until(lambda: name in told())
+        annotations = {"vmclone.dev/remove-orphans": ",".join(told())}
+        lab = Key(Kind.BACKEND, "", "lab")
+        site.sim.cluster.overwrite(lab, lambda d: d["metadata"].update(annotations=annotations))
+        await site.until(lambda: told() == [], 3600)
+        site.world.timeline.settle()
+        assert site.world.inventory() == before
 
     on_azure(story)

@@ -71,9 +71,14 @@ class Kind:
     """Paths below properties that no later put may change."""
 
 
+KINDS: dict[str, Kind] = {}
+"""All kinds, by their types in lower case."""
+
+
 def register(kind: Kind) -> None:
     """Answer everything that this kind has."""
     name = kind.prefix
+    KINDS[kind.type.lower()] = kind
     put_policy, get_policy, delete_policy, list_policy = kind.policies
     add(kind.service, f"{name}_{kind.put}", lambda call: put(kind, call), body=kind.model, policy=put_policy)
     add(kind.service, f"{name}_{kind.get}", lambda call: get(kind, call), policy=get_policy)

@@ -10,6 +10,7 @@ from azure.identity.aio import ClientSecretCredential
 from azure.mgmt.compute.aio import ComputeManagementClient
 from azure.mgmt.network.aio import NetworkManagementClient
 from tests.doubles.arm.double import seed
+from tests.doubles.arm.generic import KINDS, remove
 from tests.doubles.arm.guests import Disk, ModelledGuests
 from tests.doubles.arm.server import Server
 from tests.doubles.arm.vms import switch
@@ -130,3 +131,9 @@ def network_of(server: Server, credential: ClientSecretCredential) -> NetworkMan
         connection_verify=str(server.certificate),
         retry_total=0,
     )
+
+
+def remove_by_hand(world: World, kind: str, name: str) -> None:
+    """Remove something as somebody does in the portal, who waits for the end."""
+    found = next(one for one in world.of_kind(kind) if one.name == name)
+    remove(KINDS[kind.lower()], world, found)

@@ -10,6 +10,7 @@ value at most 256 characters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from vmclone_operator.domain import naming
@@ -26,6 +27,7 @@ LUN = "vmclone-lun"
 OFF = "vmclone-off"
 """On a snapshot: whether the source was off when it was asked for."""
 _LONGEST = 256
+_PART = re.compile(r"-(nic|nsg|disk-[0-9]+)$")
 
 
 def frozen_name(instance: str, vmclone_uid: str, token: str) -> str:
@@ -46,6 +48,11 @@ def nic_name(vm: str) -> str:
 def group_name(vm: str) -> str:
     """Return the name of the network security group that a clone is quarantined in."""
     return f"{vm}-nsg"
+
+
+def clone_of_part(name: str) -> str:
+    """Return the clone that a part belongs to by its name: dev-1-3f9a2c for dev-1-3f9a2c-nic."""
+    return _PART.sub("", name)
 
 
 def clone_tags(stamp: Stamp, token: str, made_from: str = "") -> dict[str, str]:

@@ -43,6 +43,7 @@ from vmclone_operator.providers.azure.capacity import Capacity
 from vmclone_operator.providers.azure.clones import Clones, Place
 from vmclone_operator.providers.azure.frozen import FrozenPoints
 from vmclone_operator.providers.azure.guest import Guests
+from vmclone_operator.providers.azure.remains import Remains
 from vmclone_operator.providers.azure.sources import Sources
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10, 60
@@ -96,6 +97,7 @@ class AzureSession(TaskOnly):
         self._sources = Sources(self._arm, where.place.location)
         self._frozen = FrozenPoints(self._arm, self._sources)
         self._clones = Clones(self._arm, where.place, self._sources, self._frozen)
+        self._remains = Remains(self._arm)
         self._capacity = Capacity(self._arm, where.place.location)
         self._guests = Guests(self._arm, where.place.location)
 
@@ -144,8 +146,8 @@ class AzureSession(TaskOnly):
         return await self._frozen.find(owner)
 
     async def find_leftovers(self, instance: str, living: Collection[str]) -> Sequence[Leftover]:
-        """List the frozen points of VMClones that are gone. What a clone without its VM left is not found yet."""
-        return await self._frozen.leftovers(instance, living)
+        """List the frozen points of VMClones that are gone, and what clones that are gone left without a VM."""
+        return [*await self._frozen.leftovers(instance, living), *await self._remains.find(instance, living)]
 
     async def find_clone(self, ref: CloneRef) -> ObservedClone | None:
         """Return a clone as it is now."""
@@ -202,8 +204,8 @@ class AzureSession(TaskOnly):
         return await self._sources.addresses(await self._clones.owned(ref))
 
     async def delete_clone(self, ref: CloneRef) -> Progress:
-        """Remove a clone one step on."""
-        return await self._clones.delete(ref)
+        """Remove a clone one step on; one whose name nobody knows any more is looked for by its stamp."""
+        return await (self._clones.delete(ref) if ref.vm_name else self._remains.remove(ref))
 
     async def disown(self, ref: CloneRef) -> bool:
         """Take our tags off a clone."""
