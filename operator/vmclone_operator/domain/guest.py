@@ -96,7 +96,7 @@ def _checked(pattern: re.Pattern[str], value: str, what: str) -> str:
 
 def checked_user(name: str) -> str:
     """Return a user's name that can be sent to a guest; raises ValueError for another."""
-    return _checked(_USER, name, "user")
+    return _checked(_USER, name, "user name")
 
 
 def checked_key(line: str) -> str:

@@ -1,15 +1,15 @@
-"""What is said to a clone's guest about home copies: one more line in a user's authorized_keys, and none any more."""
+"""Commands for a clone's guest that let the key of a home copy into a user's authorized_keys, and take it out again."""
 
 from __future__ import annotations
 
 import re
 
 from vmclone_operator.domain.backend import GuestCommand
+from vmclone_operator.domain.guest import checked_user
 from vmclone_operator.domain.scripts import script
 
 ALREADY_COPIED = 66
 """Exit code of `allow_copy`: this clone has its home, and people may have worked in it since."""
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _INCARNATION = re.compile(r"[0-9A-Za-z-]{1,64}")
 _SCRIPT = script("copy_access", "edit_keys")
 
@@ -38,6 +38,5 @@ def _checked(incarnation: str) -> str:
 
 
 def _command(user: str, *lines: str) -> GuestCommand:
-    if not _USER.fullmatch(user):
-        raise ValueError(f"{user!r} is no user name that can be sent to a guest")
-    return GuestCommand(name="copy-access", script=_SCRIPT, stdin="\n".join([f"user={user}", *lines, "end=1", ""]))
+    given = [f"user={checked_user(user)}", *lines, "end=1", ""]
+    return GuestCommand(name="copy-access", script=_SCRIPT, stdin="\n".join(given))

@@ -135,7 +135,7 @@ def test_the_user_whose_file_it_is_stays_the_one_that_was_told_first() -> None:
 
 @pytest.mark.parametrize("user", ["", "Dev", "dev\nkey=x"])
 def test_a_user_is_named_as_the_schema_allows(user: str) -> None:
-    with pytest.raises(ValueError, match="is no user"):
+    with pytest.raises(ValueError, match="is no user name"):
         command(AccessStatus(), wish(ALICE, user=user))
 
 
