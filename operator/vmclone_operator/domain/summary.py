@@ -50,12 +50,9 @@ class ReplicaReport:
         """Return whether its VM is reserved or there; an adopted one, or one whose status was wiped, has no intent."""
         return self.status.intent is not None or bool(self.status.external_id)
 
-    def row(self) -> ReplicaRow:
-        """Return the replica's short row."""
-        return self._row
-
     @cached_property
-    def _row(self) -> ReplicaRow:
+    def row(self) -> ReplicaRow:
+        """The replica's row in `status.replicaStatuses`."""
         condition = find(self.status.conditions, "Ready")
         told = condition if condition is not None and not self.ready else None
         guest = self.status.guest
@@ -78,7 +75,7 @@ def summary_line(reports: Sequence[ReplicaReport], *, wanted: int) -> str:
     states: dict[str, int] = {}
     for report in reports:
         if not report.ready:
-            state = report.row().state
+            state = report.row.state
             states[state] = states.get(state, 0) + 1
     parts += [f"{count} {_told(reports, state)}" for state, count in states.items()]
     outdated = sum(not r.current for r in reports)
@@ -187,13 +184,13 @@ def _unfinished(reports: Sequence[ReplicaReport], *, ready: int, wanted: int) ->
     working = [r for r in reports if not r.ready and not r.failing]
     short = f"{ready} of {wanted} replicas are ready"
     if not failing:
-        step = min((r.row().state for r in working), default="Reserve", key=_order)
+        step = min((r.row.state for r in working), default="Reserve", key=_order)
         return Readiness(ready=False, reason="Progressing", message=short, progress=Progress.WORKING, step=step)
-    told = f"{short}; " + "; ".join(f"{r.session}: {r.row().message}" for r in failing[:3])
+    told = f"{short}; " + "; ".join(f"{r.session}: {r.row.message}" for r in failing[:3])
     reason = "AllFailed" if len(failing) == wanted else "PartialFailure"
     if working or len(reports) < wanted or not all(r.stalled for r in failing):
         return Readiness(ready=False, reason=reason, message=told, progress=Progress.WORKING, step="Retrying")
-    reasons = {r.row().reason for r in failing}
+    reasons = {r.row.reason for r in failing}
     return Readiness(
         ready=False, reason=reasons.pop() if len(reasons) == 1 else reason, message=told, progress=Progress.STALLED
     )

@@ -251,21 +251,21 @@ def test_a_ready_row_shows_name_and_address_and_no_reason() -> None:
     status = report(1, "Ready").status.model_copy(
         update={"intent": IntentStatus(op="Clone"), "guest": GuestStatus(addresses=("10.0.0.7", "10.0.0.8"))}
     )
-    row = ReplicaReport(ordinal=1, session="dev", uid=UID, deleting=False, status=status).row()
+    row = ReplicaReport(ordinal=1, session="dev", uid=UID, deleting=False, status=status).row
     assert (row.name, row.address, row.state, row.reason, row.message) == ("dev-4f1d00", "10.0.0.7", "Ready", "", "")
 
 
 def test_a_row_that_is_not_reserved_has_no_name_yet() -> None:
-    row = new(1).row()
+    row = new(1).row
     assert (row.name, row.state, row.address) == ("", "Reserve", "")
 
 
 def test_a_row_says_why_within_its_bound() -> None:
-    row = report(1, "Failed", "R" * 64).row()
+    row = report(1, "Failed", "R" * 64).row
     assert row.reason == "R" * 64
     told = Readiness(ready=False, reason="X", message="m" * 2000, progress=STALLED)
     status = VMCloneReplicaStatus(state="Failed", conditions=WRITER.put_readiness((), told))
-    long = ReplicaReport(ordinal=1, session="dev", uid=UID, deleting=False, status=status).row()
+    long = ReplicaReport(ordinal=1, session="dev", uid=UID, deleting=False, status=status).row
     assert len(long.message) == 256
 
 

@@ -86,7 +86,7 @@ def summarised(
             "filter": _filter() if mode == Mode.CLEAN.value else status.filter,
             "progress": _progress(reports, wanted=wanted),
             "frozen_points": _with_ordinals(status.frozen_points, [view_of(d, revision) for d in replicas]),
-            "replica_statuses": tuple(r.row() for r in reports),
+            "replica_statuses": tuple(r.row for r in reports),
             "conditions": conditions,
         }
     )
