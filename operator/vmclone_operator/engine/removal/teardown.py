@@ -230,7 +230,10 @@ async def _say_blocked(engine: Engine, vmclone: Document, removal: Removal) -> N
 
 
 async def _let_go(engine: Engine, vmclone: Document) -> bool:
-    """Release the frozen points and put the source back; true once both is done. What keeps those keeps not this."""
+    """Release the frozen points and put the source back; return true once both are done.
+
+    A failure to release a frozen point does not stop the source from being put back.
+    """
     try:
         if not await _release_frozen_points(engine, vmclone):
             return False  # their copy may still read from the source as it is
