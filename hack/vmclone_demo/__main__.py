@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from vmclone_demo import home, release
+from vmclone_demo import home, places, release
 from vmclone_demo.checks import boot_id, log_in, show
-from vmclone_demo.cluster import ROOT, apply, documents, give
+from vmclone_demo.cluster import ROOT, documents, give
 from vmclone_demo.view import follow
 
 SOURCE, IMAGE = "golden-dev", "golden-dev-image"
@@ -28,11 +28,17 @@ def main() -> int:
         prog="hack/demo", description="Clones of a running VM in both modes, from nothing."
     )
     parser.add_argument("--down", action="store_true", help="remove everything the demo made")
+    parser.add_argument(
+        "--backend",
+        choices=sorted(places.PLACES),
+        default="libvirt",
+        help="what makes the clones: the lab's libvirtd, or a double of another API with the same guests behind it",
+    )
     given = parser.parse_args()
-    return down() if given.down else up()
+    return down() if given.down else up(given.backend)
 
 
-def up() -> int:
+def up(backend: str) -> int:
     """Set everything up and show it."""
     started = time.monotonic()
     lab("up")
@@ -42,16 +48,17 @@ def up() -> int:
         lab("image", IMAGE)
         print("== the operator: images built here, installed by Helm where Pod Security `restricted` is enforced")
         images = release.build_images()
-        release.prepare()
+        release.make_namespace()
         release.install(images)
         vm = json.loads(booting.communicate()[0])
     home.plant(vm)
     before = boot_id(vm)
-    print("== what the platform team applies: examples/platform.yaml")
+    place = places.PLACES[backend](SOURCE, IMAGE)
+    print(f"== what the platform team applies: examples/platform.yaml{place.told}")
     release.give_home_key(vm)
-    print(give(*platform(vm)))
-    disk_clones(vm)
-    clean_clones(vm)
+    print(give(*platform(vm, place)))
+    disk_clones(vm, place)
+    clean_clones(vm, place)
     unbroken = boot_id(vm) == before
     print(f"\nThe source {'never stopped' if unbroken else 'WAS RESTARTED'}: boot id {before[:8]}")
     print(f"{time.monotonic() - started:.0f} s in all. Look around: hack/lab exec -- kubectl -n {TEAM} get vmc,vmcr")
@@ -59,32 +66,35 @@ def up() -> int:
     return 0 if unbroken else 1
 
 
-def platform(vm: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the platform team's manifests, with the keys that this source and its people really have."""
+def platform(vm: Mapping[str, Any], place: places.Place) -> list[dict[str, Any]]:
+    """Return the platform team's manifests for a place, with the keys that this source and its people really have."""
     found = list(yaml.safe_load_all((ROOT / "examples" / "platform.yaml").read_text()))
     for document in found:
+        if document["kind"] == "CloneBackend":
+            document["spec"] = place.backend(document["spec"])
         if document["kind"] == "CloneSource":
+            document["spec"]["images"][0]["volume"] = place.image
             document["spec"]["home"]["knownHosts"] = [vm["hostKey"]]
             document["spec"]["home"]["authorizedKeys"] = [Path(vm["keyFile"] + ".pub").read_text().strip()]
     return found
 
 
-def disk_clones(vm: Mapping[str, Any]) -> None:
-    """Three clones of the running source's disk."""
+def disk_clones(vm: Mapping[str, Any], place: places.Place) -> None:
+    """Clones of the running source's disk."""
     print("== what a user applies: examples/vmclone.yaml (mode Disk)")
-    replicas = clones("vmclone.yaml", "dev")
+    replicas = clones("vmclone.yaml", "dev", place.disk_clones)
     show(replicas, vm)
     print("\n== one login to each clone, its host key pinned from status")
     for replica in replicas:
         print(log_in(replica, vm))
 
 
-def clean_clones(vm: Mapping[str, Any]) -> None:
-    """Two fresh VMs with the home, but for its secrets."""
+def clean_clones(vm: Mapping[str, Any], place: places.Place) -> None:
+    """Fresh VMs with the home, but for its secrets."""
     print(
         "\n== what a user applies: examples/vmclone-clean.yaml (mode Clean: a fresh VM, the home without its secrets)"
     )
-    replicas = clones("vmclone-clean.yaml", "fresh")
+    replicas = clones("vmclone-clean.yaml", "fresh", place.clean_clones)
     show(replicas, vm)
     print("\n== the receipts, and what is in the clones' homes")
     for replica in replicas:
@@ -95,10 +105,12 @@ def clean_clones(vm: Mapping[str, Any]) -> None:
             raise SystemExit("the home is not what its receipt says")
 
 
-def clones(example: str, name: str) -> list[dict[str, Any]]:
-    """Apply an example, show its way to Ready, and return its replicas."""
+def clones(example: str, name: str, count: int) -> list[dict[str, Any]]:
+    """Apply an example with so many clones, show its way to Ready, and return its replicas."""
     applied = time.monotonic()
-    apply(ROOT / "examples" / example)
+    document = yaml.safe_load((ROOT / "examples" / example).read_text())
+    document["spec"]["replicas"] = count
+    print(give(document))
     follow(TEAM, name, deadline_seconds=900)
     print(f"\n== Ready {time.monotonic() - applied:.0f} s after apply")
     return [d for d in documents("vmclonereplicas", TEAM) if d["metadata"]["labels"]["vmclone.dev/vmclone"] == name]

@@ -31,11 +31,6 @@ def give(*items: Mapping[str, Any]) -> str:
     return in_lab(*apply, given=text).rstrip()
 
 
-def apply(path: Path) -> None:
-    """Apply a manifest or a folder of them, and show what changed."""
-    print(in_lab("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(path)).rstrip())
-
-
 def documents(plural: str, namespace: str) -> list[dict[str, Any]]:
     """Return all objects of a kind in a namespace."""
     items: list[dict[str, Any]] = json.loads(in_lab("kubectl", "-n", namespace, "get", plural, "-o", "json"))["items"]

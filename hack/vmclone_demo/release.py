@@ -23,18 +23,23 @@ def build_images() -> dict[str, str]:
     return dict(zip(("image", "homeCopy.image"), built, strict=True))
 
 
-def prepare() -> None:
-    """Make the operator's namespace, where Pod Security is enforced, and the hypervisor's credentials in it."""
+def make_namespace() -> None:
+    """Make the operator's namespace, where Pod Security is enforced."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     give({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+
+
+def prepare() -> None:
+    """Make the operator's namespace, and the hypervisor's credentials in it."""
+    make_namespace()
     folder = Path(lab_status()["libvirt"]["clientPKI"])
     files = {"tls.crt": "clientcert.pem", "tls.key": "clientkey.pem", "ca.crt": "cacert.pem"}
-    give(_secret(HYPERVISOR, {key: (folder / name).read_bytes() for key, name in files.items()}))
+    give_secret(HYPERVISOR, {key: (folder / name).read_bytes() for key, name in files.items()})
 
 
 def give_home_key(source: Mapping[str, Any]) -> None:
     """Give the operator the key that opens the source's home."""
-    give(_secret(HOME_KEY, {"ssh-privatekey": Path(source["keyFile"]).read_bytes()}))
+    give_secret(HOME_KEY, {"ssh-privatekey": Path(source["keyFile"]).read_bytes()})
 
 
 def install(images: Mapping[str, str]) -> None:
@@ -54,7 +59,8 @@ def remove() -> None:
         in_lab("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--no-hooks", "--wait", "--timeout", "60s")
 
 
-def _secret(name: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+def give_secret(name: str, files: Mapping[str, bytes]) -> None:
+    """Give the operator a Secret."""
     data = {key: base64.b64encode(content).decode() for key, content in files.items()}
     meta = {"name": name, "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}
+    give({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})

@@ -33,7 +33,8 @@ class SourceDomain:
         return f"{layout.POOL_PATH}/{self.name}-seed.img"
 
 
-def _disk(devices: ET.Element, kind: str, path: str, target: str, *, read_only: bool) -> None:
+def add_disk(devices: ET.Element, kind: str, path: str, target: str, *, read_only: bool) -> None:
+    """Add a virtio disk that is a file."""
     disk = ET.SubElement(devices, "disk", type="file", device="disk")
     driver = {"name": "qemu", "type": kind}
     if not read_only:
@@ -48,9 +49,9 @@ def _disk(devices: ET.Element, kind: str, path: str, target: str, *, read_only: 
 
 def _devices(domain: ET.Element, source: SourceDomain) -> None:
     devices = ET.SubElement(domain, "devices")
-    _disk(devices, "qcow2", source.disk, "vda", read_only=False)
+    add_disk(devices, "qcow2", source.disk, "vda", read_only=False)
     # A virtio disk: the guests' cloud kernel has no driver for a SATA cdrom.
-    _disk(devices, "raw", source.seed, "vdb", read_only=True)
+    add_disk(devices, "raw", source.seed, "vdb", read_only=True)
     interface = ET.SubElement(devices, "interface", type="network")
     ET.SubElement(interface, "source", network=layout.GUEST_NETWORK)
     ET.SubElement(interface, "model", type="virtio")

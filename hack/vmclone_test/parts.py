@@ -102,6 +102,14 @@ MORE = Part(
     marker=BY_HAND_MARKER,
     does="Slow repeats: the stock guest's whole life, a reboot from inside beside the power cycle.",
 )
+REMOTE = Part(
+    "remote",
+    ("tests/remote",),
+    40 * 60,
+    lab=(),
+    prepare=E2E.prepare,
+    does="hack/demo over the doubles of the remote backends, QEMU guests behind them. Ten minutes.",
+)
 UPGRADE = Part(
     "upgrade",
     ("tests/upgrade",),
@@ -120,7 +128,7 @@ ARGOCD = Part(
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, BEHAVIOUR, CRASH, CONTRACT, INTEGRATION, E2E)
 """What a user can ask for; all of them, then LAB_DOWN, is the default."""
-BY_HAND = (FLEET, MORE, UPGRADE, ARGOCD)
+BY_HAND = (FLEET, MORE, REMOTE, UPGRADE, ARGOCD)
 """What a user can ask for beside them: too long for every run."""
 _BY_NAME = {part.name: part for part in (*NAMED, *BY_HAND)}
 

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificate(certificate: Path, key: Path) -> str:
-    """Write a self-signed certificate for 127.0.0.1 with its key; return the fingerprint as the server shows it."""
+def make_certificate(certificate: Path, key: Path, address: str = "127.0.0.1") -> str:
+    """Write a self-signed certificate for an address with its key; return the fingerprint as the server shows it."""
     secret = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve1.double")])
     now = datetime.now(UTC)
-    alternatives = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    alternatives = [x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName("localhost")]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -1,4 +1,4 @@
-"""A double on a port of the loopback, behind HTTPS with a certificate of its own, until it is closed."""
+"""A double behind HTTPS with a certificate of its own, on a port of the loopback or another address, until closed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class HttpsServer:
     """Serves what `handle` answers."""
 
     def __init__(self, name: str) -> None:
-        self.port = 0
+        self.host, self.port = "127.0.0.1", 0
+        """Where to serve; once it serves, the port that it got."""
         self.fingerprint = ""
         """Of the certificate; known once it serves."""
         self._folder = TemporaryDirectory(prefix=f"{name}-double-")
@@ -28,12 +29,12 @@ class HttpsServer:
 
     async def __aenter__(self) -> Self:
         key = self.certificate.with_name("key.pem")
-        self.fingerprint = make_certificate(self.certificate, key)
+        self.fingerprint = make_certificate(self.certificate, key, self.host)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, key)
         self._runner = web.ServerRunner(web.Server(self.handle, access_log=None))
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
+        site = web.TCPSite(self._runner, self.host, self.port, ssl_context=context)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self

@@ -2,7 +2,7 @@
 
 The server of the double knows nothing of guests but this: a VM that starts boots its disks, its agent answers
 after a while or never, commands run or do not. `ModelledGuests` is the cheapest make; a namespaced host with a
-real sshd and a QEMU guest can stand behind the same protocol.
+real sshd and a QEMU guest (`lab_guests.py`) can stand behind the same protocol.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Hardware:
     disks: tuple[str, ...]
     """Volume ids, the boot disk first."""
     cards: tuple[Card, ...]
+    memory_mib: int = 512
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +46,9 @@ class Run:
     signal: int = 0
     out: bytes = b""
     err: bytes = b""
+
+    def look(self) -> None:
+        """Look how it stands, where nobody knew at its start when it would end; raises AgentError."""
 
 
 class AgentError(Exception):

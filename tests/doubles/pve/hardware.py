@@ -9,6 +9,7 @@ from tests.doubles.pve.drives import NEW_VOLUME, Drive, bridge, drives, size_byt
 from tests.doubles.pve.guests import Card, Hardware
 from tests.doubles.pve.locks import storage_file
 from tests.doubles.pve.refusals import Refused
+from tests.doubles.pve.rows import memory_bytes
 from tests.doubles.pve.storages import Storage, Volume
 from tests.doubles.pve.timeline import Steps
 from tests.doubles.pve.vm import VM
@@ -32,6 +33,7 @@ def hardware(vm: VM) -> Hardware:
         uuid=identity[1] if identity else "",
         disks=tuple(one.file for one in disks),
         cards=tuple(_card(str(vm.config[key])) for key in sorted(vm.config) if re.fullmatch(r"net\d+", key)),
+        memory_mib=memory_bytes(vm) // 1024**2,
     )
 
 

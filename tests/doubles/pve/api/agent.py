@@ -82,6 +82,10 @@ def execute_status(call: Call) -> Answered:
     run = call.world.runs.get(key)
     if run is None:
         raise Refused(f"Agent error: {_GONE}")
+    try:
+        run.look()
+    except AgentError as error:
+        raise Refused(f"Agent error: {error}") from error
     if run.done_at > call.world.now():
         return {"exited": 0}
     del call.world.runs[key]
