@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.doubles.arm.call import Answer, Call, endpoint, kind_and_name
@@ -280,6 +281,7 @@ def _freed(world: World, vm: Resource) -> None:
 def switch(world: World, vm: Resource, power: str) -> None:
     """Make a VM running, stopped or deallocated, at once."""
     before, vm.extra["power"] = vm.extra.get("power"), power
+    vm.extra["switched"] = world.now()
     if power == "running" and before != "running":
         vm.extra["boots"] = vm.extra.get("boots", 0) + 1
         world.guests.boot(hardware(world, vm))
@@ -358,9 +360,13 @@ def _provisioning(vm: Resource) -> dict[str, Any]:
     """Return how the last operation ended: a failed one with its code and text (azure-docs troubleshooting pages)."""
     state = str(vm.properties.get("provisioningState")).lower()
     error = vm.operation.error if vm.operation is not None else None
+    ended = vm.operation.ended if vm.operation is not None else 0.0
+    last = max(vm.created, vm.extra.get("switched", 0.0), ended)
+    time = datetime.fromtimestamp(last, UTC).isoformat()
     if state != "failed" or error is None:
-        return {"code": f"ProvisioningState/{state}", "level": "Info"}
-    return {"code": f"ProvisioningState/failed/{error.code}", "level": "Error", "message": error.message}
+        return {"code": f"ProvisioningState/{state}", "level": "Info", "time": time}
+    code = f"ProvisioningState/failed/{error.code}"
+    return {"code": code, "level": "Error", "message": error.message, "time": time}
 
 
 def instance_view(world: World, vm: Resource) -> dict[str, Any]:

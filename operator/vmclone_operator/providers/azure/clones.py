@@ -38,6 +38,11 @@ from vmclone_operator.providers.azure.names import (
 )
 from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_state, size_of
 
+_OF_AN_EXTENSION = "vmextension"
+"""How the codes of failures begin that are an extension's, and say nothing of the VM's power.
+
+azure-docs articles/virtual-machines/extensions/troubleshoot.md and support/azure/virtual-machines error codes.
+"""
 _RUNNING = Progress(state=OperationState.RUNNING, again_seconds=LOOK_SECONDS)
 _DONE = OperationState.DONE
 _FAILED = frozenset({"Failed", "Canceled"})
@@ -98,6 +103,8 @@ class Clones:
         if MADE in vm["tags"]:
             return Progress(state=_DONE, percent=100, external_id=str(vm["id"]))
         state = state_of(vm)
+        if state in _FAILED and await self._runs_all_the_same(intent.vm_name):
+            state = "Succeeded"
         if state in _FAILED:
             code, text = await self._arm.why(intent.handle)
             await self._arm.delete(VM, intent.vm_name)  # a failed VM is in the way of the next attempt
@@ -108,6 +115,14 @@ class Clones:
             await self._stamp_boot_disk(intent, vm)
         await self._arm.tag(VM, intent.vm_name, vm["tags"] | {MADE: "true"})
         return Progress(state=OperationState.RUNNING, percent=90, again_seconds=LOOK_SECONDS)
+
+    async def _runs_all_the_same(self, name: str) -> bool:
+        """Tell whether a VM that counts as failed is on, and only an extension of somebody's policy failed in it."""
+        vm = await self._arm.get(VM, name, expand="instanceView")
+        if vm is None:
+            return False
+        code, _ = failure_of(vm)
+        return power_state(vm) in _ON and code.lower().startswith(_OF_AN_EXTENSION)
 
     async def _stamp_boot_disk(self, intent: CloneIntent, vm: Json) -> None:
         """Mark the boot disk that Azure made with the VM."""
@@ -260,7 +275,7 @@ class Clones:
         if power is Power.ON and state not in _ON:
             await self._arm.begin(VM, "begin_start", ref.vm_name)
             code, text = failure_of(vm)
-            if code:
+            if code and not code.lower().startswith(_OF_AN_EXTENSION):
                 raise translate.refused(409, code, f"the VM {ref.vm_name} could not be started: {text}")
         if power is Power.OFF and state not in {"deallocated", "deallocating"}:
             await self._arm.begin(VM, "begin_deallocate", ref.vm_name)

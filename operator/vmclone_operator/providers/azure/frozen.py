@@ -43,7 +43,7 @@ from vmclone_operator.providers.azure.names import (
     is_frozen_of,
     users_tags,
 )
-from vmclone_operator.providers.azure.sources import Seen, Sources
+from vmclone_operator.providers.azure.sources import Seen, SeenDisk, Sources
 
 POINT = "p"
 LOOK_SECONDS = 10
@@ -131,29 +131,21 @@ class FrozenPoints:
         return Progress(state=OperationState.RUNNING, handle=(operation or handle)[:512], again_seconds=LOOK_SECONDS)
 
     async def _snapshots(self, intent: FreezeIntent, seen: Seen) -> Progress:
-        tags = frozen_tags(intent.instance, intent.vmclone_uid, intent.token)
-        users = users_tags(intent.labels)
-        ready, off = 0, True
-        created = ""
-        for number, disk in enumerate(seen.disks):
-            name = f"{_name(intent)}-{number}"
-            snapshot = await self._arm.get(SNAPSHOT, name)
-            if snapshot is None:
-                creation = {"createOption": "Copy", "sourceResourceId": disk.id}
-                properties = {"creationData": creation, "incremental": True}
-                more = {LUN: str(disk.lun), OFF: str(seen.power is Power.OFF).lower()}
-                body = {"location": seen.location, "tags": users | tags | more, "properties": properties}
-                await self._arm.put(SNAPSHOT, name, body)
-                continue
-            _require(snapshot, tags)
-            if state_of(snapshot) in {"Failed", "Canceled"}:
-                raise QuiesceFailed(f"the snapshot {name} of {seen.name} failed; delete it, or rebuild")
-            ready += state_of(snapshot) == "Succeeded" and _percent(snapshot) >= _COMPLETE
-            off = off and snapshot["tags"].get(OFF) == "true"  # as it was then: it may have been switched since
-            created = str(snapshot["properties"].get("timeCreated", created))
-        if ready < len(seen.disks):
-            percent = 100 * ready // len(seen.disks)
-            return Progress(state=OperationState.RUNNING, percent=percent, again_seconds=LOOK_SECONDS)
+        names = [f"{_name(intent)}-{number}" for number in range(len(seen.disks))]
+        found = [await self._arm.get(SNAPSHOT, name) for name in names]
+        made = [one for one in found if one is not None]
+        for snapshot in made:
+            _require(snapshot, frozen_tags(intent.instance, intent.vmclone_uid, intent.token))
+        _require_one_moment(seen, found)
+        for name, disk, one in zip(names, seen.disks, found, strict=True):
+            if one is None:
+                await self._arm.put(SNAPSHOT, name, _snapshot_of(disk, intent, seen))
+        ready = sum(state_of(one) == "Succeeded" and _percent(one) >= _COMPLETE for one in made)
+        if ready < len(names):
+            return Progress(state=OperationState.RUNNING, percent=100 * ready // len(names), again_seconds=LOOK_SECONDS)
+        # As it was then: the source may have been switched since.
+        off = all(one["tags"].get(OFF) for one in made)
+        created = str(made[-1]["properties"].get("timeCreated", ""))
         return _done(intent, seen, Consistency.POWERED_OFF if off else Consistency.CRASH_CONSISTENT, created)
 
     async def origins(self, instance: str, vmclone_uid: str, token: str) -> Sequence[tuple[int, Json]]:
@@ -190,6 +182,7 @@ class FrozenPoints:
         collection, snapshots = await self._arm.get(COLLECTION, name), await self._numbered(name)
         left = [(COLLECTION, collection)] if collection is not None else []
         left += [(SNAPSHOT, snapshots[-1])] if snapshots else []
+        left = left or [(SNAPSHOT, one) for one in await self._arm.list(SNAPSHOT) if _is_of(one, tags)]  # after a gap
         if not left:
             return Progress(state=OperationState.DONE, percent=100)
         for kind, one in left:
@@ -220,6 +213,36 @@ class FrozenPoints:
         return sorted(found, key=lambda leftover: leftover.name)
 
 
+def _require_one_moment(seen: Seen, found: Sequence[Json | None]) -> None:
+    """Raise QuiesceFailed when the snapshots would not be of one moment; then all are taken again.
+
+    They are asked for in order. One that is missing before another is gone, and would be taken of what the source is
+    now. A source that was on since the first of them has other content in the rest.
+    """
+    made = [one for one in found if one is not None]
+    failed = [one["name"] for one in made if state_of(one) in {"Failed", "Canceled"}]
+    if failed:
+        raise QuiesceFailed(f"the snapshot {failed[0]} of {seen.name} failed; all of them are taken again")
+    if found[: len(made)] != made:
+        raise QuiesceFailed(f"a snapshot of {seen.name} is gone while others are there; all of them are taken again")
+    moments = {str(one["tags"].get(OFF, "")) for one in made}
+    if len(made) < len(found):
+        moments.add(seen.off_since)
+    if len(moments) > 1:
+        raise QuiesceFailed(f"the source {seen.name} was switched on between its snapshots; all are taken again")
+
+
+def _snapshot_of(disk: SeenDisk, intent: FreezeIntent, seen: Seen) -> Json:
+    """Return the snapshot of a disk that is asked for."""
+    tags = frozen_tags(intent.instance, intent.vmclone_uid, intent.token)
+    creation = {"createOption": "Copy", "sourceResourceId": disk.id}
+    return {
+        "location": seen.location,
+        "tags": users_tags(intent.labels) | tags | {LUN: str(disk.lun), OFF: seen.off_since},
+        "properties": {"creationData": creation, "incremental": True},
+    }
+
+
 def _name(intent: FreezeIntent) -> str:
     return frozen_name(intent.instance, intent.vmclone_uid, intent.token)
 
@@ -231,9 +254,13 @@ def _percent(snapshot: Json) -> float:
 
 def _require(resource: Json, tags: dict[str, str]) -> None:
     """Refuse to touch what carries our name and not our tags."""
-    found: dict[str, Any] = resource.get("tags") or {}
-    if any(found.get(name) != value for name, value in tags.items()):
+    if not _is_of(resource, tags):
         raise OwnershipMismatch(f"{resource.get('id')} does not carry exactly our tags: it is left alone")
+
+
+def _is_of(resource: Json, tags: dict[str, str]) -> bool:
+    found: dict[str, Any] = resource.get("tags") or {}
+    return all(found.get(name) == value for name, value in tags.items())
 
 
 def _done(intent: FreezeIntent, seen: Seen, consistency: Consistency, created: str) -> Progress:

@@ -25,7 +25,7 @@ MADE = "vmclone-made"
 LUN = "vmclone-lun"
 """On a snapshot: where its disk is in the source, -1 for the boot disk; clones have theirs at the same place."""
 OFF = "vmclone-off"
-"""On a snapshot: whether the source was off when it was asked for."""
+"""On a snapshot: since when the source was off when it was asked for; empty when it ran."""
 _LONGEST = 256
 _PART = re.compile(r"-(nic|nsg|disk-[0-9]+)$")
 

@@ -51,6 +51,14 @@ class Seen:
     vm: Json
 
     @property
+    def off_since(self) -> str:
+        """Return what stays the same while a source is off: when Azure last did something to it; empty when it is on.
+
+        Who was on in between was started by Azure, and that is a later time (instance view, "time" of a status).
+        """
+        return "" if self.power is Power.ON else last_change(self.vm) or "unknown"
+
+    @property
     def fingerprint(self) -> str:
         """Return what makes it this source: its id and its disks."""
         parts = [self.vm["properties"].get("vmId"), *((disk.id.lower(), disk.gib) for disk in self.disks)]
@@ -182,6 +190,13 @@ def power_state(vm: Json) -> str:
     view = vm["properties"].get("instanceView") or {}
     codes = [str(one.get("code", "")) for one in view.get("statuses") or []]
     return next((code.removeprefix(_POWER) for code in codes if code.startswith(_POWER)), "unknown")
+
+
+def last_change(vm: Json) -> str:
+    """Return the time of a VM's last operation, by its instance view; empty when it does not say."""
+    statuses = (vm["properties"].get("instanceView") or {}).get("statuses") or []
+    ends = (one for one in statuses if str(one.get("code", "")).startswith("ProvisioningState/"))
+    return max((str(one.get("time") or "") for one in ends), default="")
 
 
 def failure_of(vm: Json) -> tuple[str, str]:

@@ -96,6 +96,51 @@ def test_a_clone_whose_start_fails_late_is_still_there_and_the_next_start_says_w
     at_site(story)
 
 
+EXTENSION = Refusal(409, "VMExtensionProvisioningError", "VM has reported a failure when processing extension 'x'.")
+
+
+def test_an_extension_that_failed_is_not_told_as_a_start_that_failed() -> None:
+    async def story(site: Site) -> None:
+        await site.freeze()
+        await site.clone()
+        await site.session.set_power(REF, Power.OFF)
+        site.later(60)
+        site.world.late[VM, "power"] = [EXTENSION]
+        await site.session.set_power(REF, Power.ON)
+        site.later(60)
+        await site.session.set_power(REF, Power.ON)
+        site.later(60)
+        after = await site.session.find_clone(REF)
+        assert after is not None
+        assert after.power is Power.ON
+
+    at_site(story)
+
+
+def test_a_new_vm_that_runs_although_an_extension_failed_is_kept() -> None:
+    async def story(site: Site) -> None:
+        await site.freeze()
+        await until_made(site)
+        vm = next(one for one in site.world.of_kind(VM) if one.name == NAME)
+        vm.properties["provisioningState"] = "Failed"
+        assert vm.operation is not None
+        vm.operation.error = EXTENSION
+        await site.session.start_clone(site.intent())
+        site.later(60)
+        assert (await site.clone()).done
+        assert [one.key for one in site.world.of_kind(VM) if one.name == NAME] == [vm.key]
+
+    at_site(story)
+
+
+async def until_made(site: Site) -> None:
+    """Go on with a clone until its VM is there, and before it is marked as made."""
+    while not any(one.name == NAME for one in site.world.of_kind(VM)):
+        await site.session.start_clone(site.intent())
+        site.later(30)
+    site.later(120)
+
+
 @pytest.mark.parametrize("state", ["Failed", "Canceled", "Updating", "Succeeded"])
 def test_a_clone_that_the_ledger_knows_is_there_in_any_state_also_without_our_tag_of_its_end(state: str) -> None:
     async def story(site: Site) -> None:

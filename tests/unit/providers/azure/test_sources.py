@@ -33,6 +33,7 @@ from vmclone_operator.domain.errors import (
     CloneError,
     ImageNotFound,
     NotAuthorized,
+    QuiesceFailed,
     RetryLater,
     SourceNotFound,
 )
@@ -262,3 +263,56 @@ def test_a_right_to_look_at_images_that_lacks_is_named_with_its_scope() -> None:
             await site.session.describe_image("debian:debian-13:13-gen2:9.9.9")
 
     at_site(story)
+
+
+def test_snapshots_between_which_the_source_was_on_are_never_one_frozen_point() -> None:
+    """A file system over two disks would be of two moments."""
+
+    async def story(site: Site) -> None:
+        await taken_of_the_first_disk_alone(site)
+        golden = next(vm for vm in site.world.of_kind(VM) if vm.name == "golden")
+        for power in ("running", "deallocated"):
+            site.later(60)
+            switch(site.world, golden, power)
+        with pytest.raises(QuiesceFailed, match="was switched on between its snapshots"):
+            await site.freeze()
+        await site.release()
+        assert of_ours(site.world) == []
+
+    at_site(story, power="deallocated")
+
+
+def test_snapshots_of_a_source_that_stayed_off_are_taken_on_with() -> None:
+    async def story(site: Site) -> None:
+        await taken_of_the_first_disk_alone(site)
+        site.later(3600)
+        frozen = (await site.freeze()).frozen
+        assert frozen is not None
+        assert frozen.consistency is Consistency.POWERED_OFF
+
+    at_site(story, power="deallocated")
+
+
+def test_a_snapshot_that_is_gone_is_not_taken_again_alone_and_the_others_are_removed() -> None:
+    async def story(site: Site) -> None:
+        await site.freeze()
+        (first,) = (one for one in site.world.of_kind(SNAPSHOT) if one.name.endswith("-0"))
+        del site.world.resources[first.key]
+        with pytest.raises(QuiesceFailed, match="is gone while others are there"):
+            await site.session.freeze(freeze_intent(site))
+        site.later(60)
+        await site.release()
+        assert of_ours(site.world) == []
+
+    at_site(story, power="deallocated")
+
+
+SNAPSHOT = "Microsoft.Compute/snapshots"
+
+
+async def taken_of_the_first_disk_alone(site: Site) -> None:
+    """Begin a frozen point of a source that is off, and be cut off after the first snapshot."""
+    await site.session.freeze(freeze_intent(site))
+    site.later(60)
+    (last,) = (one for one in site.world.of_kind(SNAPSHOT) if one.name.endswith("-1"))
+    del site.world.resources[last.key]
