@@ -124,6 +124,10 @@ class PlanWish:
     """What differs from the source; its networks are what the clones hang on in place of the source's."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What users call their clones, for a backend that shows it beside what is billed."""
+    user: str = ""
+    """Mode Clean: the account that is made in the clones; empty: none is asked for."""
+    consistency: Consistency | None = None
+    """What a frozen point of a source that runs must be; None: it is off by then, or is not frozen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

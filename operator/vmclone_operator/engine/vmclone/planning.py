@@ -132,6 +132,8 @@ class Planning:
         info = await described(self.engine, self.found)
         full = choice.actual.value == "Full"
         findings = list(await self._secret())
+        wanted = Consistency(self.spec.disk.consistency)
+        stops = self.spec.source_power == "StopForClone"
         held, fingerprint = wishes.disk_bytes(info), info.fingerprint
         if self.found.image:
             try:
@@ -140,8 +142,6 @@ class Planning:
                 return (*findings, Finding(reason=error.reason, message=str(error))), PlanEstimate()
             held, fingerprint = image.allocated_bytes, image.fingerprint
         else:
-            stops = self.spec.source_power == "StopForClone"
-            wanted = Consistency(self.spec.disk.consistency)
             findings += wishes.cannot_freeze(able, info.power, wanted, stops=stops)
         newest = newest_complete(status.frozen_points)
         new_point = newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, fingerprint)
@@ -154,6 +154,8 @@ class Planning:
                 agent=self._mode is Mode.DISK and self.spec.identity.verify == "Require",
                 shape=shape_of(self.spec.template),
                 labels=self.spec.template.labels,
+                user=self._user,
+                consistency=None if stops or self.found.image else wanted,
             )
             findings += await session.preflight(info, wish)
         cost = Cost(
@@ -179,6 +181,12 @@ class Planning:
     @property
     def _mode(self) -> Mode:
         return Mode(self.found.mode)
+
+    @property
+    def _user(self) -> str:
+        """Return the account that mode Clean makes."""
+        home = self.found.source.home if self.found.source is not None else None
+        return home.user if home is not None and self._mode is Mode.CLEAN else ""
 
     def _wish(self) -> Mapping[str, object]:
         """Return what the clones are made of and from; whoever approves a plan approves this."""

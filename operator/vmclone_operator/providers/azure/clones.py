@@ -36,7 +36,7 @@ from vmclone_operator.providers.azure.names import (
     users_tags,
     without_stamp,
 )
-from vmclone_operator.providers.azure.sources import Sources, agent_ready, failure_of, power_state, size_of
+from vmclone_operator.providers.azure.sources import Seen, Sources, agent_ready, failure_of, power_state, size_of
 
 _OF_AN_EXTENSION = "vmextension"
 """How the codes of failures begin that are an extension's, and say nothing of the VM's power.
@@ -81,11 +81,12 @@ class Clones:
         vm = await self._arm.get(VM, intent.vm_name)
         if vm is not None:
             return await self._standing(intent, vm)
-        disks = await self._disks(intent)
+        seen = await self._source(intent)
+        disks = [] if intent.mode is Mode.CLEAN or seen is None else await self._disks(intent, seen)
         card = await self._card(intent)
         if disks is None or card is None:
             return _RUNNING
-        body = await self._vm_body(intent, disks, card)
+        body = self._vm_body(intent, disks, card, seen)
         operation = await self._arm.put(VM, intent.vm_name, body)
         return Progress(
             state=OperationState.RUNNING,
@@ -131,13 +132,16 @@ class Clones:
         if disk is not None and read_stamp(disk.get("tags")) is None and disk.get("managedBy") == vm["id"]:
             await self._arm.tag(DISK, name, clone_tags(intent.stamp, intent.token, intent.made_from))
 
-    async def _disks(self, intent: CloneIntent) -> list[tuple[int, str]] | None:
+    async def _source(self, intent: CloneIntent) -> Seen | None:
+        """Return the source; None in mode Clean when it is at another backend."""
+        if intent.mode is Mode.CLEAN and not self._sources.has(intent.source_id):
+            return None
+        return await self._sources.by_id(intent.source_id)
+
+    async def _disks(self, intent: CloneIntent, source: Seen) -> list[tuple[int, str]] | None:
         """Make the disks; return LUN and id of each, or None while one is being made."""
-        if intent.mode is Mode.CLEAN:
-            return []
         stamp = intent.stamp
         origins = await self._frozen.origins(stamp.instance, stamp.vmclone_uid, intent.frozen_token)
-        source = await self._sources.by_id(intent.source_id)
         skus = {disk.lun: disk.sku for disk in source.disks}
         made: list[tuple[int, str]] = []
         for number, (lun, creation) in enumerate(origins):
@@ -186,12 +190,9 @@ class Clones:
             raise CloneFailed(f"Azure could not make {found['id']}; it is removed and made again at the next attempt")
         return None
 
-    async def _vm_body(self, intent: CloneIntent, disks: Sequence[tuple[int, str]], card: str) -> Json:
+    def _vm_body(self, intent: CloneIntent, disks: Sequence[tuple[int, str]], card: str, seen: Seen | None) -> Json:
         """Return the VM to make; in mode Clean its source gives the size alone, and may be at another backend."""
         clean = intent.mode is Mode.CLEAN
-        seen = (
-            None if clean and not self._sources.has(intent.source_id) else await self._sources.by_id(intent.source_id)
-        )
         copied = seen.vm["properties"] if seen is not None else {}
         size = intent.shape.size or self._place.size or size_of(seen)
         if not size:

@@ -43,7 +43,7 @@ from vmclone_operator.providers.azure.names import (
     is_frozen_of,
     users_tags,
 )
-from vmclone_operator.providers.azure.sources import Seen, SeenDisk, Sources
+from vmclone_operator.providers.azure.sources import Seen, SeenDisk, Sources, several_disks
 
 POINT = "p"
 LOOK_SECONDS = 10
@@ -74,10 +74,7 @@ class FrozenPoints:
         if intent.consistency is Consistency.QUIESCED and (seen.power is Power.ON or await self._has_point(intent)):
             return await self._restore_point(intent, seen)
         if seen.power is Power.ON and len(seen.disks) > 1:
-            raise CapabilityMissing(
-                f"the source {seen.name} runs and has {len(seen.disks)} disks, whose snapshots are not of one moment: "
-                "set disk.consistency to Quiesced (one restore point of all disks), or stop the source"
-            )
+            raise CapabilityMissing(several_disks(seen))
         return await self._snapshots(intent, seen)
 
     async def _has_point(self, intent: FreezeIntent) -> bool:

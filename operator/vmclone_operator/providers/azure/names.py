@@ -11,6 +11,7 @@ value at most 256 characters.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 from vmclone_operator.domain import naming
@@ -80,6 +81,12 @@ def users_tags(labels: Mapping[str, str]) -> dict[str, str]:
 def is_refused_as_tag(label: str) -> bool:
     """Tell whether a label can be no tag: those names are Azure's (tag-resources.md, "Limitations") or ours."""
     return _tag(label).lower().startswith(("microsoft", "azure", "windows", "vmclone-"))
+
+
+def colliding_tags(labels: Mapping[str, str]) -> list[str]:
+    """Return the labels that would be one tag with another one: a tag's name has no case and no `/`."""
+    counted = Counter(_tag(label).lower() for label in labels)
+    return sorted(label for label in labels if counted[_tag(label).lower()] > 1)
 
 
 def _tag(label: str) -> str:

@@ -32,6 +32,8 @@ class SeenDisk:
     sku: str
     lun: int = -1
     """-1: the boot disk."""
+    shared: bool = False
+    """Whether several VMs may have it at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +105,10 @@ class Sources:
         disk = await arm.at(found["group"]).get(DISK, found["name"])
         if disk is None:
             raise RetryLater(f"the disk {disk_id} of {vm} is not there just now")
-        gib, lun = int(disk["properties"]["diskSizeGB"]), int(named.get("lun", -1))
-        return SeenDisk(id=disk_id, gib=gib, sku=str(disk["sku"]["name"]), lun=lun)
+        properties, lun = disk["properties"], int(named.get("lun", -1))
+        shared = int(properties.get("maxShares") or 1) > 1
+        gib = int(properties["diskSizeGB"])
+        return SeenDisk(id=disk_id, gib=gib, sku=str(disk["sku"]["name"]), lun=lun, shared=shared)
 
     async def describe(self, name: str) -> SourceInfo:
         """Return a source in the contract's words."""
@@ -170,6 +174,14 @@ class Sources:
         if found is None or found["kind"].lower() != _VIRTUAL_MACHINES:
             return False
         return found["subscription"].lower() == self._arm.subscription.lower()
+
+
+def several_disks(seen: Seen) -> str:
+    """Return why snapshots of a source that runs are no frozen point, and what to do."""
+    return (
+        f"the source {seen.name} runs and has {len(seen.disks)} disks, whose snapshots are not of one moment: "
+        "set disk.consistency to Quiesced (one restore point of all disks), or stop the source"
+    )
 
 
 def size_of(seen: Seen | None) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from tests.unit.providers.azure.site import INSTANCE, NAME, VMCLONE, Site, at_site, freeze_intent
+from azure.mgmt.compute.models import OSProfile
+from tests.unit.providers.azure.site import IMAGE, INSTANCE, NAME, VMCLONE, Site, at_site, freeze_intent
 
 from vmclone_operator.api.azure import AzureSettings
 from vmclone_operator.domain.backend import BackendConfig, Consistency, PlanWish, Power, Shape
@@ -15,7 +17,7 @@ from vmclone_operator.domain.errors import ActionNeeded, CredentialsInvalid
 from vmclone_operator.providers.azure import preflight
 from vmclone_operator.providers.azure.backend import CLOUDS, TOKEN_FILE, AzureBackend, credential_of, subscription_of
 from vmclone_operator.providers.azure.clones import Place
-from vmclone_operator.providers.azure.sources import Seen
+from vmclone_operator.providers.azure.sources import Seen, SeenDisk
 
 ID = "33333333-3333-3333-3333-333333333333"
 SUBNET = f"/subscriptions/{ID}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/lan/subnets/clones"
@@ -111,6 +113,17 @@ SEEN = Seen(
     vm=VM,
 )
 WISH = PlanWish(replicas=1, agent=True)
+CRASH = replace(WISH, consistency=Consistency.CRASH_CONSISTENT)
+BOOT = SeenDisk(id="/boot", gib=32, sku="Premium_LRS")
+ULTRA = SeenDisk(id="/ultra", gib=32, sku="UltraSSD_LRS", lun=0)
+TWO = (BOOT, replace(BOOT, id="/data", lun=0))
+
+
+def with_boot(**disk: object) -> dict[str, object]:
+    """Return a VM whose boot disk has something of its own."""
+    return {"properties": {"storageProfile": {"osDisk": {"osType": "Linux", **disk}}}}
+
+
 WINDOWS = {"properties": {"storageProfile": {"osDisk": {"osType": "Windows"}}}}
 FINDINGS = {
     "a source like any other": (SEEN, WISH, ""),
@@ -130,7 +143,50 @@ FINDINGS = {
     "labels": (SEEN, replace(WISH, labels={"example.com/team": "a"}), ""),
     "a label that is no name of a tag": (SEEN, replace(WISH, labels={"windows-key": "a"}), "windows-key"),
     "networks": (SEEN, replace(WISH, shape=Shape(networks=("lan",))), "azure.subnetID"),
+    "labels that would be one tag": (
+        SEEN,
+        replace(WISH, labels={"a/team": "1", "A_team": "2", "other": "3"}),
+        "the labels A_team, a/team would be one tag",
+    ),
+    "as many labels as fit": (SEEN, replace(WISH, labels={f"l{n}": "" for n in range(38)}), ""),
+    "more labels than fit": (SEEN, replace(WISH, labels={f"l{n}": "" for n in range(39)}), "38 fit"),
+    "an account that Azure makes": (SEEN, replace(WISH, image=IMAGE, user="dev"), ""),
+    "an account that Azure does not make": (SEEN, replace(WISH, image=IMAGE, user="admin"), "home.user"),
+    "the same account in a copy, which has it already": (SEEN, replace(WISH, user="admin"), ""),
+    "snapshots of several disks of a source that runs": (replace(SEEN, disks=TWO), CRASH, "disk.consistency"),
+    "snapshots of several disks of one that is off": (replace(SEEN, disks=TWO, power=Power.OFF), CRASH, ""),
+    "a restore point of several disks": (
+        replace(SEEN, disks=TWO),
+        replace(WISH, consistency=Consistency.QUIESCED),
+        "",
+    ),
+    "an ephemeral boot disk": (replace(SEEN, vm=with_boot(diffDiskSettings={"option": "Local"})), WISH, "ephemeral"),
+    "an ephemeral boot disk that is not copied": (
+        replace(SEEN, vm=with_boot(diffDiskSettings={"option": "Local"})),
+        replace(WISH, image=IMAGE),
+        "",
+    ),
+    "a confidential VM": (
+        replace(SEEN, vm={"properties": {"securityProfile": {"securityType": "ConfidentialVM"}}}),
+        WISH,
+        "confidential",
+    ),
+    "a shared disk": (replace(SEEN, disks=(replace(BOOT, shared=True),)), WISH, "maxShares"),
+    "an Ultra disk in a zone": (
+        replace(SEEN, disks=(BOOT, ULTRA), vm=VM | {"zones": ["1"]}),
+        WISH,
+        "UltraSSD_LRS in a zone",
+    ),
+    "an Ultra disk where there are no zones": (replace(SEEN, disks=(BOOT, ULTRA)), WISH, ""),
 }
+
+
+def test_the_accounts_that_azure_does_not_make_are_those_of_microsofts_model() -> None:
+    told = str(OSProfile.__doc__).split(":ivar admin_username:")[1].split("**Minimum-length")[0]
+    listed = set(re.findall(r'"([a-z0-9_]+)"', told.split("**Disallowed values:**")[1]))
+    assert len(listed) > 30
+    assert all(preflight.is_no_account(user) for user in listed)
+    assert not any(preflight.is_no_account(user) for user in ("dev", "azureuser", "admin3", "user6", "tests", ""))
 
 
 @pytest.mark.parametrize(("seen", "wish", "says"), FINDINGS.values(), ids=FINDINGS.keys())

@@ -209,3 +209,23 @@ def test_a_clone_is_listed_for_its_owner_and_its_reads_stay_within_azures_limits
         assert await site.session.find_clone(other) is None
 
     at_site(story)
+
+
+def test_no_pass_that_makes_a_clone_reads_its_source_more_than_once() -> None:
+    """Azure takes twelve reads of a VM a minute, and ten clones are made at once."""
+    reads: list[int] = []
+
+    async def story(site: Site) -> None:
+        await site.freeze()
+        source = f"GET {site_source(site)}".lower()
+        for _ in range(20):
+            before = len(site.server.calls)
+            progress = await site.session.start_clone(site.intent())
+            reads.append(sum(call.lower() == source for call in site.server.calls[before:]))
+            if progress.done:
+                break
+            site.later(progress.again_seconds)
+
+    at_site(story)
+    assert max(reads) == 1
+    assert reads[-1] == 0, "the VM is there"
