@@ -124,10 +124,20 @@ def plan_lines(vmclone: Document, *, approvable: bool = True) -> Iterator[str]:
     estimate = plan.get("estimate") or {}
     if estimate.get("bytes") or estimate.get("seconds"):
         yield f"about {_mebibytes(estimate.get('bytes', 0))} and {duration(estimate.get('seconds', 0))}"
+    parts = [_part(one) for one in estimate.get("resources", ())]
+    if parts:
+        yield f"each clone is {', '.join(parts)}"
     for blocker in plan.get("blockers", ()):
         yield f"against it: {blocker}"
     if approvable and plan.get("hash"):
         yield f"hash {plan['hash']}"
+
+
+def _part(resource: Document) -> str:
+    """Return one kind of what a clone is made of: 2 x Disk Premium_LRS 32 GiB."""
+    count = int(resource.get("count", 1))
+    named = " ".join(filter(None, (str(resource["kind"]), str(resource.get("size", "")))))
+    return f"{count} x {named}" if count > 1 else named
 
 
 def duration(seconds: int) -> str:

@@ -264,3 +264,19 @@ def test_what_a_lost_vmclone_and_a_vm_that_somebody_removed_left_is_named_and_re
         assert site.world.inventory() == before
 
     on_azure(story)
+
+
+def test_a_dry_run_names_what_each_clone_is_made_of_and_makes_nothing() -> None:
+    async def story(site: AzureSite) -> None:
+        before = site.world.inventory()
+        site.apply(replicas=3, plan={"mode": "DryRun"}, template={"size": "Standard_B2s"})
+
+        def named() -> list[tuple[str, str]]:
+            plan = site.get(Kind.VMCLONE, "dev").get("status", {}).get("plan", {})
+            return [(one["kind"], one.get("size", "")) for one in plan.get("estimate", {}).get("resources", ())]
+
+        await site.until(lambda: bool(named()))
+        assert named()[:2] == [("VirtualMachine", "Standard_B2s"), ("Disk", "Premium_LRS 30 GiB")]
+        assert site.world.inventory() == before
+
+    on_azure(story)

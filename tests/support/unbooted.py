@@ -38,6 +38,7 @@ from vmclone_operator.domain.backend import (
     Progress,
     SourceInfo,
     Stamp,
+    Unbilled,
     Wake,
 )
 from vmclone_operator.domain.errors import RetryLater
@@ -71,7 +72,7 @@ class UnbootedBackend:
             await self._host.sessions.pop().close()
 
 
-class UnbootedSession(ExecOnly):
+class UnbootedSession(ExecOnly, Unbilled):
     """The verbs: storage and definitions by libvirt, power and guests from memory."""
 
     def __init__(self, real: LibvirtSession, host: Host, process: int) -> None:

@@ -31,6 +31,17 @@ class PlanAction(ApiModel):
     """ScaleUp, ScaleDown, Missing, Replace, Expired or Unfinished; Found, of a VM that is adopted."""
 
 
+class PlanResource(ApiModel):
+    """What each clone is made of at a backend that bills it."""
+
+    kind: ShortText
+    """For example VirtualMachine, Disk or NetworkInterface."""
+    size: ShortText = ""
+    """For example Standard_D2s_v5, or Premium_LRS 32 GiB."""
+    count: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many of them a clone has."""
+
+
 class PlanEstimate(ApiModel):
     """What the plan costs, roughly."""
 
@@ -38,6 +49,8 @@ class PlanEstimate(ApiModel):
     """Bytes that will be written to storage."""
     seconds: Annotated[int, Field(ge=0, le=2**31)] = 0
     """Seconds until all replicas are ready."""
+    resources: Annotated[tuple[PlanResource, ...], Field(max_length=32, json_schema_extra=_ATOMIC)] = ()
+    """What each replica is made of, where the backend bills for it (Azure); empty elsewhere. Prices are not known."""
 
 
 class PlanStatus(ApiModel):

@@ -42,7 +42,16 @@ from vmclone_operator.domain.provider_values import (
     Stamp,
     removal,
 )
-from vmclone_operator.domain.source_values import Consistency, DiskInfo, Finding, ImageInfo, Power, Shape, SourceInfo
+from vmclone_operator.domain.source_values import (
+    Consistency,
+    DiskInfo,
+    Finding,
+    ImageInfo,
+    Power,
+    Resource,
+    Shape,
+    SourceInfo,
+)
 
 Wake = Callable[[str], None]
 """Called from any thread with an incarnation when its VM changed; an empty string means: any may have."""
@@ -68,6 +77,9 @@ class BackendSession(Protocol):
 
     async def preflight(self, source: SourceInfo, wish: PlanWish) -> Sequence[Finding]:
         """Return every reason why this source cannot be cloned so, in sentences; empty when it can."""
+
+    def resources(self, source: SourceInfo, wish: PlanWish) -> Sequence[Resource]:
+        """Return what each clone is made of, where the backend bills for it; nothing is asked of anybody."""
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take the point in time, copy it, and tell how that stands; called until it is DONE, or LOST.
@@ -215,6 +227,14 @@ class TaskOnly:
         raise CapabilityMissing(f"the command {command.name} can not be run: this backend's guests run tasks")
 
 
+class Unbilled:
+    """For sessions of backends that bill nobody for a clone."""
+
+    def resources(self, source: SourceInfo, wish: PlanWish) -> Sequence[Resource]:  # noqa: ARG002
+        """Name nothing: a plan tells the bytes."""
+        return ()
+
+
 class Backend(Protocol):
     """A kind of backend: opens sessions."""
 
@@ -254,11 +274,13 @@ __all__ = [
     "PlanWish",
     "Power",
     "Progress",
+    "Resource",
     "Seed",
     "Shape",
     "SourceInfo",
     "Stamp",
     "TaskOnly",
+    "Unbilled",
     "Wake",
     "removal",
 ]

@@ -36,6 +36,17 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """What each clone is made of at a backend that bills it: `count` of one kind and size."""
+
+    kind: str
+    """In the backend's word, for example Disk."""
+    size: str = ""
+    """For example Standard_D2s_v5, or Premium_LRS 32 GiB; empty where the kind has none or it is not known yet."""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskInfo:
     """One disk of a source; `capacity_bytes` is what the guest sees, `allocated_bytes` what is stored."""
 
@@ -44,6 +55,8 @@ class DiskInfo:
     allocated_bytes: int
     shared: bool = False
     """True for cdrom, read-only and shareable disks: attached to the clone or left out, never copied."""
+    kind: str = ""
+    """What it is billed as, at a backend that bills: Premium_LRS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,3 +104,5 @@ class SourceInfo:
     """The guest's own addresses, if it runs and tells: a clone that has one of them is not let through."""
     shape: Shape = AS_THE_SOURCE
     """What it has itself."""
+    size: str = ""
+    """Its VM size, at a backend that has sizes."""

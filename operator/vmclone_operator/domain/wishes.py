@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from vmclone_operator.api.plan import PlanAction, PlanEstimate, PlanStatus
+from vmclone_operator.api.plan import PlanAction, PlanEstimate, PlanResource, PlanStatus
 from vmclone_operator.domain.backend import (
     Capabilities,
     Consistency,
@@ -16,6 +16,7 @@ from vmclone_operator.domain.backend import (
     GuestChannel,
     Mode,
     Power,
+    Resource,
     Shape,
     SourceInfo,
 )
@@ -155,7 +156,7 @@ def disk_bytes(info: SourceInfo) -> int:
     return sum(disk.allocated_bytes for disk in info.disks if not disk.shared)
 
 
-def estimate(cost: Cost) -> PlanEstimate:
+def estimate(cost: Cost, resources: Sequence[Resource] = ()) -> PlanEstimate:
     """Return what the plan writes and how long it takes, roughly.
 
     Bytes: the frozen point if one must be taken, then for each clone its overlay, or a copy of all.
@@ -167,7 +168,11 @@ def estimate(cost: Cost) -> PlanEstimate:
     each = cost.disk_bytes if cost.full else BYTES_PER_LINKED_CLONE
     written = (cost.disk_bytes if cost.new_point else 0) + cost.clones * each
     waves = -(-cost.clones // max(1, cost.at_a_time))
-    return PlanEstimate(bytes=written, seconds=written // BYTES_PER_SECOND + waves * SECONDS_PER_CLONE)
+    return PlanEstimate(
+        bytes=written,
+        seconds=written // BYTES_PER_SECOND + waves * SECONDS_PER_CLONE,
+        resources=tuple(PlanResource(kind=one.kind, size=one.size, count=one.count) for one in resources),
+    )
 
 
 def dry_run_blocker(mode: str) -> Blocker | None:

@@ -47,12 +47,21 @@ def test_a_plan_shows_actions_cost_and_what_speaks_against_it() -> None:
     plan = {
         "hash": "ab12",
         "actions": [{"op": "Create", "replica": "dev-2", "why": "ScaleUp"}],
-        "estimate": {"bytes": 2 * 2**20, "seconds": 7300},
+        "estimate": {
+            "bytes": 2 * 2**20,
+            "seconds": 7300,
+            "resources": [
+                {"kind": "VirtualMachine", "size": "Standard_D2s_v5", "count": 1},
+                {"kind": "Disk", "size": "Premium_LRS 32 GiB", "count": 2},
+                {"kind": "NetworkInterface", "size": ""},
+            ],
+        },
         "blockers": ["the pool has too little room"],
     }
     assert list(lines.plan_lines(vmclone(plan=plan))) == [
         "Create dev-2 (ScaleUp)",
         "about 2 MiB and 2 h 1 min",
+        "each clone is VirtualMachine Standard_D2s_v5, 2 x Disk Premium_LRS 32 GiB, NetworkInterface",
         "against it: the pool has too little room",
         "hash ab12",
     ]

@@ -145,18 +145,18 @@ class Planning:
             findings += wishes.cannot_freeze(able, info.power, wanted, stops=stops)
         newest = newest_complete(status.frozen_points)
         new_point = newest is None or (newest.source_id, newest.fingerprint) != (info.source_id, fingerprint)
+        wish = PlanWish(
+            replicas=clones,
+            pool=self.spec.disk.pool or "",
+            full=full,
+            image=self.found.image,
+            agent=self._mode is Mode.DISK and self.spec.identity.verify == "Require",
+            shape=shape_of(self.spec.template),
+            labels=self.spec.template.labels,
+            user=self._user,
+            consistency=None if stops or self.found.image else wanted,
+        )
         if new_point or full:
-            wish = PlanWish(
-                replicas=clones,
-                pool=self.spec.disk.pool or "",
-                full=full,
-                image=self.found.image,
-                agent=self._mode is Mode.DISK and self.spec.identity.verify == "Require",
-                shape=shape_of(self.spec.template),
-                labels=self.spec.template.labels,
-                user=self._user,
-                consistency=None if stops or self.found.image else wanted,
-            )
             findings += await session.preflight(info, wish)
         cost = Cost(
             clones=clones,
@@ -165,7 +165,7 @@ class Planning:
             new_point=new_point,
             full=full,
         )
-        return tuple(findings), wishes.estimate(cost)
+        return tuple(findings), wishes.estimate(cost, session.resources(info, wish))
 
     async def _secret(self) -> tuple[Finding, ...]:
         """Return what is wrong with the user's own cloud-config, which mode Clean alone uses."""

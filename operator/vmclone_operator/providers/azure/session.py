@@ -33,11 +33,12 @@ from vmclone_operator.domain.backend import (
     PlanWish,
     Power,
     Progress,
+    Resource,
     SourceInfo,
     TaskOnly,
 )
 from vmclone_operator.domain.errors import CapabilityMissing, RetryLater
-from vmclone_operator.providers.azure import preflight, sources
+from vmclone_operator.providers.azure import bill, preflight, sources
 from vmclone_operator.providers.azure.arm import VM, Arm, Gate
 from vmclone_operator.providers.azure.capacity import Capacity
 from vmclone_operator.providers.azure.clones import Clones, Place
@@ -126,6 +127,10 @@ class AzureSession(TaskOnly):
         found = tuple(preflight.findings(seen, wish, self._place))
         size = wish.shape.size or self._place.size or sources.size_of(seen)
         return found if found or not size else await self._capacity.findings(size, wish.replicas)
+
+    def resources(self, source: SourceInfo, wish: PlanWish) -> Sequence[Resource]:
+        """Return what each clone is made of."""
+        return tuple(bill.resources(source, wish, self._place))
 
     async def freeze(self, intent: FreezeIntent) -> Progress:
         """Take a frozen point one step on."""

@@ -114,7 +114,7 @@ class Sources:
         """Return a source in the contract's words."""
         seen = await self.by_id(name)
         disks = (
-            DiskInfo(target=str(number), capacity_bytes=disk.gib * _GIB, allocated_bytes=disk.gib * _GIB)
+            DiskInfo(target=str(number), capacity_bytes=disk.gib * _GIB, allocated_bytes=disk.gib * _GIB, kind=disk.sku)
             for number, disk in enumerate(seen.disks)
         )
         return SourceInfo(
@@ -126,6 +126,7 @@ class Sources:
             macs=(),
             fingerprint=seen.fingerprint,
             addresses=await self.addresses(seen.vm),
+            size=size_of(seen),
         )
 
     async def addresses(self, vm: Json) -> tuple[str, ...]:

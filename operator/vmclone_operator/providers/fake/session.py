@@ -30,6 +30,7 @@ from vmclone_operator.domain.backend import (
     Power,
     Progress,
     SourceInfo,
+    Unbilled,
 )
 from vmclone_operator.domain.errors import AgentNotReady, CapabilityMissing, RetryLater
 from vmclone_operator.providers.fake import clones, freezing, leftovers, steps, wishes
@@ -52,7 +53,7 @@ async def at_once() -> None:
     await asyncio.sleep(0)
 
 
-class FakeSession:
+class FakeSession(Unbilled):
     """One operator process's connection to a World."""
 
     def __init__(self, world: World, *, wake: Wake, fence: Fence, boot_seconds: float, pause: Pause = at_once) -> None:

@@ -31,6 +31,7 @@ from vmclone_operator.domain.backend import (
     Power,
     Progress,
     SourceInfo,
+    Unbilled,
     Wake,
 )
 from vmclone_operator.domain.errors import ActionNeeded, OwnershipMismatch, RetryLater
@@ -65,7 +66,7 @@ CLOSE_SECONDS = 3.0
 CAPABILITIES = Capabilities()
 
 
-class LibvirtSession(ExecOnly):
+class LibvirtSession(ExecOnly, Unbilled):
     """One libvirt host."""
 
     def __init__(

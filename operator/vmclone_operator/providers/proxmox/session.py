@@ -26,6 +26,7 @@ from vmclone_operator.domain.backend import (
     Power,
     Progress,
     SourceInfo,
+    Unbilled,
 )
 from vmclone_operator.domain.errors import NotAuthorized, RetryLater
 from vmclone_operator.providers.proxmox import leftovers, rights, storages, switches, translate
@@ -60,7 +61,7 @@ def in_our_words(verb: Callable[Asked, Coroutine[Any, Any, Answer]]) -> Callable
     return spoken
 
 
-class ProxmoxSession(ExecOnly):
+class ProxmoxSession(ExecOnly, Unbilled):
     """One cluster, as one API token."""
 
     def __init__(

@@ -9,7 +9,7 @@ import pytest
 from tests.doubles.arm.site import CLIENT
 from tests.unit.providers.azure.site import IMAGE, Mode, Site, at_site
 
-from vmclone_operator.domain.backend import Finding, PlanWish
+from vmclone_operator.domain.backend import Finding, PlanWish, Shape
 from vmclone_operator.providers.azure.capacity import Quota, Size, of_quota, of_size, quotas_of, sizes_of
 
 D2 = Size(name="Standard_D2s_v5", family="standardDSv5Family", vcpus=2)
@@ -135,3 +135,24 @@ def test_the_long_list_of_sizes_is_read_once() -> None:
         assert len(calls) == 2
 
     at_site(story)
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "says"),
+    [
+        (
+            "",
+            "",
+            "VirtualMachine Standard_D2s_v5 1, Disk Premium_LRS 30 GiB 3, NetworkInterface  1, NetworkSecurityGroup  1",
+        ),
+        (IMAGE, "Standard_B2s", "VirtualMachine Standard_B2s 1, Disk  1, NetworkInterface  1"),
+    ],
+    ids=["a copy has the size and the disks of its source", "a clean one has the template's size and one disk"],
+)
+def test_a_plan_names_what_each_clone_is_made_of(image: str, size: str, says: str) -> None:
+    async def story(site: Site) -> None:
+        source = await site.session.describe_source("golden")
+        named = site.session.resources(source, PlanWish(replicas=3, image=image, shape=Shape(size=size)))
+        assert ", ".join(f"{one.kind} {one.size} {one.count}" for one in named) == says
+
+    at_site(story, data_disks=2)
