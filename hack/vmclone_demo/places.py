@@ -69,6 +69,23 @@ def proxmox(source: str, image: str) -> Place:
     )
 
 
+def azure(source: str, image: str) -> Place:
+    """Start the double of Azure with the source as a VM of it, and give the operator an application's secret."""
+    told = _double("arm", source, image)
+    release.give_secret("lab-azure", {"client-secret": told["secret"].encode()})
+    block = told["block"]
+    where = f"{block['endpoint']}, its VMs real guests"
+    print(f"== a double of Azure at {where}: VM {source} in the group {block['resourceGroup']}, image {told['image']}")
+    return Place(
+        block={"azure": block},
+        secret="lab-azure",  # noqa: S106 - a name
+        image=told["image"],
+        disk_clones=2,
+        clean_clones=1,
+        told=", its CloneBackend with the block azure",
+    )
+
+
 def _double(name: str, source: str, image: str) -> dict[str, Any]:
     """Start a double in the lab unless it runs, and return what it says of itself."""
     lab = Lab(Layout.from_environment(os.environ))
@@ -95,4 +112,4 @@ def _read(facts: Path) -> dict[str, Any] | None:
     return told
 
 
-PLACES: dict[str, Callable[[str, str], Place]] = {"libvirt": libvirt, "proxmox": proxmox}
+PLACES: dict[str, Callable[[str, str], Place]] = {"libvirt": libvirt, "proxmox": proxmox, "azure": azure}

@@ -1,7 +1,8 @@
 """What runs inside the VMs, as far as Azure can tell: it boots, its agent reports, it runs scripts, it has addresses.
 
-`Guests` is the protocol; `ModelledGuests` are a few values each. Azure's own agent runs a script with bash and
-keeps the last 4 KiB of what it says (Azure/run-command-handler-linux f95dc24, internal/instanceview and cmds.go).
+`Guests` is the protocol; `ModelledGuests` are a few values each, those of `lab_guests.py` really boot. Azure's own
+agent runs a script with bash and keeps the last 4 KiB of what it says (Azure/run-command-handler-linux f95dc24,
+internal/instanceview and cmds.go).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Hardware:
     user_data: str
     custom_data: str
     os_profile: dict[str, Any] = field(default_factory=dict)
+    cards: tuple[tuple[str, str], ...] = ()
+    """MAC and private address of each network interface."""
     connected: bool = True
     """Whether its network security group lets anything in or out."""
 
@@ -42,6 +45,17 @@ class Outcome:
     stdout: str = ""
     stderr: str = ""
     seconds: float = 0.0
+
+    def look(self) -> Outcome:
+        """Return itself: how it ends is known from the beginning."""
+        return self
+
+
+class Started(Protocol):
+    """A script that was started."""
+
+    def look(self) -> Outcome | None:
+        """Return what it said and left; None while it runs."""
 
 
 class Guests(Protocol):
@@ -68,8 +82,8 @@ class Guests(Protocol):
     def agent_ready(self, vm: str) -> bool:
         """Whether Azure's agent in the guest reports now."""
 
-    def run(self, vm: str, script: str) -> Outcome:
-        """Run a script as root."""
+    def run(self, vm: str, script: str) -> Started:
+        """Start a script as root."""
 
 
 @dataclass(slots=True, kw_only=True)

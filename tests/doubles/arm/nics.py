@@ -109,17 +109,23 @@ def _begun_nic(world: World, nic: Resource) -> None:
         one.setdefault("id", f"{nic.id}/ipConfigurations/{one.get('name', number)}")
         inside.setdefault("privateIPAllocationMethod", "Dynamic")
         if "privateIPAddress" not in inside:
-            inside["privateIPAddress"] = nic.extra.setdefault(f"address {number}", _address(world))
+            inside["privateIPAddress"] = nic.extra.setdefault(f"address {number}", world.free_address())
         inside["primary"] = number == 0
 
 
-def _address(world: World) -> str:
-    number = world.number()
-    return f"10.8.{number // 250}.{number % 250 + 4}"
+def card_of(nic: Resource) -> tuple[str, str]:
+    """Return MAC and private address of a card."""
+    address = nic.properties["ipConfigurations"][0]["properties"].get("privateIPAddress", "")
+    return str(nic.properties.get("macAddress", "")), str(address)
+
+
+def _mac(number: int) -> str:
+    digits = f"000D3A{number:06X}"
+    return "-".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
 def _made_nic(world: World, nic: Resource) -> None:
-    nic.properties.setdefault("macAddress", f"00-0D-3A-{world.number():06X}"[:17])
+    nic.properties.setdefault("macAddress", _mac(world.number()))
     _relink(world, nic)
 
 

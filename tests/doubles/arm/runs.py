@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.doubles.arm.call import Answer, Call, endpoint
 from tests.doubles.arm.generic import Kind, check_tags, delete, inner, pending, put_resource, refuse_busy
-from tests.doubles.arm.guests import RUN_SECONDS, Outcome
+from tests.doubles.arm.guests import RUN_SECONDS, Outcome, Started
 from tests.doubles.arm.nics import is_connected
 from tests.doubles.arm.refusals import Refusal, invalid
 from tests.doubles.arm.vms import TYPE as VM
@@ -96,14 +96,25 @@ def _running(world: World, vm: Resource, run: Resource, operation: Operation) ->
     run.extra["view"] = {"executionState": "Running", "startTime": _iso(world.now())}
     if run.properties.get("asyncExecution"):
         _provisioned(world, run, operation)
-    outcome = world.guests.run(vm.key, str(run.properties["source"]["script"]))
-    limit = float(run.properties.get("timeoutInSeconds") or GIVE_UP_SECONDS)
-    yield max(RUN_SECONDS, min(outcome.seconds, limit))
+    limit, began = float(run.properties.get("timeoutInSeconds") or GIVE_UP_SECONDS), world.now()
+    outcome = yield from _outcome(world, vm, world.guests.run(vm.key, str(run.properties["source"]["script"])), limit)
+    yield max(0.0, max(RUN_SECONDS, min(outcome.seconds, limit)) - (world.now() - began))
     if vm.extra.get("boots") != boot or vm.extra.get("power") != "running":
         return  # the machine went down with it: nobody says how it ended
     _ended(run, outcome, timed_out=outcome.seconds > limit, now=world.now())
     if not operation.done:
         _provisioned(world, run, operation)
+
+
+def _outcome(world: World, vm: Resource, started: Started, limit: float) -> Steps[Outcome]:
+    """Look at a script until it has ended, its time is over, or its machine is off."""
+    began, outcome = world.now(), started.look()
+    while outcome is None:
+        yield LOOK_SECONDS
+        spent = world.now() - began
+        on = vm.extra.get("power") == "running"
+        outcome = started.look() if on and spent <= limit else Outcome(exit_code=-1, seconds=spent)
+    return outcome
 
 
 def _turn(world: World, vm: Resource, run: Resource) -> bool:

@@ -36,7 +36,7 @@ class Server(HttpsServer):
     @property
     def base(self) -> str:
         """Return the address of both services."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.host}:{self.port}"
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._handled(request)

@@ -27,17 +27,22 @@ COMPUTE = f"{GROUP}/providers/Microsoft.Compute"
 def furnished(clock: Clock) -> World:
     """Return a world with one of everything that an operator finds."""
     world = World(clock)
+    furnish(world)
+    source(world, "golden")
+    return world
+
+
+def furnish(world: World, *, client: str = CLIENT, secret: str = SECRET, prefix: str = "10.8.0.0/16") -> None:
+    """Give a world everything but a source."""
     world.groups[GROUP] = world.location
     world.token_seconds = 10**7  # a client keeps its token by the real clock, not by this one
-    world.clients[CLIENT] = Client(secret=SECRET)
+    world.clients[client] = Client(secret=secret)
     world.images[IMAGE] = ["0.20260901.1", "0.20261001.1"]
     at = {"location": world.location}
-    prefixes = {"addressPrefix": "10.8.0.0/16"}
+    prefixes = {"addressPrefix": prefix}
     seed(world, SUBNET.rsplit("/subnets", 1)[0], "Microsoft.Network/virtualNetworks", {**at, "properties": {}})
     seed(world, SUBNET, "Microsoft.Network/virtualNetworks/subnets", {"properties": prefixes})
     seed(world, LAN_GROUP, "Microsoft.Network/networkSecurityGroups", {**at, "properties": {"securityRules": []}})
-    source(world, "golden")
-    return world
 
 
 def source(world: World, name: str, *, data_disks: int = 1, power: str = "running") -> Resource:

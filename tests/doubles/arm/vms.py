@@ -27,7 +27,7 @@ from tests.doubles.arm.call import Answer, Call, endpoint, kind_and_name
 from tests.doubles.arm.generic import Kind, inner, pending, refuse_busy, register
 from tests.doubles.arm.guests import Hardware
 from tests.doubles.arm.images import image_of, known_image
-from tests.doubles.arm.nics import attached_to, free_nic, is_connected
+from tests.doubles.arm.nics import attached_to, card_of, free_nic, is_connected
 from tests.doubles.arm.refusals import Refusal, invalid, not_found
 from tests.doubles.arm.world import Resource, Size, World
 
@@ -188,6 +188,7 @@ def hardware(world: World, vm: Resource) -> Hardware:
         user_data=vm.extra.get("userData", ""),
         custom_data=vm.extra.get("customData", ""),
         os_profile=dict(vm.properties.get("osProfile") or {}),
+        cards=tuple(card_of(nic) for nic in attached_to(world, vm)),
         connected=is_connected(world, vm),
     )
 

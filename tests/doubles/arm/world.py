@@ -168,6 +168,11 @@ class World:
         self._numbers += 1
         return self._numbers
 
+    def free_address(self) -> str:
+        """Return a private address that no interface has."""
+        number = self.number()
+        return f"10.8.{number // 250}.{number % 250 + 4}"
+
     def uuid(self) -> str:
         """Return an id of the kind that Azure makes up."""
         return f"44444444-4444-4444-4444-{self.number():012d}"
