@@ -1,7 +1,8 @@
 """Everything a backend may fail with, in the words of the user.
 
 Two kinds only, because a pass can do two things: try again later, or wait for a person. Anything
-else that is raised is a bug and stays loud.
+else that is raised is a bug and stays loud. `LeadershipLost` is neither: the backend did not fail, this operator
+must not write any more. Nothing that handles a CloneError catches it, so it ends the pass without a word on the object.
 
 * CloneError
   x RetryLater              the backend is busy or away; try again after `retry_after`
@@ -9,7 +10,6 @@ else that is raised is a bug and stays loud.
     + AgentNotReady         the guest does not answer (yet)
     + SourceLocked          the source is busy with another job
     + FrozenPointInUse      disks still stand on the frozen point that is to be removed
-    + LeadershipLost        another operator leads; this one must not write
     + AdmissionUnavailable  a webhook that the API server must ask does not answer
   x ActionNeeded            a person must change something; retrying alone cannot help
     + SourceNotFound        no such VM, or the name matches two
@@ -53,6 +53,12 @@ class CloneError(Exception):
     reason: ClassVar[str] = "CloneFailed"
 
 
+class LeadershipLost(Exception):  # noqa: N818  - named for what happened
+    """Another operator may lead by now; no write may follow. `reason` is the code that it is counted by."""
+
+    reason: ClassVar[str] = "LeadershipLost"
+
+
 class RetryLater(CloneError):  # noqa: N818  - named for what the engine does with it
     """The cause goes away by itself; `retry_after` is the least wait."""
 
@@ -94,12 +100,6 @@ class FrozenPointInUse(RetryLater):
         """Return the error that names what stands on the frozen point, the first few of many."""
         more = f" and {len(disks) - _NAMED} more" if len(disks) > _NAMED else ""
         return cls(f"the frozen point is still the base of {', '.join(disks[:_NAMED])}{more}")
-
-
-class LeadershipLost(RetryLater):
-    """Another operator may lead by now; no provider write may follow."""
-
-    reason = "LeadershipLost"
 
 
 class AdmissionUnavailable(RetryLater):

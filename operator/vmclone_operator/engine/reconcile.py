@@ -44,7 +44,7 @@ async def reconcile(engine: Engine, key: Key) -> float | None:
         told = refusals.in_words(error)
         await refusals.post(engine, key.kind, document, told)
         raise _refused(told, error) from error
-    except Unavailable as error:
+    except (Unavailable, LeadershipLost) as error:  # nothing could be written on the object either
         raise PassFailed(str(error), limit=30) from error
 
 
@@ -168,8 +168,6 @@ def _failed(error: CloneError) -> PassFailed:
 
 async def _tell_replica(engine: Engine, replica: Replica, error: CloneError) -> None:
     """Write what went wrong into the replica's Ready condition; its step stays the one it was in."""
-    if isinstance(error, LeadershipLost):
-        return
     document = engine.newest(Kind.REPLICA, replica.document)
     status = replica.status
     current = next((s for s in Step if s.value == _open_step(replica)), Step.RESERVE)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from vmclone_operator.domain.backend import ObservedClone, Power
 from vmclone_operator.domain.daily import is_due
-from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.errors import CloneError, LeadershipLost
 from vmclone_operator.domain.units import seconds_of
 from vmclone_operator.engine.context import Engine
 from vmclone_operator.engine.objects.lineage import incarnation_of, is_ready
@@ -124,12 +124,12 @@ async def _compare(engine: Engine, backend: str, replicas: Sequence[Document]) -
     try:
         session = await engine.session(backend)
         clones = await list_clones(engine, backend, session)
-    except (CloneError, ClusterError) as error:
+    except (CloneError, ClusterError, LeadershipLost) as error:  # raised, it would end the operator as a bug does
         log.warning("backend not listed", extra={"backend": backend, "error": str(error)})
         return
     try:
         await look_for_orphans(engine, backend, session, clones)
-    except (CloneError, ClusterError) as error:  # what was found last stands
+    except (CloneError, ClusterError, LeadershipLost) as error:  # what was found last stands
         log.warning("orphans not looked for", extra={"backend": backend, "error": str(error)})
     found = {clone.stamp.incarnation: clone for clone in clones}
     for replica in replicas:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.errors import CloneError, LeadershipLost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ _LABELS = ("backend_type", "verb")
 
 
 class CallMeter:
-    """Wraps backends; `code` is `ok`, the reason of a CloneError, or `bug`."""
+    """Wraps backends; `code` is `ok`, the reason of a CloneError or of LeadershipLost, or `bug`."""
 
     def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -52,7 +52,7 @@ class CallMeter:
         try:
             answer = await act()
             code = "ok"
-        except CloneError as error:
+        except (CloneError, LeadershipLost) as error:
             code = error.reason
             raise
         finally:

@@ -94,7 +94,7 @@ async def made(session: BackendSession, intent: CloneIntent, until: Callable[[],
     """Ask until the clone is there, as the engine does, and keep the ledger of finished disks."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not until():
-            with contextlib.suppress(CloneError):
+            with contextlib.suppress(CloneError, LeadershipLost):
                 progress = await session.start_clone(intent)
                 if progress.state is OperationState.DONE:
                     return

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.observe.scrape import Clock, samples, watched
 
 from vmclone_operator.domain.backend import BackendConfig
-from vmclone_operator.domain.errors import SourceNotFound
+from vmclone_operator.domain.errors import LeadershipLost, SourceNotFound
 from vmclone_operator.providers.fake import FakeBackend
 
 CONFIG = BackendConfig(name="lab", settings={}, credentials={})
@@ -37,6 +37,7 @@ def test_calls_are_counted_by_verb_and_result() -> None:
 
 FAILURES = {
     "a failure that was foreseen counts by its reason": (SourceNotFound("no such VM"), "SourceNotFound"),
+    "a call that was not made for want of leadership is no bug": (LeadershipLost("another leads"), "LeadershipLost"),
     "a bug is counted as one and stays loud": (KeyError("no such field"), "bug"),
 }
 

@@ -14,7 +14,7 @@ from vmclone_operator.api.replica import VMCloneReplicaStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.backend import BackendSession, Owner
 from vmclone_operator.domain.conditions import Progress, Readiness, find, printable
-from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse, LeadershipLost
+from vmclone_operator.domain.errors import AgentNotReady, CloneError, FrozenPointInUse
 from vmclone_operator.domain.guest_access import end_copies
 from vmclone_operator.domain.pace import Pace
 from vmclone_operator.domain.rollout import open_point
@@ -237,8 +237,6 @@ async def _let_go(engine: Engine, vmclone: Document) -> bool:
     try:
         if not await _release_frozen_points(engine, vmclone):
             return False  # their copy may still read from the source as it is
-    except LeadershipLost:
-        raise
     except CloneError:
         if not await source_power.put_back(engine, vmclone):
             return False  # while it has yet to go back, its ledger must not go

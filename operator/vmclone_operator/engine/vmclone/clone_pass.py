@@ -11,7 +11,7 @@ from vmclone_operator.api.vmclone import SessionStatus, VMCloneStatus
 from vmclone_operator.domain.admission import refusal
 from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.conditions import find
-from vmclone_operator.domain.errors import CloneError, LeadershipLost, RetryLater
+from vmclone_operator.domain.errors import CloneError, RetryLater
 from vmclone_operator.domain.expiry import Expiry
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, Blocker
@@ -203,8 +203,6 @@ class ClonePass:
         """Find the VMs that replicas to come go on with; return why the backend does not tell."""
         try:
             self._matches = await adopting.look(self._engine, self._document, found, self._objects.unmade(), recorded)
-        except LeadershipLost:
-            raise
         except CloneError as error:
             return error
         return None
@@ -219,8 +217,6 @@ class ClonePass:
         try:
             planned = await self._planning(facts.found, facts.sessions).run(status)
             return await self._with_plan(status, planned), planned, None
-        except LeadershipLost:
-            raise
         except CloneError as error:
             return status, planned, error
 
@@ -237,8 +233,6 @@ class ClonePass:
             return replace(outcome, again=None)
         try:
             status, later = await self._settle_power(found, outcome, decision)
-        except LeadershipLost:
-            raise
         except CloneError as error:
             status = self._written_with(before.status)
             return Outcome(status=status, again=SAFETY_NET_SECONDS, problem=outcome.problem or error)
@@ -248,8 +242,6 @@ class ClonePass:
         """Move the frozen points on by a step."""
         try:
             status, again = await self._frozen_points(found).run(before.status, decision.against_frozen_points)
-        except LeadershipLost:
-            raise
         except CloneError as error:
             return Outcome(status=self._written_with(before.status), problem=error)
         return Outcome(status=status, again=again)

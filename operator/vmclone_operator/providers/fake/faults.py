@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from vmclone_operator.domain.errors import BackendUnreachable, CloneError, CloneFailed, RetryLater
+from vmclone_operator.domain.errors import BackendUnreachable, CloneError, CloneFailed, LeadershipLost, RetryLater
 
 RUNNING: ContextVar[int] = ContextVar("running", default=0)
 """Which of several operator processes calls now; 0: the main one."""
@@ -69,7 +69,7 @@ class Fault:
     """One thing that goes wrong at one point."""
 
     kind: FaultKind
-    error: CloneError | None = None
+    error: CloneError | LeadershipLost | None = None
     """With FAIL; default: the backend is unreachable."""
     delay_seconds: float = 0
     """How much time passes before the fault shows."""
@@ -95,7 +95,7 @@ class Fault:
         if self.kind is FaultKind.KILL_AFTER:
             raise Killed(f"after {point}")
 
-    def _refusal(self, point: Point) -> CloneError:
+    def _refusal(self, point: Point) -> CloneError | LeadershipLost:
         if self.kind is FaultKind.THROTTLE:
             wait = timedelta(seconds=self.retry_after_seconds)
             return RetryLater(f"too many requests at {point}", retry_after=wait)

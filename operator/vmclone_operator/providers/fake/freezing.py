@@ -25,6 +25,7 @@ from vmclone_operator.domain.errors import (
     BackendUnreachable,
     CloneError,
     FrozenPointInUse,
+    LeadershipLost,
     OwnershipMismatch,
     QuiesceFailed,
     RetryLater,
@@ -175,7 +176,7 @@ class FrozenPoints:
         try:
             calls.write("fsfreeze", source.name, partial(self._fsfreeze, source))
             image = calls.write("backup-begin", source.name, begin)
-        except CloneError:
+        except (CloneError, LeadershipLost):  # the guest is thawed whoever leads
             self._thaw_now(calls, source)
             raise
         self._thaw_now(calls, source)

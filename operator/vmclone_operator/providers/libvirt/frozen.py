@@ -22,6 +22,7 @@ from vmclone_operator.domain.errors import (
     CloneError,
     CloneFailed,
     FrozenPointInUse,
+    LeadershipLost,
     QuiesceFailed,
     SourceLocked,
 )
@@ -179,7 +180,7 @@ class FrozenPoints:
             return replace(begun, percent=copy.percent(written))
         try:
             copy.raise_failure()
-        except CloneError:
+        except (CloneError, LeadershipLost):
             copy.told = True
             raise
         return self._finished(pool, held, copy.intent, copy.fingerprint)
