@@ -105,6 +105,8 @@ async def _vmclone(engine: Engine, document: Document) -> float | None:
         if is_deleting(document):
             return await teardown.remove_vmclone(engine, document)
         return await ClonePass(engine, document).run()
+    except FreezeHeld as held:
+        raise PassFailed(str(held), after=held.wait_seconds, limit=held.wait_seconds) from held
     except CloneError as error:
         raise _failed(error) from error
     except (Refused, HookDown) as error:
@@ -161,8 +163,6 @@ def _refused(told: CloneError, error: Refused | HookDown) -> PassFailed:
 def _failed(error: CloneError) -> PassFailed:
     if isinstance(error, RetryLater):
         return PassFailed(str(error), after=error.retry_after.total_seconds(), limit=30)
-    if isinstance(error, FreezeHeld):
-        return PassFailed(str(error), after=error.wait_seconds, limit=error.wait_seconds)
     return PassFailed(str(error), after=_STALLED_SECONDS)
 
 

@@ -6,34 +6,48 @@ The ledger is `status.retry` of the VMClone. What wakes its pass meanwhile has n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
 
 from vmclone_operator.api.replica import RetryStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.errors import ActionNeeded
 from vmclone_operator.domain.retry import failed, heeded, next_failures, outlook, pending, policy_of
 from vmclone_operator.domain.rollout import ReplicaView, open_point, waits_for_clone
-from vmclone_operator.domain.steps import Step
+from vmclone_operator.domain.steps import Blocker, Step
 from vmclone_operator.engine.context import Engine, annotation
 from vmclone_operator.kube.cluster import Document
 
 _LOOK_AGAIN_SECONDS = 300.0
 
 
-class FreezeHeld(ActionNeeded):
-    """A freeze failed; the next one waits for its time, or for a person."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeHold:
+    """A freeze failed; the next one waits for its time, or for a person. `reason` is that of the failure."""
 
-    def __init__(self, ledger: RetryStatus, *, seconds: float, exhausted: bool) -> None:
-        super().__init__(outlook(ledger, exhausted=exhausted))
-        self.reason = ledger.reason  # type: ignore[misc]  # that of the failure, which is told all the while
-        self.wait_seconds = _LOOK_AGAIN_SECONDS if exhausted else max(1.0, seconds)
-        self.exhausted = exhausted
+    reason: str
+    message: str
+    wait_seconds: float
+    """When to look again."""
+    exhausted: bool
+    """Whether `spec.retry.maxAttempts` allows no other attempt until a person asks for one."""
 
-    def by(self, *seconds: float | None) -> Self:
-        """Look again no later than that: there is more to see to than the next freeze."""
-        self.wait_seconds = min([self.wait_seconds, *(max(1.0, s) for s in seconds if s is not None)])
-        return self
+    @property
+    def blocker(self) -> Blocker:
+        """What is said all the while."""
+        return Blocker(reason=self.reason, message=self.message)
+
+    def no_later_than(self, *seconds: float | None) -> FreezeHold:
+        """Return the same with an earlier look: there is more to see to than the next freeze."""
+        looks = [max(1.0, s) for s in seconds if s is not None]
+        return replace(self, wait_seconds=min([self.wait_seconds, *looks]))
+
+
+class FreezeHeld(Exception):  # noqa: N818  - named for what ends the pass
+    """Ends the pass of a VMClone whose next freeze waits, once that is written."""
+
+    def __init__(self, hold: FreezeHold) -> None:
+        super().__init__(hold.message)
+        self.wait_seconds = hold.wait_seconds
 
 
 def outlived(document: Document, status: VMCloneStatus, views: Sequence[ReplicaView], *, wanted: int) -> bool:
@@ -52,11 +66,11 @@ class FreezeAttempts:
     document: Document
     spec: VMCloneSpec
 
-    def held(self, status: VMCloneStatus) -> FreezeHeld | None:
+    def hold(self, status: VMCloneStatus) -> FreezeHold | None:
         """Return what is said while the next attempt waits; None when it may begin."""
-        return self._held(heeded(status.retry, self._asked))
+        return self._hold(heeded(status.retry, self._asked))
 
-    def failed(self, status: VMCloneStatus, error: ActionNeeded) -> tuple[RetryStatus, FreezeHeld | None]:
+    def failed(self, status: VMCloneStatus, error: ActionNeeded) -> tuple[RetryStatus, FreezeHold | None]:
         """Return the ledger with an attempt more that failed, and what is said until the next one."""
         before = heeded(status.retry, self._asked)
         wait = policy_of(self.spec.retry).wait_seconds(next_failures(before, Step.FREEZE))
@@ -69,15 +83,20 @@ class FreezeAttempts:
             asked=self._asked,
             now=self.engine.now(),
         )
-        return ledger, self._held(ledger)
+        return ledger, self._hold(ledger)
 
     @property
     def _asked(self) -> str:
         return annotation(self.document, "retry-at")[:128]
 
-    def _held(self, ledger: RetryStatus | None) -> FreezeHeld | None:
+    def _hold(self, ledger: RetryStatus | None) -> FreezeHold | None:
         waits = pending(ledger, policy_of(self.spec.retry), self.engine.now())
         if ledger is None or waits is None:
             return None
         seconds, exhausted = waits
-        return FreezeHeld(ledger, seconds=seconds, exhausted=exhausted)
+        return FreezeHold(
+            reason=ledger.reason,
+            message=outlook(ledger, exhausted=exhausted),
+            wait_seconds=_LOOK_AGAIN_SECONDS if exhausted else max(1.0, seconds),
+            exhausted=exhausted,
+        )

@@ -1,10 +1,13 @@
-"""The part of a VMClone's pass that sees to its frozen points: is one needed, may it be taken, is it still good?"""
+"""The part of a VMClone's pass that sees to its frozen points: is one needed, may it be taken, is it still good?
+
+`domain/frozen_points.py` decides the next step; this module finds the answers to its questions, and does what it says.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmclone_operator.api.vmclone import FrozenPointStatus, SourceStatus, VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain import wishes
@@ -17,11 +20,12 @@ from vmclone_operator.domain.errors import (
     PreflightFailed,
     RetryLater,
 )
+from vmclone_operator.domain.frozen_points import QUESTIONS, FrozenSituation, FrozenStep, next_step
 from vmclone_operator.domain.rollout import ReplicaView, newest_complete, open_point, waits_for_clone
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, Blocker
 from vmclone_operator.engine.backends.endpoints import host_of
 from vmclone_operator.engine.context import Engine
-from vmclone_operator.engine.ledger.freeze_attempts import FreezeAttempts, FreezeHeld
+from vmclone_operator.engine.ledger.freeze_attempts import FreezeAttempts, FreezeHold
 from vmclone_operator.engine.objects.lineage import is_deleting, order_of
 from vmclone_operator.engine.objects.replica import shape_of
 from vmclone_operator.engine.source import consent
@@ -37,6 +41,18 @@ Commit = Callable[[VMCloneStatus], Awaitable[VMCloneStatus]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What a pass did about the frozen points."""
+
+    status: VMCloneStatus
+    """As it was written."""
+    again_seconds: float | None = None
+    """When to look again; None when events will say."""
+    hold: FreezeHold | None = None
+    """What is said while the next freeze waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrozenPass:
     """Works on the frozen points of one VMClone."""
 
@@ -48,34 +64,49 @@ class FrozenPass:
     wanted: int
     commit: Commit
 
-    async def run(self, status: VMCloneStatus, blocker: Blocker | None) -> tuple[VMCloneStatus, float | None]:
-        """Move the frozen points a step on; return the status as written and when to look again."""
-        backend = self.found.backend_name or status.source.backend
-        if not backend or not (status.frozen_points or waits_for_clone(self.views)):
-            return status, None
-        session = await self.engine.session(backend)
-        freezer = self._freezer(session, backend)
-        point = open_point(status.frozen_points)
-        found_open = point is not None
-        may_begin = blocker is None and not self.spec.paused
-        needed = point is None and waits_for_clone(self.views)
-        upcoming = needed or _not_yet_frozen(status.frozen_points)
-        held = self._attempts.held(status) if upcoming and may_begin else None
-        if held is not None and needed and await self._serves(status, session, freezer):
-            needed, held = False, None
-        if held is not None:
-            raise await self._meanwhile(status, freezer, held)
-        if needed and may_begin:
-            status = await self._ensure_point(status, session, freezer)
-        if _not_yet_frozen(status.frozen_points):
-            if not self._has_turn(status.frozen_points, backend):
-                return status, SAFETY_NET_SECONDS
-            may_begin = may_begin and await self._may_freeze_live()
-            if may_begin and self.spec.source_power == "StopForClone" and not self.found.image:
+    async def run(self, status: VMCloneStatus, blocker: Blocker | None) -> Moved:
+        """Move the frozen points a step on; raises what the backend fails with."""
+        backend, hold = self.found.backend_name or status.source.backend, self._attempts.hold(status)
+        known = FrozenSituation(
+            points=status.frozen_points,
+            waiting=waits_for_clone(self.views),
+            allowed=blocker is None and not self.spec.paused,
+            held=hold is not None,
+            stops_source=self.spec.source_power == "StopForClone" and not self.found.image,
+        )
+        step, found_open = next_step(known), open_point(status.frozen_points) is not None
+        if not backend or step is FrozenStep.NOTHING:
+            return Moved(status=status)
+        freezer = self._freezer(await self.engine.session(backend), backend)
+        while step in QUESTIONS:
+            status, known = await self._answered(step, status, known, freezer)
+            step = next_step(known)
+        if hold is not None and step is FrozenStep.HOLD_BACK:
+            return await self._meanwhile(status, freezer, hold)
+        if step is FrozenStep.WAIT_FOR_TURN:
+            return Moved(status=status, again_seconds=SAFETY_NET_SECONDS)
+        if step is FrozenStep.WAIT_FOR_SOURCE:
+            return Moved(status=status, again_seconds=max(AGAIN_SECONDS, self.engine.look_seconds(backend)))
+        return await self._advance(status, freezer, may_begin=known.may_freeze, found_open=found_open)
+
+    async def _answered(
+        self, question: FrozenStep, status: VMCloneStatus, known: FrozenSituation, freezer: Freezer
+    ) -> tuple[VMCloneStatus, FrozenSituation]:
+        """Return the status as written, and the situation with the answer to a question."""
+        match question:
+            case FrozenStep.LOOK_AT_SOURCE:
+                known = replace(known, shows_source=await self._serves(status, freezer.session, freezer))
+            case FrozenStep.INTEND:
+                status = await self._ensure_point(status, freezer.session, freezer)
+                known = replace(known, points=status.frozen_points, looked=True)
+            case FrozenStep.TAKE_TURN:
+                known = replace(known, has_turn=self._has_turn(status.frozen_points, freezer.backend))
+            case FrozenStep.READ_LIVE:
+                known = replace(known, consents=await self._may_freeze_live())
+            case _:
                 status, off = await self._power.ensure(status, Power.OFF)
-                if not off:
-                    return status, max(AGAIN_SECONDS, self.engine.look_seconds(backend))
-        return await self._advance(status, freezer, may_begin=may_begin, found_open=found_open)
+                known = replace(known, source_off=off)
+        return status, known
 
     def _expected(self) -> Sequence[ReplicaView]:
         """Return the replicas, and one that stands for those to come: until then the newest point stays."""
@@ -104,9 +135,7 @@ class FrozenPass:
             labels=self.spec.template.labels,
         )
 
-    async def _advance(
-        self, status: VMCloneStatus, freezer: Freezer, *, may_begin: bool, found_open: bool
-    ) -> tuple[VMCloneStatus, float | None]:
+    async def _advance(self, status: VMCloneStatus, freezer: Freezer, *, may_begin: bool, found_open: bool) -> Moved:
         try:
             step = await freezer.advance(status.frozen_points, may_begin=may_begin, found_open=found_open)
         except ActionNeeded as error:
@@ -114,10 +143,9 @@ class FrozenPass:
                 raise
             step = FreezeStep(points=status.frozen_points, problem=error)
         step = await self._or_release(step, status, freezer)
-        retry, problem = status.retry, step.problem
+        retry, problem, hold = status.retry, step.problem, None
         if isinstance(problem, ActionNeeded) and _ended(status.frozen_points, step.points):
-            retry, held = self._attempts.failed(status, problem)
-            problem = held.by(step.again_seconds if open_point(step.points) else None) if held else problem
+            retry, hold = self._attempts.failed(status, problem)
         if len(_complete(step.points)) > len(_complete(status.frozen_points)):
             await self._release_strays(freezer)
             retry = None
@@ -128,21 +156,25 @@ class FrozenPass:
                 self.engine.held_plans.freed(self.engine.queue, self.found.backend_name or status.source.backend)
             place = str(key_of(Kind.VMCLONE, self.document))
             log.info("frozen points", extra={"object": place, "count": len(step.points), "problem": step.problem or ""})
+        if hold is not None:
+            return Moved(
+                status=status, hold=hold.no_later_than(step.again_seconds if open_point(step.points) else None)
+            )
         if problem is not None:
             raise problem
-        return status, step.again_seconds
+        return Moved(status=status, again_seconds=step.again_seconds)
 
-    async def _meanwhile(self, status: VMCloneStatus, freezer: Freezer, held: FreezeHeld) -> FreezeHeld:
+    async def _meanwhile(self, status: VMCloneStatus, freezer: Freezer, hold: FreezeHold) -> Moved:
         """Clear away until the next attempt; what cannot be cleared now is no other news."""
         try:
             step = await self._or_release(await freezer.give_up(status.frozen_points), status, freezer)
         except ActionNeeded as error:
             place = str(key_of(Kind.VMCLONE, self.document))
             log.warning("while a freeze waits", extra={"object": place, "error": str(error)})
-            return held
+            return Moved(status=status, hold=hold)
         if step.points != status.frozen_points:
-            await self.commit(status.model_copy(update={"frozen_points": step.points}))
-        return held.by(step.again_seconds)
+            status = await self.commit(status.model_copy(update={"frozen_points": step.points}))
+        return Moved(status=status, hold=hold.no_later_than(step.again_seconds))
 
     async def _or_release(self, step: FreezeStep, status: VMCloneStatus, freezer: Freezer) -> FreezeStep:
         """Return the step, or where it found nothing to do, the removal of what nothing needs any more."""
@@ -267,11 +299,6 @@ class FrozenPass:
         if wish.paused or wish.plan.mode == "DryRun":
             return False
         return (await consent.check(self.engine, live, live=True)).blocker is None
-
-
-def _not_yet_frozen(points: Sequence[FrozenPointStatus]) -> bool:
-    point = open_point(points)
-    return point is not None and not point.frozen_time
 
 
 def _ended(before: Sequence[FrozenPointStatus], after: Sequence[FrozenPointStatus]) -> bool:

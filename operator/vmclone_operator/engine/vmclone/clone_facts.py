@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmclone_operator.api.vmclone import VMCloneStatus
-from vmclone_operator.domain.errors import CloneError
+from vmclone_operator.domain.errors import CloneError, RetryLater
 from vmclone_operator.domain.steps import Blocker
+from vmclone_operator.engine.ledger.freeze_attempts import FreezeHold
 from vmclone_operator.engine.source import consent
 
 
@@ -48,3 +49,15 @@ class Outcome:
     """After how many seconds the frozen points or the source's power are looked at again."""
     problem: CloneError | None = None
     """What the backend failed with; the pass raises it once it is written."""
+    hold: FreezeHold | None = None
+    """A freeze failed in this pass or before, and the next one waits."""
+
+    @property
+    def failure(self) -> Blocker | None:
+        """What is said of the outcome; None when all went well."""
+        if self.hold is not None:
+            return self.hold.blocker
+        problem = self.problem
+        if problem is None:
+            return None
+        return Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))

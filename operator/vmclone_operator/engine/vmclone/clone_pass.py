@@ -11,7 +11,7 @@ from vmclone_operator.api.vmclone import SessionStatus, VMCloneStatus
 from vmclone_operator.domain.admission import refusal
 from vmclone_operator.domain.adoption import Match
 from vmclone_operator.domain.conditions import find
-from vmclone_operator.domain.errors import CloneError, RetryLater
+from vmclone_operator.domain.errors import CloneError
 from vmclone_operator.domain.expiry import Expiry
 from vmclone_operator.domain.rollout import ReplicaView, freezes
 from vmclone_operator.domain.steps import SAFETY_NET_SECONDS, Blocker
@@ -139,21 +139,21 @@ class ClonePass:
 
     async def _conclude(self, facts: Facts, situation: VMCloneSituation, outcome: Outcome) -> float | None:
         """Write what there is to say; return when to look again, or raise what the backend failed with."""
-        problem = outcome.problem
         refused = None
         if self._refused is not None:
             await refusals.post(self._engine, Kind.VMCLONE, self._document, self._refused)
             refused = refusals.as_blocker(self._refused)
-        conclusion = conclude(situation, failure=_as_blocker(problem), refused=refused)
+        failure = outcome.failure
+        conclusion = conclude(situation, failure=failure, refused=refused)
         self._words = facts.words(conclusion.against_source, conclusion.against_plan)
-        later = await self._report(outcome.status, urgent=problem is not None)
+        later = await self._report(outcome.status, urgent=failure is not None)
         held_up = refused is not None or self._is_held(conclusion, facts.found.backend_name)
         end = await expiring.warn(self._engine, self._document, self._expiry)
-        if isinstance(problem, FreezeHeld):
+        if outcome.hold is not None:
             again = seconds_until_next_look(points=outcome.again, report=None, expiry=end, held_up=held_up)
-            raise problem.by(again)
-        if problem is not None:
-            raise problem
+            raise FreezeHeld(outcome.hold.no_later_than(again))
+        if outcome.problem is not None:
+            raise outcome.problem
         return seconds_until_next_look(points=outcome.again, report=later, expiry=end, held_up=held_up)
 
     def _is_held(self, conclusion: VMCloneConclusion, backend: str) -> bool:
@@ -229,22 +229,25 @@ class ClonePass:
         outcome = before
         if before.problem is None:
             outcome = await self._move_points(found, before, decision)
-        if outcome.problem is not None and outcome.status.source_power is None:
+        if outcome.failure is not None and outcome.status.source_power is None:
             return replace(outcome, again=None)
         try:
             status, later = await self._settle_power(found, outcome, decision)
         except CloneError as error:
             status = self._written_with(before.status)
-            return Outcome(status=status, again=SAFETY_NET_SECONDS, problem=outcome.problem or error)
+            problem = outcome.problem or (error if outcome.hold is None else None)  # what failed first is told
+            return Outcome(status=status, again=SAFETY_NET_SECONDS, problem=problem, hold=outcome.hold)
         return replace(outcome, status=status, again=later if outcome.again is None else outcome.again)
 
     async def _move_points(self, found: consent.Consent, before: Outcome, decision: VMCloneDecision) -> Outcome:
         """Move the frozen points on by a step."""
         try:
-            status, again = await self._frozen_points(found).run(before.status, decision.against_frozen_points)
+            moved = await self._frozen_points(found).run(before.status, decision.against_frozen_points)
         except CloneError as error:
             return Outcome(status=self._written_with(before.status), problem=error)
-        return Outcome(status=status, again=again)
+        if moved.hold is not None:
+            return Outcome(status=self._written_with(before.status), hold=moved.hold)
+        return Outcome(status=moved.status, again=moved.again_seconds)
 
     def _written_with(self, known: VMCloneStatus) -> VMCloneStatus:
         """Return the status as it was written last, with what is `known` and was not written yet."""
@@ -254,7 +257,7 @@ class ClonePass:
         self, found: consent.Consent, outcome: Outcome, decision: VMCloneDecision
     ) -> tuple[VMCloneStatus, float | None]:
         """Switch the source on for home copies, or put it back once nothing needs it otherwise."""
-        gave_up = isinstance(outcome.problem, FreezeHeld) and outcome.problem.exhausted
+        gave_up = outcome.hold is not None and outcome.hold.exhausted
         stops = self._spec.source_power == "StopForClone" and decision.may_stop_source and not gave_up
         if stops and freezes(outcome.status.frozen_points, self._views()):
             return outcome.status, None
@@ -410,10 +413,3 @@ class ClonePass:
             copy_queue.tell_source(self._engine, self._document)  # it shows how many clones it has
         if final.observed_generation != self._before.observed_generation or self._words.blocker is None:
             wake_blocked(self._engine, self._replicas())
-
-
-def _as_blocker(problem: CloneError | None) -> Blocker | None:
-    """Return what a backend failed with, as it is told."""
-    if problem is None:
-        return None
-    return Blocker(reason=problem.reason, message=str(problem), retrying=isinstance(problem, RetryLater))
