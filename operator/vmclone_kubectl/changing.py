@@ -110,14 +110,7 @@ def retry(context: typer.Context, name: Name) -> None:
     """Try again now what failed, for the VMClone and all its replicas."""
     with told():
         session = session_of(context)
-        now = _now()
-        _annotate(session, name, documents.RETRY_AT, now)
-        for replica in session.replicas(session.vmclone(name)):
-            # A request on the replica itself goes before that on its VMClone, also when it is older.
-            if documents.RETRY_AT not in replica["metadata"].get("annotations", {}):
-                continue
-            change = {"metadata": {"annotations": {documents.RETRY_AT: now}}}
-            session.kubectl.patch(documents.REPLICAS, documents.name(replica), change)
+        _annotate(session, name, documents.RETRY_AT, _now())
         typer.echo(f"{name}: tried again")
 
 

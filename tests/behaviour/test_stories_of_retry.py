@@ -57,6 +57,16 @@ def test_asking_the_vmclone_gives_all_attempts_back_once() -> None:
     assert len(sim.schedule.struck) == 4
 
 
+def test_a_request_on_the_vmclone_reaches_a_replica_that_was_once_asked_itself() -> None:
+    sim = failing(retry={"backoff": "1s", "maxAttempts": 2})
+    sim.run(300)
+    ask(sim, FIRST, "one")
+    sim.run(600)
+    ask(sim, DEV, "all")
+    sim.run(600)
+    assert len(sim.schedule.struck) == 6
+
+
 def test_an_operator_that_is_killed_forgets_no_failure() -> None:
     sim = failing(retry={"backoff": "1s", "maxAttempts": 3})
     for _ in range(6):

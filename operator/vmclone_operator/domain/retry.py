@@ -6,6 +6,7 @@ already waited for is not an attempt; only what would change something is held b
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -29,6 +30,7 @@ ATTEMPTS = frozenset(
 )
 _DOUBLINGS = 20
 _MESSAGE_LIMIT = 512
+_REQUEST_LIMIT = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,15 @@ def next_failures(ledger: RetryStatus | None, step: Step) -> int:
 def begun(ledger: RetryStatus | None) -> RetryStatus | None:
     """Return the ledger of an attempt that runs: how it ends is not known yet."""
     return None if ledger is None else ledger.model_copy(update={"not_before": ""})
+
+
+def request_of(*values: str) -> str:
+    """Return one request for what a replica's annotation and that of its VMClone say: a new value of either is one.
+
+    It fits into `handledRetryAt`; values too long for that are told apart by their digest.
+    """
+    said = " ".join(filter(None, values))
+    return said if len(said) <= _REQUEST_LIMIT else hashlib.sha256(said.encode()).hexdigest()
 
 
 def heeded(ledger: RetryStatus | None, asked: str) -> RetryStatus | None:

@@ -12,7 +12,7 @@ from vmclone_operator.api.replica import RetryStatus
 from vmclone_operator.domain.clocks import Clocks
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.expiry import expiry_of
-from vmclone_operator.domain.retry import RetryPolicy, failed, heeded, held_back, past, policy_of
+from vmclone_operator.domain.retry import RetryPolicy, failed, heeded, held_back, past, policy_of, request_of
 from vmclone_operator.domain.revision import revision_of, user_template
 from vmclone_operator.domain.steps import Decision, Do, Step, act
 
@@ -55,6 +55,26 @@ def test_an_attempt_waits_for_its_time(
 ) -> None:
     held = held_back(decision, ledger, POLICY, NOW + timedelta(seconds=seconds))
     assert (held.do, held.progress) == (do, progress)
+
+
+REQUESTS = {
+    "nobody asks": (("", ""), ""),
+    "of the replica alone": (("a", ""), "a"),
+    "of its VMClone alone": (("", "b"), "b"),
+    "of both: a new value of either is another request": (("a", "b"), "a b"),
+}
+
+
+@pytest.mark.parametrize(("values", "request_"), REQUESTS.values(), ids=REQUESTS.keys())
+def test_a_request_is_that_of_the_replica_and_of_its_vmclone(values: tuple[str, str], request_: str) -> None:
+    assert request_of(*values) == request_
+
+
+def test_requests_too_long_for_the_status_are_told_apart() -> None:
+    long = "x" * 128
+    told = {request_of(long, "a"), request_of(long, "b"), request_of(long)}
+    assert len(told) == 3
+    assert all(len(one) <= 128 for one in told)
 
 
 def test_a_step_that_waits_says_the_same_as_long_as_nothing_changes() -> None:

@@ -16,6 +16,7 @@ from vmclone_operator.domain.retry import (
     held_back,
     next_failures,
     policy_of,
+    request_of,
     waiting,
 )
 from vmclone_operator.domain.steps import COPYING, Decision, Do, Step
@@ -42,9 +43,8 @@ class Attempts:
 
     @property
     def _asked(self) -> str:
-        """Return the newest request for another attempt: on the replica, or on its VMClone for all."""
-        name = "retry-at"
-        return (annotation(self.replica.document, name) or annotation(self.vmclone, name))[:128]
+        """Return who asked for another attempt: on the replica, on its VMClone for all, or on both."""
+        return request_of(*(annotation(document, "retry-at") for document in (self.replica.document, self.vmclone)))
 
     def heeded(self, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Return the status after a request for another attempt; a home copy that waits is due then."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from vmclone_operator.api.replica import RetryStatus
 from vmclone_operator.api.vmclone import VMCloneSpec, VMCloneStatus
 from vmclone_operator.domain.errors import ActionNeeded
-from vmclone_operator.domain.retry import failed, heeded, next_failures, outlook, pending, policy_of
+from vmclone_operator.domain.retry import failed, heeded, next_failures, outlook, pending, policy_of, request_of
 from vmclone_operator.domain.rollout import ReplicaView, open_point, waits_for_clone
 from vmclone_operator.domain.steps import Blocker, Step
 from vmclone_operator.engine.context import Engine, annotation
@@ -87,7 +87,7 @@ class FreezeAttempts:
 
     @property
     def _asked(self) -> str:
-        return annotation(self.document, "retry-at")[:128]
+        return request_of(annotation(self.document, "retry-at"))
 
     def _hold(self, ledger: RetryStatus | None) -> FreezeHold | None:
         waits = pending(ledger, policy_of(self.spec.retry), self.engine.now())
