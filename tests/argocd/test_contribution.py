@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.argocd.conftest import SCRIPTS, TESTED, Harness
-from tests.integration.truth_table.contribution import ACTIONS, FOLDER, HEALTH
+from tests.integration.truth_table.contribution import FOLDER, HEALTH, KINDS, VMCLONE
 
 GROUP = Path(SCRIPTS) / "vmclone.dev"
 
@@ -37,8 +37,8 @@ def test_argo_cd_gives_every_row_of_the_truth_table_its_health_and_message(harne
 
 def test_argo_cd_offers_and_runs_the_actions(harness: Harness) -> None:
     done = outcome(harness, "TestLuaResourceActionsScript", harness.tree)
-    tests = expected(f"{ACTIONS}/action_test.yaml")
-    assert len(passed(done)) == len(tests["discoveryTests"]) + len(tests["actionTests"])
+    tests = [expected(f"{actions.folder}/action_test.yaml") for actions in KINDS.values()]
+    assert len(passed(done)) == sum(len(one["discoveryTests"]) + len(one["actionTests"]) for one in tests)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_argo_cd_offers_and_runs_the_actions(harness: Harness) -> None:
         ),
         pytest.param(
             "TestLuaResourceActionsScript",
-            f"{ACTIONS}/testdata/vmclone-paused.yaml",
+            f"{VMCLONE.folder}/testdata/vmclone-paused.yaml",
             ("paused: true", "paused: false"),
             id="another result of an action is refused",
         ),

@@ -12,7 +12,7 @@ from tests.integration.truth_table.readers import HEALTH_SCRIPT, ROOT
 from vmclone_operator.api.crds import KINDS
 
 pytestmark = pytest.mark.apiserver
-ACTIONS = HEALTH_SCRIPT.with_name("actions.yaml")
+ACTIONS = {"VMClone": "actions.yaml", "VMCloneReplica": "replica-actions.yaml"}
 HOW_TO = ROOT / "docs" / "how-to" / "use-with-argo-cd.md"
 
 
@@ -27,5 +27,7 @@ def test_the_how_to_adds_the_scripts_for_every_kind_and_keeps_other_settings(nam
     data = json.loads(readers.ask([*there, "get", "configmap", "argocd-cm", "-o", "json"]).text)["data"]
     script = HEALTH_SCRIPT.read_text(encoding="utf-8")
     added = {f"resource.customizations.health.vmclone.dev_{kind.name}": script for kind in KINDS}
-    actions = ACTIONS.read_text(encoding="utf-8")
-    assert data == {"url": "kept", **added, "resource.customizations.actions.vmclone.dev_VMClone": actions}
+    for kind, file in ACTIONS.items():
+        actions = HEALTH_SCRIPT.with_name(file).read_text(encoding="utf-8")
+        added[f"resource.customizations.actions.vmclone.dev_{kind}"] = actions
+    assert data == {"url": "kept", **added}
