@@ -7,6 +7,7 @@ folder under gobuild/ pins one module tree by go.mod and go.sum.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ MINIMUM_GO = (1, 25)
 """From here on Go fetches the newer toolchain that a go.mod asks for by itself."""
 TOOLCHAIN = "v0.0.1-go1.26.8.linux-amd64"
 KUBERNETES = "v1.36.3"
+ARGO_CD = "v3.1.16"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
@@ -36,6 +38,10 @@ class GoTool:
     commands: dict[str, str]
     """File name in the cache -> import path."""
     ldflags: str = "-s -w"
+    source: str = ""
+    """A module that is built within its own source tree: below its own replacements and its own go.sum."""
+    tested: str = ""
+    """The package of such a source tree whose tests are compiled in the lab."""
 
     @property
     def folder(self) -> Path:
@@ -87,6 +93,14 @@ TOOLS = {
         GoTool("kubeconform", "v0.8.0", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
         GoTool("actionlint", "v1.7.12", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}),
         GoTool("armjudge", "v8.4.0", {"armjudge": "vmclone.example/gobuild/armjudge"}),
+        GoTool(
+            "argocd",
+            ARGO_CD,
+            {"argocd": "github.com/argoproj/argo-cd/v3/cmd"},
+            f"-s -w -X github.com/argoproj/argo-cd/v3/common.version={ARGO_CD.removeprefix('v')}",
+            source="github.com/argoproj/argo-cd/v3",
+            tested="./util/lua",
+        ),
         GoTool("kstatus", "v1.3.0", {"kstatus": "vmclone.example/gobuild/kstatus"}),
     )
 }
@@ -152,10 +166,28 @@ def build(tool: GoTool, cache: Path) -> Path:
             output.mkdir()
             options = ["-trimpath", "-ldflags", tool.ldflags, "-o", f"{output}/"]
             argv = ["nice", "-n", "5", go, "build", *options, *sorted(tool.commands.values())]
-            run(argv, env=go_environment(go), cwd=tool.folder)
+            tree = copy_source(tool, go, Path(folder) / "source") if tool.source else tool.folder
+            if tool.tested:
+                # Fetches what these tests are compiled from, while there is a network: in the lab is none.
+                run([go, "list", "-deps", "-test", tool.tested], env=go_environment(go), cwd=tree)
+            run(argv, env=go_environment(go), cwd=tree)
             for name, import_path in tool.commands.items():
                 (output / go_output_name(import_path)).rename(output / name)
             output.rename(target)
+    return target
+
+
+def source_of(tool: GoTool, go: str) -> Path:
+    """Return where the module cache has the source of a tool with one; its sum is pinned in the tool's folder."""
+    answer = run([go, "mod", "download", "-json", tool.source], env=go_environment(go), cwd=tool.folder)
+    return Path(json.loads(answer)["Dir"])
+
+
+def copy_source(tool: GoTool, go: str, target: Path) -> Path:
+    """Copy a tool's source tree to where it can be built, and changed: the module cache is read-only."""
+    shutil.copytree(source_of(tool, go), target, copy_function=shutil.copyfile)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
     return target
 
 

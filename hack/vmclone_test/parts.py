@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-NEED_PREPARATION = ("arm", "chart", "copies", "truth_table", "e2e")
+NEED_PREPARATION = ("argocd", "arm", "chart", "copies", "truth_table", "e2e")
 """Test folders that use what a part prepares; a selection of others does without."""
 LAB_DOWN_MARKER = "lab_down"
 BY_HAND_MARKER = "by_hand"
@@ -122,8 +122,10 @@ ARGOCD = Part(
     "argocd",
     ("tests/argocd",),
     45 * 60,
-    packages=("lua5.1",),
-    does="Argo CD's own tests judge our health script and actions. Minutes to compile once.",
+    lab=("--only", "control-plane"),
+    packages=("git", "lua5.1", "redis-server"),
+    prepare=(("hack/lab", "build", "argocd"),),
+    does="A real Argo CD syncs VMClones, and its own tests judge our scripts. Minutes to compile once.",
 )
 LAB_DOWN = Part("lab_down", ("tests",), 10 * 60, marker=LAB_DOWN_MARKER)
 NAMED = (UNIT, BEHAVIOUR, CRASH, CONTRACT, INTEGRATION, E2E)

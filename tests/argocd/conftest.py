@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ import pytest
 from tests.integration.truth_table.readers import ROOT
 
 from vmclone_lab.commands import run
-from vmclone_lab.gotools import GOBUILD, find_go, go_environment
+from vmclone_lab.gotools import TOOLS, copy_source, find_go, go_environment
 
-MODULE = "github.com/argoproj/argo-cd/v3"
 SCRIPTS = "resource_customizations"
 TESTED = Path("util") / "lua"
 
@@ -33,18 +31,10 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Harness:
     The sum of the module's source is pinned here, and those of all that it is built with in its own go.sum.
     """
     go = find_go()
-    environment = go_environment(go)
-    answer = run([go, "mod", "download", "-json", MODULE], env=environment, cwd=GOBUILD / "argocd")
-    tree = tmp_path_factory.mktemp("argo-cd")
-    shutil.copytree(json.loads(answer)["Dir"], tree, dirs_exist_ok=True, ignore=_without, copy_function=shutil.copyfile)
-    for folder in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
-        folder.chmod(0o755)  # those of the module cache are read-only
+    tree = copy_source(TOOLS["argocd"], go, tmp_path_factory.mktemp("argo-cd") / "tree")
+    for others in (path for path in (tree / SCRIPTS).iterdir() if path.is_dir()):
+        shutil.rmtree(others)  # so that what is counted is ours
     shutil.copytree(ROOT / "hack" / "argocd" / SCRIPTS, tree / SCRIPTS, dirs_exist_ok=True)
     program = tree / "lua.test"
-    run([go, "test", "-c", "-trimpath", "-o", str(program), f"./{TESTED}"], env=environment, cwd=tree)
+    run([go, "test", "-c", "-trimpath", "-o", str(program), f"./{TESTED}"], env=go_environment(go), cwd=tree)
     return Harness(program, tree)
-
-
-def _without(folder: str, names: list[str]) -> list[str]:
-    """Leave out the scripts of others, so that what is counted is ours."""
-    return [name for name in names if name != "embed.go"] if Path(folder).name == SCRIPTS else []

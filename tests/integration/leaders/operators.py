@@ -105,13 +105,24 @@ class Place:
 class Operator:
     """One operator process."""
 
-    def __init__(self, place: Place, identity: str, *more: str, ahead_seconds: int = 0, checkout: Path = ROOT) -> None:
-        """Start it, on a node whose clock may be ahead; of another checkout, to see what an upgrade does."""
+    def __init__(
+        self,
+        place: Place,
+        identity: str,
+        *more: str,
+        ahead_seconds: int = 0,
+        refused: int = 0,
+        checkout: Path = ROOT,
+    ) -> None:
+        """Start it, on a node whose clock may be ahead; of another checkout, to see what an upgrade does.
+
+        The first so many clones are refused by its hypervisor.
+        """
         self._log = place.folder / f"{identity}.log"
         arguments = ["--namespace", place.namespace, "--identity", identity, "--allow-fake"]
         arguments += ["--resync-seconds", "10", "--relist-seconds", "10", *more]
         module = "tests.integration.leaders.operator_with_world"
-        wrong = {"TEST_AHEAD_SECONDS": str(ahead_seconds)}
+        wrong = {"TEST_AHEAD_SECONDS": str(ahead_seconds), "TEST_REFUSED": str(refused)}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, str(place.folder / "world.json"), *arguments],
