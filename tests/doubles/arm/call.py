@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.doubles.arm.refusals import Refusal, not_found
 from tests.doubles.arm.sdk import Route, route
-from tests.doubles.arm.world import Resource, World
+from tests.doubles.arm.world import Client, Resource, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class Call:
     request: Request
     params: dict[str, str]
     version: str
+    client: Client
+    """Who calls."""
 
     @property
     def body(self) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""What a region offers and what is left of it: sizes and quotas.
+"""What a region offers and what is left of it: sizes and quotas, and what a caller may do.
 
 azure-docs REST "Resource Skus - List" (filter by location) and "Usage - List"; the shapes are the SDK's models.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from tests.doubles.arm.call import Answer, Call, endpoint
+from tests.doubles.arm.call import ENDPOINTS, Answer, Call, Endpoint, endpoint
+from tests.doubles.arm.sdk import Route
 from tests.doubles.arm.vms import cores_used
 from tests.doubles.arm.world import Size
 
@@ -48,6 +50,33 @@ def _sku(call: Call, name: str, size: Size) -> dict[str, Any]:
             }
         ]
     return shown
+
+
+def permissions(call: Call) -> Answer:
+    """List what the caller may do; every role of the double holds everywhere.
+
+    azure-docs REST "Permissions - List For Resource Group" and "- List For Resource", as azure-mgmt-authorization
+    4.0.0 asks for them, which the adapter does without.
+    """
+    shown = {"actions": sorted(call.client.rights), "notActions": [], "dataActions": [], "notDataActions": []}
+    return Answer(status=200, body={"value": [shown]})
+
+
+_SCOPE = r"/subscriptions/(?P<subscription_id>[^/]+)/resourcegroups/(?P<resource_group_name>[^/]+)(/providers/.+)?"
+ENDPOINTS.append(
+    Endpoint(
+        service="authorization",
+        route=Route(
+            name="permissions_list_for_resource",
+            method="GET",
+            pattern=re.compile(f"{_SCOPE}/providers/Microsoft.Authorization/permissions", re.IGNORECASE),
+            version="2022-04-01",
+        ),
+        handler=permissions,
+        body="",
+        policy=lambda _: ("", ""),
+    )
+)
 
 
 @endpoint("compute", "usage_list")

@@ -18,7 +18,7 @@ from tests.doubles.arm.refusals import Refusal
 from tests.doubles.arm.sdk import check_body, model
 from tests.doubles.arm.world import Client, Operation, Resource, World
 
-OLDER = {"compute": frozenset[str](), "network": frozenset({"2025-05-01"})}
+OLDER = {"authorization": frozenset[str](), "compute": frozenset[str](), "network": frozenset({"2025-05-01"})}
 """api-versions beside the Python SDK's own: those of Microsoft's Go clients (armcompute v8.4.0 asks for the same ones,
 armnetwork v9.0.0 for this); their bodies pass the same tables."""
 _OPERATION = re.compile(r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/(\w+)/([0-9a-f-]+)", re.IGNORECASE)
@@ -48,7 +48,7 @@ class Double:
         self._authorize(client, action(request.method, request.path), request.path)
         self._check_place(params)
         version = _version(request, endpoint)
-        call = Call(world=self.world, request=request, params=params, version=version)
+        call = Call(world=self.world, request=request, params=params, version=version, client=client)
         policy, resource = endpoint.policy(call)
         if policy:
             self.world.throttles.spend(policy, resource)

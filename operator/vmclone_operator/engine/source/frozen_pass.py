@@ -267,6 +267,7 @@ class FrozenPass:
             full=status.copy_.actual == DiskCopy.FULL.value,
             shape=shape_of(self.spec.template),
             labels=self.spec.template.labels,
+            consistency=None if self.spec.source_power == "StopForClone" else Consistency(self.spec.disk.consistency),
         )
         findings = await session.preflight(info, wish)
         if findings:

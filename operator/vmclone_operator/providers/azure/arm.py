@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, NoReturn, TypeAlias
 
 from azure.core.exceptions import (
@@ -123,6 +124,25 @@ class Arm:
     async def list(self, kind: Kind, **options: Sdk) -> list[Json]:
         """Return all of a kind in the group; what is fresh may be missing for a while."""
         return await self.listed(lambda: self._verb(kind, kind.list)(self.group, **options))
+
+    async def pages(self, path: str, version: str) -> Sequence[Json] | None:
+        """Return all that is listed at a path for which these clients have no verb; None: nothing is there."""
+        compute: Sdk = self._clients["compute"]
+        client, endpoint = compute._client, compute._config.base_url  # noqa: SLF001 - has no other door
+        found: Sequence[Json] = ()
+        address = client.format_url(f"{path}?api-version={version}", endpoint=endpoint)
+        try:
+            while address:
+                response = await client.send_request(HttpRequest("GET", address))
+                if response.status_code == HTTPStatus.NOT_FOUND:
+                    return None
+                response.raise_for_status()
+                page = response.json()
+                found = [*found, *(page.get("value") or [])]
+                address = page.get("nextLink") or ""
+        except AzureError as error:
+            _raise(error)
+        return found
 
     async def begin(self, kind: Kind, verb: str, *arguments: Sdk, **options: Sdk) -> str:
         """Call a verb that goes on after it has answered; return the address of its operation."""

@@ -45,6 +45,7 @@ from vmclone_operator.providers.azure.clones import Clones, Place
 from vmclone_operator.providers.azure.frozen import FrozenPoints
 from vmclone_operator.providers.azure.guest import Guests
 from vmclone_operator.providers.azure.remains import Remains
+from vmclone_operator.providers.azure.rights import Rights
 from vmclone_operator.providers.azure.sources import Sources
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10, 60
@@ -98,6 +99,7 @@ class AzureSession(TaskOnly):
         self._sources = Sources(self._arm, where.place.location)
         self._frozen = FrozenPoints(self._arm, self._sources)
         self._clones = Clones(self._arm, where.place, self._sources, self._frozen)
+        self._rights = Rights(self._arm, where.place)
         self._remains = Remains(self._arm)
         self._capacity = Capacity(self._arm, where.place.location)
         self._guests = Guests(self._arm, where.place.location)
@@ -126,7 +128,9 @@ class AzureSession(TaskOnly):
         seen = None if elsewhere else await self._sources.by_id(source.source_id)
         found = tuple(preflight.findings(seen, wish, self._place))
         size = wish.shape.size or self._place.size or sources.size_of(seen)
-        return found if found or not size else await self._capacity.findings(size, wish.replicas)
+        if found or not size:
+            return found
+        return (*await self._rights.findings(seen, wish), *await self._capacity.findings(size, wish.replicas))
 
     def resources(self, source: SourceInfo, wish: PlanWish) -> Sequence[Resource]:
         """Return what each clone is made of."""
