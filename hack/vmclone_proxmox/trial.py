@@ -26,7 +26,7 @@ from vmclone_operator.domain.backend import (
     SourceInfo,
     Stamp,
 )
-from vmclone_operator.domain.errors import CloneError, RetryLater
+from vmclone_operator.domain.errors import CloneError, NotAuthorized, RetryLater
 
 if TYPE_CHECKING:
     from vmclone_operator.providers.proxmox.session import ProxmoxSession
@@ -51,6 +51,8 @@ class Run:
     clone: str = ""
     source: SourceInfo | None = None
     point: FrozenPoint | None = None
+    doubtful: bool = False
+    """The last step only said that rights lack. A server that knows fewer of them may still do the rest."""
 
     @property
     def stamp(self) -> Stamp:
@@ -101,10 +103,11 @@ class Trial:
             ("power on", self._on),
             ("power off", self._off),
         ]
-        good = True
+        good = go_on = True
         for title, step in steps:
-            if good:
-                good = await self._step(title, step, run)
+            if go_on:
+                done = await self._step(title, step, run)
+                good, go_on = good and done, done or run.doubtful
         for title, step in (("delete", self._delete), ("release", self._release), ("leftovers", self._leftovers)):
             good = await self._step(title, step, run) and good
         return good
@@ -112,7 +115,11 @@ class Trial:
     async def _step(self, title: str, step: Callable[[Run], Awaitable[str]], run: Run) -> bool:
         begun = time.monotonic()
         try:
+            run.doubtful = False
             said, good = await step(run), True
+        except NotAuthorized as error:
+            run.doubtful = step in {self._check, self._preflight}
+            said, good = f"{type(error).__name__}: {error}", False
         except (CloneError, Failed) as error:
             said, good = f"{type(error).__name__}: {error}", False
         calls = self._journal.taken()
@@ -152,7 +159,8 @@ class Trial:
     async def _preflight(self, run: Run) -> str:
         found = await self._session.preflight(_source(run), PlanWish(replicas=1))
         if found:
-            raise Failed("; ".join(one.message for one in found))
+            said = "; ".join(one.message for one in found)
+            raise NotAuthorized(said) if {one.reason for one in found} == {NotAuthorized.reason} else Failed(said)
         return "nothing speaks against it"
 
     async def _freeze(self, run: Run) -> str:

@@ -54,6 +54,13 @@ def bare(data: Any) -> Any:
     return data
 
 
+def with_state(data: Any) -> Any:
+    """Mix a VM's state into its config, as a simulator of the API does."""
+    state = {"vmid": 100, "cpu": 0.0, "pid": 0, "disk": 0, "netin": 0, "netout": 0, "uptime": 0}
+    state |= {"maxdisk": 34359738368, "diskread": 0, "diskwrite": 0}
+    return {**state, **data} if isinstance(data, dict) and "boot" in data else data
+
+
 def no_task_ids(data: Any) -> Any:
     return None if isinstance(data, str) and ":qmclone:" in data else data
 
@@ -93,6 +100,7 @@ DIALECTS: dict[str, Callable[[Reply], Reply]] = {
     "every number and switch is a string": _data_as(strings),
     "what is not there is null, and so is an empty list": _data_as(nulls),
     "nothing is told that a client could do without": _data_as(bare),
+    "a config holds the state of its VM as well": _data_as(with_state),
     "a copy that begins does not tell its task": _data_as(no_task_ids),
     "some rows name nothing, and times are words": _data_as(odd_rows),
     "a guest's agent tells anything beside its addresses": _data_as(babble),

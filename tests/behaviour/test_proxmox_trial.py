@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.doubles.pve.clients import TOKEN, Client, cluster
 from tests.unit.doubles.pve.lab import adopt
+from tests.unit.providers.proxmox.lives import with_rights
 from tests.unit.providers.proxmox.servers import served
 
 from vmclone_operator.providers.fake.faults import Fault, FaultKind, FaultSchedule, at_call
@@ -18,10 +19,10 @@ from vmclone_proxmox.journal import Journal
 CLONE = "POST /nodes/{node}/qemu/{vmid}/clone"
 
 
-def tried(world: Client, folder: Path, *more: str, schedule: FaultSchedule | None = None) -> int:
+def tried(world: Client, folder: Path, *more: str, schedule: FaultSchedule | None = None, name: str = TOKEN) -> int:
     """Run the command against a served double whose clock runs as fast as it is asked."""
     token = folder / "token"
-    token.write_text(f"# a comment\n{TOKEN}=secret\n")
+    token.write_text(f"# a comment\n{name}=secret\n")
 
     async def told() -> int:
         async with served(world, schedule) as server:
@@ -64,6 +65,19 @@ def test_a_step_that_fails_is_told_and_what_was_made_is_removed(tmp_path: Path, 
     said = capsys.readouterr().out
     assert "FAILED power on" in said
     assert "vmbr9" in said
+    assert "ok     leftovers" in said
+    assert set(world.world.vms) == {100}
+
+
+def test_rights_that_lack_are_told_and_what_the_server_does_all_the_same_is_tried(tmp_path: Path, capsys: Any) -> None:
+    """A server that knows fewer rights than Proxmox VE may do all the rest; the trial is no success for that."""
+    world = with_rights("VM.Config.Cloudinit@/pool/clones")
+    asked = ("--source", "golden", "--pool", "clones")
+    assert tried(world, tmp_path, *asked, name="vmclone@pve!op") == 1
+    said = capsys.readouterr().out
+    assert "FAILED check" in said
+    assert "VM.Config.Cloudinit" in said
+    assert "ok     power off" in said
     assert "ok     leftovers" in said
     assert set(world.world.vms) == {100}
 

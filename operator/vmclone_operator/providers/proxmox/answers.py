@@ -23,6 +23,13 @@ from vmclone_operator.domain.errors import BackendUnreachable
 
 Row = Mapping[str, Any]
 _DIGITS = re.compile(r"[0-9]{1,15}")
+_STATE = frozenset({"cpus", "disk", "maxdisk", "maxmem", "mem", "pid", "qmpstatus", "status", "uptime", "vmid"}) | {
+    "diskread",
+    "diskwrite",
+    "netin",
+    "netout",
+}
+"""What status/current and the list of VMs tell, and no config can hold."""
 _YEAR_10000 = 253_402_300_800
 """In seconds since 1970: later times can not be written."""
 
@@ -64,8 +71,14 @@ def parts(value: object) -> list[Row]:
 
 
 def config(call: str, data: object) -> Row:
-    """Return a config whose switches are 0 and 1, whatever they came as."""
-    return {key: int(value) if isinstance(value, bool) else value for key, value in row(call, data).items()}
+    """Return a config whose switches are 0 and 1, whatever they came as, without what some servers mix into it.
+
+    That is the VM's state. `cpu` is both: a CPU's name in a config, and its load, a number, in a state.
+    """
+    told = {key: value for key, value in row(call, data).items() if key not in _STATE}
+    if isinstance(told.get("cpu"), int | float):
+        del told["cpu"]
+    return {key: int(value) if isinstance(value, bool) else value for key, value in told.items()}
 
 
 def flag(value: object) -> bool:
@@ -92,6 +105,14 @@ def moment(value: object) -> str:
     if not 0 < seconds < _YEAR_10000:
         return ""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def is_asked_for(task: Row, asked: Mapping[str, object]) -> bool:
+    """Tell whether a task is one that its list was asked for; a server may know fewer filters than Proxmox VE."""
+    upid_parts = [*str(task.get("upid", "")).split(":"), *[""] * 7]
+    kind, subject = (str(task.get(key) or told) for key, told in (("type", upid_parts[5]), ("id", upid_parts[6])))
+    same = str(asked.get("typefilter", kind)) == kind and str(asked.get("vmid", subject)) == subject
+    return same and (asked.get("source") != "active" or not task.get("endtime"))
 
 
 def upid(data: object) -> str:

@@ -6,7 +6,7 @@
     a bare lock         our task runs: wait. Nobody's: LockLeftBehind. A stranger's: choose another id
     our mark, locked    wait for the task, with percent from its log
     our mark, no lock   there
-    another VM          a stranger was faster: choose another id
+    another VM          a stranger was faster: choose another id. Our task made it, under our name: mark it
 
 A finished task proves nothing by itself, nor does a vanished lock: a copy that failed takes its config away. So the
 config decides, and the task explains.
@@ -83,12 +83,28 @@ class Copying:
         if seen.unnamed:
             return await self._unnamed(job, handle, seen)
         if not job.ours(seen.mark):
-            return await self._choose(job, beside=handle.vmid)
+            return await self._not_marked(job, handle, seen)
         if seen.lock == "clone":
             return await self._locked(job, handle, seen)
         if seen.lock:
             raise RetryLater(f"VM {seen.vmid} ({seen.name}) is locked ({translate.plain(seen.lock)})")
         return There(seen=seen, handle=handle)
+
+    async def _not_marked(self, job: Job, handle: Handle, seen: Seen) -> Progress:
+        """Choose another id beside a stranger's VM; mark our own copy where the server kept none of its description.
+
+        A task of ours that ended well made that id, and the name is one that only this copy has. Proxmox VE keeps the
+        description; without this, on a server that takes none, or the source's, every attempt would leave one more VM
+        that is nobody's.
+        """
+        state = None
+        if seen.mark is None and handle.upid and seen.config.get("name") == job.parameters["name"]:
+            state = await self._site.pve.task(handle.upid)
+        if state is None or not state.good:
+            return await self._choose(job, beside=handle.vmid)
+        text = marks.description(replace(job.mark, vmid=handle.vmid))
+        await self._site.pve.set_config(seen.node, seen.vmid, {"description": text, "digest": seen.digest})
+        return running(handle, "the copy is marked as ours")
 
     async def _choose(self, job: Job, *, beside: int = 0) -> Progress:
         vmid = await self._site.choose(job.seed, beside=(beside,))

@@ -143,7 +143,7 @@ class Pve:
 
     async def _task_rows(self, node: str, asked: Parameters) -> Sequence[Row]:
         rows = answers.named(await self._rows(f"/nodes/{segment(node)}/tasks", asked), "upid")
-        return [row for row in rows if answers.upid(row["upid"])]
+        return [row for row in rows if answers.upid(row["upid"]) and answers.is_asked_for(row, asked)]
 
     async def nodes(self) -> Sequence[Row]:
         """Return the nodes with whether they are online."""

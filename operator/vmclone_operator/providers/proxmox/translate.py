@@ -5,7 +5,8 @@ in its exit status, minutes later. So a text is looked up once, here, and everyb
 
     translate.kind(500, "VM is locked (clone)")  ->  Kind.LOCKED
 
-The sentences were recorded from Proxmox VE 9.2 (pve-manager 9.2.11, qemu-server 9.2.6); the rest is by status.
+The sentences were recorded from Proxmox VE 9.2 (pve-manager 9.2.11, qemu-server 9.2.6), a few from a
+simulator of its API, which answers 404 and 409; the rest is by status.
 """
 
 from __future__ import annotations
@@ -85,12 +86,13 @@ _BY_TEXT = (
     (Kind.TOO_LARGE, r"for data too large"),
     (Kind.LOCK_TIMEOUT, r"can't lock file '[^']*' - got timeout|unable to acquire lock|got no worker upid"),
     (Kind.NO_VM, r"Configuration file '[^']*' does not exist|unable to find configuration file for VM"),
-    (Kind.TAKEN, r"config file already exists|(VM|CT) \d+ already exists"),
+    (Kind.NO_VM, r"^(virtual machine|VM|VM \d+) (does not exist|not found)"),
+    (Kind.TAKEN, r"config file already exists|(VM|CT) \d+ already exists|^VMID already exists"),
     (Kind.LOCKED, r"VM is locked \("),
-    (Kind.CHANGED, r"checksum mismatch \(file change"),
+    (Kind.CHANGED, r"checksum mismatch \(file change|configuration changed concurrently"),
     (Kind.PROTECTED, r"protection mode enabled"),
     (Kind.CHILDREN, r"still in use by linked clone"),
-    (Kind.RUNNING, r"VM \d+ is running|VM \d+ already running"),
+    (Kind.RUNNING, r"VM \d+ is running|VM \d+ already running|cannot delete a running virtual machine"),
     (Kind.NO_AGENT, r"No QEMU guest agent configured"),
     (Kind.AGENT_SILENT, r"QEMU guest agent is not running"),
     (Kind.AGENT_ERROR, r"Agent error:"),
@@ -103,7 +105,7 @@ _BY_TEXT = (
     (Kind.VOLUME_GONE, r"volume '[^']*' does not exist|disk image '[^']*' does not exist"),
     (Kind.STORAGE, r"storage '[^']*' (does not exist|is disabled|is not available|does not support)|No such storage"),
     (Kind.STORAGE, r"(clone|snapshot|template) feature is not (supported|available)"),
-    (Kind.NO_TASK, r"^no such task"),
+    (Kind.NO_TASK, r"^(no such task|task does not exist)"),
     (Kind.STOPPED, r"interrupted by signal"),
     (Kind.DOWN, r"hostname lookup '[^']*' failed"),
 )

@@ -166,3 +166,44 @@ def test_percent_goes_on_where_the_last_look_ended() -> None:
     assert percent_of(["create full clone of drive scsi0 (local:1)", "transferred 1.0 GiB of 4.0 GiB (25.00%)"]) == 25
     assert percent_of([], before=25) == 25
     assert percent_of(["create full clone of drive scsi1 (local:2)"], before=99) == 0
+
+
+CLONE_9183 = {"upid": "UPID:pve2:C707FE02:FD222CA6:6B0E3EAA:qmclone:9183:root@pam:", "id": "9183", "type": "qmclone"}
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "right"),
+    [
+        (CLONE_9183, {"typefilter": "qmclone", "vmid": 9183, "source": "active"}, True),
+        (CLONE_9183, {"typefilter": "qmclone", "source": "all"}, True),
+        ({"upid": CLONE_9183["upid"]}, {"typefilter": "qmclone", "vmid": 9183}, True),
+        (CLONE_9183, {"typefilter": "qmtemplate", "vmid": 9183}, False),
+        ({"upid": CLONE_9183["upid"]}, {"typefilter": "qmtemplate", "vmid": 9183}, False),
+        (CLONE_9183, {"typefilter": "qmclone", "vmid": 918}, False),
+        ({**CLONE_9183, "endtime": 1796095758}, {"typefilter": "qmclone", "source": "active"}, False),
+        ({**CLONE_9183, "endtime": 1796095758}, {"typefilter": "qmclone", "source": "all"}, True),
+    ],
+    ids=[
+        "one that runs",
+        "whatever its VM",
+        "by its id alone",
+        "another kind",
+        "another kind, by its id alone",
+        "another VM's",
+        "one that ended, where running ones are wanted",
+        "one that ended",
+    ],
+)
+def test_a_list_of_tasks_that_was_not_filtered_is(
+    task: dict[str, object], asked: dict[str, object], *, right: bool
+) -> None:
+    """Recorded from a simulator of the API, which knows no filter: a copy that had ended was taken for one at work."""
+    assert answers.is_asked_for(task, asked) is right
+
+
+def test_a_config_is_read_without_the_state_that_a_server_mixes_into_it() -> None:
+    """Recorded from a simulator of the API: each of these was refused as a setting that nobody knows."""
+    state = {"vmid": 101, "cpu": 0.0, "pid": 0, "disk": 0, "netin": 0, "netout": 0, "uptime": 0, "maxdisk": 34359738368}
+    config = {"name": "guest-101", "cores": 2, "memory": 2048, "agent": "1"}
+    assert answers.config("GET config", {**state, **config}) == config
+    assert answers.config("GET config", {"cpu": "x86-64-v2-AES"}) == {"cpu": "x86-64-v2-AES"}

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.unit.doubles.pve.clients import Client
+from tests.unit.doubles.pve.clients import Client, cluster
 from tests.unit.providers.proxmox.lives import CLONE, FREEZE, PLACE, Life, story, with_rights
 
 from vmclone_operator.domain.backend import DiskCopy, FreezeIntent, OperationState
 from vmclone_operator.providers.fake.faults import Fault, FaultKind, FaultSchedule
+from vmclone_operator.providers.proxmox import handles
 
 TASK = "GET /nodes/{node}/tasks/{upid}/status"
 AS_OP: dict[str, Any] = {"place": replace(PLACE, pool="clones"), "token_id": "vmclone@pve!op"}
@@ -83,3 +84,46 @@ def test_a_frozen_point_that_is_gone_after_its_copy_ended_is_lost() -> None:
         assert (await life.session.freeze(intent)).state is OperationState.LOST
 
     story(tell, world, before_the_task_is_asked(happens), **AS_OP)
+
+
+def test_a_copy_whose_server_drops_our_description_is_marked_and_made_once() -> None:
+    """Recorded from a simulator of the API: a clone had no description, and one of a template the template's.
+
+    Each attempt took the copy for a stranger's and made another one: eight VMs were left on the server.
+    """
+    world = cluster()
+
+    async def tell(life: Life) -> None:
+        frozen = handles.read((await begun(life)).handle)
+        assert frozen is not None
+        world.pass_time(60)
+        del world.world.vms[frozen.vmid].config["description"]
+        await life.freeze()
+        asked = replace(CLONE, copy=DiskCopy.FULL, frozen_handle=life.ledger.frozen)
+        for _ in range(2):
+            life.ledger.clone = (await life.session.start_clone(replace(asked, handle=life.ledger.clone))).handle
+        clone = handles.read(life.ledger.clone)
+        assert clone is not None
+        world.pass_time(60)
+        world.world.vms[clone.vmid].config["description"] = world.world.vms[frozen.vmid].config["description"]
+        await life.clone(asked)
+        assert set(world.world.vms) == {100, frozen.vmid, clone.vmid}
+        await life.delete()
+        await life.release()
+
+    story(tell, world)
+    assert set(world.world.vms) == {100}
+
+
+def test_a_stranger_of_another_name_at_the_id_of_our_copy_is_never_marked() -> None:
+    world = cluster()
+
+    async def tell(life: Life) -> None:
+        frozen = handles.read((await begun(life)).handle)
+        assert frozen is not None
+        world.pass_time(60)
+        world.world.vms[frozen.vmid].config = {"name": "theirs", "memory": "64"}
+        await life.freeze()
+        assert world.world.vms[frozen.vmid].config == {"name": "theirs", "memory": "64"}
+
+    story(tell, world)

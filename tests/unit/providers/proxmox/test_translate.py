@@ -53,6 +53,10 @@ ANSWERS = [
     (500, "QEMU guest agent is not running", AgentNotReady),
     (500, "VM 100 is not running", AgentNotReady),
     (500, "something nobody has seen yet", CloneFailed),
+    (404, "virtual machine does not exist", SourceNotFound),
+    (409, "VMID already exists", TargetConflict),
+    (409, "configuration changed concurrently", RetryLater),
+    (409, "cannot delete a running virtual machine", RetryLater),
     (501, "for data too large", CloneFailed),
     (501, "Method 'GET /nosuch' not implemented", CloneFailed),
 ]
