@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from vmclone_operator.api.backend import CloneBackendSpec
@@ -100,10 +101,11 @@ class Sessions:
         del self._failed[name]
 
     async def close(self) -> None:
-        """End every connection."""
-        for known in self._open.values():
-            await known.session.close()
-        self._open.clear()
+        """End every connection; one that fails to end raises once the others are ended."""
+        async with AsyncExitStack() as stack:
+            for known in self._open.values():
+                stack.push_async_callback(known.session.close)
+            self._open.clear()
 
     async def _reopen(self, name: str, spec: CloneBackendSpec, spec_version: tuple[str, ...]) -> BackendSession:
         secret_version, credentials = await self._credentials(spec)
