@@ -28,7 +28,8 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 _SECRET = re.compile(
-    rb"pass|pwd|secret|token|key|cred|auth|login|cookie|session|salt|pin|otp|hook|dsn|cert", re.IGNORECASE
+    rb"pass|pw|psw|phrase|kennwort|secret|token|key|cred|auth|login|cookie|session|salt|pin|otp|hook|dsn|cert",
+    re.IGNORECASE,
 )
 
 
