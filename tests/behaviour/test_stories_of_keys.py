@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from vmclone_operator.kube.cluster import Kind
 from vmclone_operator.providers.fake import Fault, FaultKind, FaultSchedule, Point, at_call
 from vmclone_operator.providers.fake.profiles import AZURE
 from vmclone_operator.providers.fake.state import Machine
+from vmclone_operator.providers.fake.tasks import LEAST_SECONDS, Task
 
 ALICE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFsaWNleHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 alice"
 BOB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYnh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 bob"
@@ -343,14 +345,72 @@ def test_a_list_that_is_emptied_before_the_reset_of_a_clean_clone_leaves_no_key_
     assert replica(sim, 1)["status"]["access"].get("keys", []) == []
 
 
-def test_a_user_that_is_renamed_before_the_reset_is_the_one_whose_keys_are_changed() -> None:
-    sim = begin(FaultSchedule(), replicas=1, **access(ALICE))
-    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+@pytest.mark.parametrize("clean", [False, True], ids=["a disk clone", "a clean clone"])
+def test_a_user_that_is_renamed_before_the_reset_is_the_one_whose_keys_are_changed(clean: bool) -> None:
+    """And nothing of ours stays with the old one, to whom cloud-init gave it."""
+    made = begin_clean if clean else begin
+    more: dict[str, Any] = {"homeCopy": {"policy": "Skip"}} if clean else {}
+    sim = made(FaultSchedule(), replicas=1, **access(ALICE), **more)
+    of_user = manifests.clean_source if clean else manifests.source
+    sim.cluster.apply(Kind.SOURCE, of_user(home={"user": "dev"}))
     sim.run(600, until=lambda: len(machines(sim)) == 1)
-    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "ops"}))
+    sim.cluster.apply(Kind.SOURCE, of_user(home={"user": "ops"}))
     wait_ready(sim, 1)
-    change(sim, replicas=1, **access(BOB))
     sim.run(120)
     keys = machines(sim)[0].guest.authorized_keys
-    assert [key.split()[-1] for key in keys["ops"]] == ["bob"]
-    assert "dev" not in keys
+    assert ([key.split()[-1] for key in keys["ops"]], keys.get("dev", [])) == (["alice"], [])
+    change(sim, replicas=1, **access(BOB))
+    sim.run(120)
+    assert ([key.split()[-1] for key in keys["ops"]], keys.get("dev", [])) == (["bob"], [])
+
+
+def reserved(sim: Simulation) -> bool:
+    """Return whether the ledger has the attempt, and no call for the clone was made."""
+    document = sim.get(Kind.REPLICA, "dev-1", "team-a")
+    return document is not None and bool((document.get("status") or {}).get("intent")) and not machines(sim)
+
+
+def test_a_key_that_is_wanted_only_while_the_seed_is_made_does_not_stay_in_a_clean_clone() -> None:
+    sim = begin_clean(FaultSchedule(), replicas=1)
+    sim.run(600, until=lambda: reserved(sim))
+    assert reserved(sim)
+    change(sim, replicas=1, **access(ALICE))
+    sim.run(600, until=lambda: len(machines(sim)) == 1)
+    assert replica(sim, 1)["status"]["access"]["keys"] == [fingerprint(ALICE)]
+    change(sim, replicas=1)
+    wait_ready(sim, 1)
+    sim.run(120)
+    assert let_in(sim) == []
+    assert replica(sim, 1)["status"]["access"].get("keys", []) == []
+
+
+def test_a_list_that_comes_back_while_an_operator_dies_in_taking_a_key_out_is_put_in_again() -> None:
+    sim = with_keys(ALICE, BOB)
+    sim.schedule.choose = at_call(CALL, Fault(kind=FaultKind.KILL_AFTER))
+    change(sim, replicas=1, **access(ALICE))
+    sim.run(600, until=lambda: sim.kills > 0)
+    change(sim, replicas=1, **access(ALICE, BOB))
+    sim.run(600)
+    assert sorted(let_in(sim)) == ["alice", "bob"]
+
+
+def key_runs(sim: Simulation) -> list[Task]:
+    return [task for task in machines(sim)[0].tasks.runs.values() if task.name == "access-keys"]
+
+
+@pytest.mark.parametrize("apart", [1, 5, 15], ids=lambda seconds: f"{seconds} s apart")
+@pytest.mark.parametrize("count", [4, 5], ids=lambda count: f"{count} lists")
+def test_of_lists_that_change_faster_than_a_task_runs_the_last_one_counts(count: int, apart: int) -> None:
+    """The same two lists again and again: what a run before answered is no answer for one of now."""
+    sim = begin(FaultSchedule(), replicas=1, **access(ALICE))
+    sim.world.become(AZURE)
+    sim.cluster.apply(Kind.SOURCE, manifests.source(home={"user": "dev"}))
+    wait_ready(sim, 1)
+    lists = [(BOB, "bob"), (CAROL, "carol")] * 3
+    for number in range(count):
+        change(sim, replicas=1, **access(lists[number][0]))
+        sim.run(apart)
+    sim.run(900)
+    assert (let_in(sim), told(sim)) == ([lists[count - 1][1]], ("True", "KeysReplaced"))
+    starts = sorted(task.started_at for task in key_runs(sim))
+    assert all(later - one >= LEAST_SECONDS for one, later in pairwise(starts)), "one begins when another ended"

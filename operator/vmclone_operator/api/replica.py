@@ -153,7 +153,7 @@ class RetryStatus(ApiModel):
 
 
 class GuestTaskStatus(ApiModel):
-    """The task that resets the identity in a guest that runs tasks (Azure); written before it begins."""
+    """A task in a guest that runs tasks (Azure); written before it begins."""
 
     run: ShortText = ""
     """The task's run at the backend: a digest of what it says and of the attempt. Empty while none is wanted."""
@@ -220,8 +220,14 @@ class AccessStatus(ApiModel):
     """The user whose authorized_keys they are in."""
     keys: Annotated[tuple[ShortText, ...], Field(max_length=96, json_schema_extra=_ATOMIC)] = ()
     """Fingerprints (`ssh-keygen -l`) of the keys that may be in the clone; during a change, the old and the new."""
+    former_users: Annotated[tuple[ShortText, ...], Field(max_length=16, json_schema_extra=_ATOMIC)] = ()
+    """Users that were renamed before the clone was ready, in whose authorized_keys keys of ours may still be."""
     applied: ShortText = ""
     """Names the list of keys that was put into the clone last."""
+    pending: ShortText = ""
+    """Names the list of keys that is being put into the clone; written before that begins."""
+    task: GuestTaskStatus | None = None
+    """The task that does it, in a guest that runs tasks (Azure); a later change waits for its end."""
     applied_time: Timestamp = ""
     """When a change of keys last reached the clone."""
     attempts: Annotated[int, Field(ge=0, le=2**31)] = 0

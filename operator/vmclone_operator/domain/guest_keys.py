@@ -1,8 +1,9 @@
 """Who may log in to a clone that exists: which keys are ours there, which are wanted, and what its guest is told.
 
 A person's key is known by its fingerprint, as `ssh-keygen -l` prints it. The ledger has the fingerprints of all keys
-of ours that may be in the clone, before they are; so a key that is wanted no more is taken out, and one that somebody
-added by hand stays. Pure.
+of ours that may be in the clone, before they are, and in whose files; so a key that is wanted no more is taken out, and
+one that somebody added by hand stays. Each change is written down before it is begun, also one that only takes keys
+out: a list that comes back meanwhile is another change. Pure.
 
     wanted = Wanted(user="dev", keys=("ssh-ed25519 AAAA... alice",))
     next_of(access, wanted, ready=True)          # Change.RECORD, then Change.REPLACE, then Change.NONE
@@ -29,6 +30,8 @@ _SHOWN = 60
 """Letters of a key that a message shows."""
 MOST = 96
 """Fingerprints that the ledger has room for: three whole lists that nobody could put into the clone meanwhile."""
+MOST_USERS = 16
+"""Users that it has room for beside the one of now; more were renamed before the reset of one clone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,31 +106,49 @@ def malformed(keys: Sequence[str], field: str) -> str:
     return ""
 
 
-def begun(wanted: Wanted) -> AccessStatus:
-    """Return the record of a clone that is about to be made and will have these keys; without any it has them."""
+def begun(wanted: Wanted | None, before: AccessStatus | None = None) -> AccessStatus:
+    """Return the record of a clone that is about to be made and will have these keys; without any it has them.
+
+    `before` is that of an attempt whose seed may have been made: what it gave is forgotten once it is taken out. While
+    nobody says which keys are wanted, none is given.
+    """
+    wanted = wanted or Wanted()
+    if before is not None and before.keys:
+        return resetting(before, wanted)
     return AccessStatus(user=wanted.user, keys=wanted.fingerprints, applied="" if wanted.keys else wanted.digest)
 
 
-def resetting(access: AccessStatus, wanted: Wanted) -> AccessStatus:
-    """Return the record before the reset that gives these keys to their user."""
-    record = recorded(access, wanted)
-    return record.model_copy(update={"user": wanted.user}) if wanted.keys and wanted.user else record
+def resetting(access: AccessStatus | None, wanted: Wanted) -> AccessStatus:
+    """Return the record before a seed or a reset that gives these keys to their user.
+
+    What the user before was given stays in the file of that one, which neither touches.
+    """
+    access = access or AccessStatus(user=wanted.user)
+    record = _with_keys(access, wanted)
+    if not wanted.keys or not wanted.user:
+        return record
+    earlier = (*([access.user] if access.keys and access.user else []), *access.former_users)
+    others = tuple(user for user in dict.fromkeys(earlier) if user != wanted.user)
+    return record.model_copy(update={"user": wanted.user, "former_users": others[:MOST_USERS]})
 
 
 def is_prepared(access: AccessStatus | None, wanted: Wanted | None) -> bool:
-    """Return whether the ledger knows what a reset puts in, and for whom; without a record it need not."""
-    if access is None or wanted is None or not wanted.keys:
+    """Return whether the ledger knows what a seed or a reset puts in, and for whom."""
+    if wanted is None or not wanted.keys:
         return True
+    if access is None:
+        return False
     return set(wanted.fingerprints) <= set(access.keys) and access.user == resetting(access, wanted).user
 
 
 def installed(access: AccessStatus | None, wanted: Wanted) -> AccessStatus:
-    """Return the record of a clone that gets these keys with its identity, which takes all others out.
+    """Return the record of a clone that gets these keys with its identity, which takes all others of their user out.
 
-    Without any the reset leaves those that are there: what is of ours is taken out afterwards.
+    Without any the reset leaves those that are there, and always those of other users: what is of ours is taken out
+    afterwards.
     """
     record = resetting(access or begun(wanted), wanted)
-    alone = bool(wanted.keys) or not record.keys
+    alone = (bool(wanted.keys) or not record.keys) and not record.former_users
     return record.model_copy(update={"applied": wanted.digest if alone else ""})
 
 
@@ -140,7 +161,8 @@ def next_of(access: AccessStatus | None, wanted: Wanted | None, *, ready: bool) 
         return Change.NONE
     if not ready:
         return Change.WAIT
-    return Change.REPLACE if set(wanted.fingerprints) <= set(access.keys) else Change.RECORD
+    known = access.pending == wanted.digest and set(wanted.fingerprints) <= set(access.keys)
+    return Change.REPLACE if known else Change.RECORD
 
 
 def is_applied(access: AccessStatus, wanted: Wanted) -> bool:
@@ -149,10 +171,15 @@ def is_applied(access: AccessStatus, wanted: Wanted) -> bool:
 
 
 def recorded(access: AccessStatus, wanted: Wanted) -> AccessStatus:
-    """Return the record with the wanted keys in it, beside those that may be there already."""
+    """Return the record of a change that is about to be made: its keys beside those that may be there already."""
+    return _with_keys(access, wanted).model_copy(update={"pending": wanted.digest})
+
+
+def _with_keys(access: AccessStatus, wanted: Wanted) -> AccessStatus:
     keys = tuple(dict.fromkeys((*wanted.fingerprints, *access.keys)))[:MOST]
     # What was applied may be there no more, or not alone, from the call on that follows this record.
-    return access.model_copy(update={"keys": keys, "user": _owner(access, wanted), "applied": ""})
+    update = {"keys": keys, "user": _owner(access, wanted), "applied": "", "pending": ""}
+    return access.model_copy(update=update)
 
 
 def _owner(access: AccessStatus, wanted: Wanted) -> str:
@@ -169,7 +196,12 @@ def replaced(access: AccessStatus, wanted: Wanted, *, now: str) -> AccessStatus:
 
 def refused(access: AccessStatus) -> AccessStatus:
     """Return the record after the clone refused a change: the next try is another one."""
-    return access.model_copy(update={"attempts": access.attempts + 1})
+    return access.model_copy(update={"attempts": access.attempts + 1, "pending": ""})
+
+
+def unwritten(access: AccessStatus) -> AccessStatus:
+    """Return the record of a change that is not the one that was written down: it is written down first."""
+    return access.model_copy(update={"pending": ""})
 
 
 def command(access: AccessStatus, wanted: Wanted) -> GuestCommand:
@@ -180,6 +212,9 @@ def command(access: AccessStatus, wanted: Wanted) -> GuestCommand:
     gone = [found for found in access.keys if found not in wanted.fingerprints]
     lines = [f"user={checked_user(access.user or wanted.user)}", *(f"drop={_hex(found)}" for found in gone)]
     lines += [f"key={checked_key(key)}" for key in wanted.keys]
+    if access.former_users:
+        lines += [f"former={checked_user(user)}" for user in access.former_users]
+        lines += [f"ours={_hex(found)}" for found in access.keys]
     return GuestCommand(name="access-keys", script=SCRIPT, stdin="\n".join([*lines, "end=1", ""]))
 
 

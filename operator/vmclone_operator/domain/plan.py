@@ -330,7 +330,11 @@ def _verify(s: Situation) -> Decision:
 
 
 _KEYS = {Change.RECORD: Do.RECORD_KEYS, Change.REPLACE: Do.REPLACE_KEYS}
-_GIVE_KEYS = frozenset({Do.RESERVE_TASK, Do.RESET_IDENTITY})
+_GIVE_KEYS = {
+    Mode.DISK: frozenset({Do.RESERVE_TASK, Do.RESET_IDENTITY}),
+    Mode.CLEAN: frozenset({Do.START_CLONE, Do.RESERVE_TASK, Do.RESET_IDENTITY}),
+}
+"""What puts keys into a clone before its identity is recorded; in mode Clean cloud-init's seed has them, too."""
 _WAIT_FOR_KEYS = frozenset({Do.NOTHING, Do.RESERVE_COPY, Do.START_COPY, Do.CLEAN_COPY})
 """A key that is wanted no more does not stay in for these: a copy may wait, run or fail for days."""
 
@@ -342,7 +346,7 @@ def with_keys(s: Situation, decision: Decision) -> Decision:
     """
     change = s.keys.change
     if s.guest is None:
-        record = change is Change.RECORD and decision.do in _GIVE_KEYS
+        record = change is Change.RECORD and decision.do in _GIVE_KEYS[s.mode]
         return replace(decision, do=Do.RECORD_KEYS, again_seconds=0) if record else decision
     if s.clone is None or not s.clone.connected or change is Change.NONE:
         return decision

@@ -101,3 +101,13 @@ def test_the_fingerprint_is_that_of_ssh_keygen() -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdvbGRlbi1kZXYtZXhhbXBsZS1wZW9wbGUta2V5LTAw people"
     told = subprocess.run(["ssh-keygen", "-lf", "-"], input=key, capture_output=True, text=True, check=True).stdout
     assert told.split()[1] == fingerprint(key)
+
+
+def test_from_the_file_of_a_user_that_was_renamed_all_of_ours_go_and_the_others_stay(guest: Guest) -> None:
+    wrote(guest, f"{OWN}\n{ALICE}\n{BOB}\n")
+    renamed = had(ALICE, BOB).model_copy(update={"user": "ops", "former_users": ("gone", "dev")})
+    other = guest.folder / "ops"
+    other.mkdir()
+    assert guest.run(command(renamed, wish(ALICE)), ops=other).returncode == 0
+    assert guest.keys.read_text() == f"{OWN}\n"
+    assert (other / ".ssh" / "authorized_keys").read_text() == f"{ALICE}\n"

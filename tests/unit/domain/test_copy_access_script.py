@@ -38,9 +38,11 @@ class Guest:
     def keys(self) -> Path:
         return self.home / ".ssh" / "authorized_keys"
 
-    def run(self, command: GuestCommand) -> subprocess.CompletedProcess[str]:
-        passwd = self.folder / "passwd"
-        passwd.write_text(f"dev:x:{os.getuid()}:{os.getgid()}::{self.home}:/bin/sh\n")
+    def run(self, command: GuestCommand, **others: Path) -> subprocess.CompletedProcess[str]:
+        """Run a command; `others` are the homes of more users."""
+        passwd, homes = self.folder / "passwd", {"dev": self.home, **others}
+        lines = [f"{user}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n" for user, home in homes.items()]
+        passwd.write_text("".join(lines))
         script = command.script.replace("/etc/passwd", str(passwd)).replace("/var/lib/vmclone", f"{self.folder}/lib")
         for name in self.lacks:
             script = script.replace(f"set -- {name} ", f"set -- no-{name} ")

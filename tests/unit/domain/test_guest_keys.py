@@ -40,13 +40,27 @@ ROWS: dict[str, tuple[AccessStatus | None, Wanted | None, bool, Change]] = {
     "nobody says for whom": (has(ALICE), None, True, Change.NONE),
     "another key is recorded first": (has(ALICE), wish(BOB), True, Change.RECORD),
     "then it is put in": (recorded(has(ALICE), wish(BOB)), wish(BOB), True, Change.REPLACE),
-    "one that is only taken out needs no record": (has(ALICE, BOB), wish(ALICE), True, Change.REPLACE),
-    "all of them": (has(ALICE), wish(), True, Change.REPLACE),
+    "one that is only taken out is recorded, too": (has(ALICE, BOB), wish(ALICE), True, Change.RECORD),
+    "then it is taken out": (recorded(has(ALICE, BOB), wish(ALICE)), wish(ALICE), True, Change.REPLACE),
+    "all of them": (has(ALICE), wish(), True, Change.RECORD),
+    "one that comes back while it is taken out": (
+        recorded(has(ALICE, BOB), wish(ALICE)),
+        wish(ALICE, BOB),
+        True,
+        Change.RECORD,
+    ),
+    "after it was refused": (guest_keys.refused(recorded(has(ALICE), wish(BOB))), wish(BOB), True, Change.RECORD),
     "a clone that cannot be told": (has(ALICE), wish(BOB), False, Change.WAIT),
     "one that was told half and then not": (recorded(has(ALICE), wish(BOB)), wish(BOB), False, Change.WAIT),
     "taken back before it was begun": (has(ALICE), wish(ALICE), False, Change.NONE),
-    "taken back after it was begun": (recorded(has(ALICE), wish(BOB)), wish(ALICE), True, Change.REPLACE),
-    "a reset whose end nobody saw": (begun(wish(ALICE)), wish(ALICE), True, Change.REPLACE),
+    "taken back after it was begun": (recorded(has(ALICE), wish(BOB)), wish(ALICE), True, Change.RECORD),
+    "a reset whose end nobody saw": (begun(wish(ALICE)), wish(ALICE), True, Change.RECORD),
+    "a user that was renamed before the reset": (
+        installed(begun(wish(ALICE)), wish(ALICE, user="ops")),
+        wish(ALICE, user="ops"),
+        True,
+        Change.RECORD,
+    ),
     "a clone that never had a key": (begun(wish()), wish(), True, Change.NONE),
     "a first key for it": (begun(wish()), wish(ALICE), True, Change.RECORD),
 }
@@ -74,7 +88,7 @@ def test_the_keys_of_the_reset_count_beside_those_that_were_wanted_when_the_clon
 
 def test_a_reset_without_keys_takes_none_out_so_the_old_ones_are_taken_out_afterwards() -> None:
     access = installed(begun(wish(ALICE)), wish())
-    assert guest_keys.next_of(access, wish(), ready=True) is Change.REPLACE
+    assert guest_keys.next_of(access, wish(), ready=True) is Change.RECORD
     assert command(access, wish()).stdin.count("drop=") == 1
     assert guest_keys.next_of(installed(begun(wish()), wish()), wish(), ready=True) is Change.NONE
 
@@ -84,6 +98,34 @@ def test_a_reset_gives_its_keys_to_the_user_of_now() -> None:
     assert access.user == "other"
     assert command(access, wish(CAROL, user="other")).stdin.startswith("user=other\n")
     assert installed(begun(wish(ALICE)), wish(user="other")).user == "dev", "whose file the key is in that goes"
+
+
+def test_of_a_user_that_is_renamed_before_the_reset_every_key_of_ours_goes() -> None:
+    """Cloud-init gave them to the old one, whose file the reset leaves alone."""
+    access = recorded(installed(begun(wish(ALICE)), wish(ALICE, user="ops")), wish(ALICE, user="ops"))
+    lines = command(access, wish(ALICE, user="ops")).stdin.splitlines()
+    assert (lines[0], lines[-4:-2]) == ("user=ops", [f"key={ALICE}", "former=dev"])
+    assert lines[-2].startswith("ours=")
+    assert replaced(access, wish(ALICE, user="ops"), now=NOW).former_users == ()
+
+
+def test_a_user_that_gets_the_name_back_is_no_former_one() -> None:
+    access = guest_keys.resetting(begun(wish(ALICE)), wish(ALICE, user="ops"))
+    assert (access.user, access.former_users) == ("ops", ("dev",))
+    again = guest_keys.resetting(access, wish(ALICE))
+    assert (again.user, again.former_users) == ("dev", ("ops",))
+
+
+def test_another_attempt_does_not_forget_what_the_seed_of_the_one_before_may_have_given() -> None:
+    access = begun(wish(BOB, user="ops"), begun(wish(ALICE)))
+    assert set(access.keys) == {fingerprint(ALICE), fingerprint(BOB)}
+    assert (access.user, access.former_users, access.applied) == ("ops", ("dev",), "")
+    assert begun(wish(), begun(wish())) == begun(wish())
+
+
+def test_a_clone_that_is_begun_while_nobody_says_for_whom_has_a_record_all_the_same() -> None:
+    assert guest_keys.next_of(begun(None), wish(ALICE), ready=True) is Change.RECORD
+    assert guest_keys.is_prepared(begun(None), wish(ALICE)) is False
 
 
 def test_a_first_key_goes_to_the_user_of_now() -> None:
@@ -104,7 +146,8 @@ PREPARED: dict[str, tuple[AccessStatus | None, Wanted | None, bool]] = {
         wish(BOB, user="other"),
         True,
     ),
-    "whatever nobody keeps a record of": (None, wish(ALICE), True),
+    "the first one of a clone that nobody keeps a record of": (None, wish(ALICE), False),
+    "none of a clone that nobody keeps a record of": (None, wish(), True),
     "nothing, for nobody says which": (begun(wish(ALICE)), None, True),
 }
 

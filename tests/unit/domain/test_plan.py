@@ -8,7 +8,7 @@ import pytest
 
 from vmclone_operator.api.replica import GuestStatus, IntentStatus, OperationStatus
 from vmclone_operator.api.vmclone import FrozenPointStatus
-from vmclone_operator.domain.backend import ObservedClone, Power, Stamp
+from vmclone_operator.domain.backend import Mode, ObservedClone, Power, Stamp
 from vmclone_operator.domain.conditions import Progress
 from vmclone_operator.domain.guest import GuestProbe, IdentityState
 from vmclone_operator.domain.guest_keys import Change, KeysSituation
@@ -220,6 +220,18 @@ KEYS: dict[str, tuple[Situation, KeysSituation, Do, float | None]] = {
         KeysSituation(change=Change.RECORD),
         Do.RECORD_KEYS,
         0,
+    ),
+    "before they are in the seed of a clean clone": (
+        Situation(incarnation=ME, mode=Mode.CLEAN, intent=INTENT, frozen=POINT),
+        KeysSituation(change=Change.RECORD),
+        Do.RECORD_KEYS,
+        0,
+    ),
+    "of a clone of a disk, whose seed has none": (
+        Situation(incarnation=ME, intent=INTENT, frozen=POINT),
+        KeysSituation(change=Change.RECORD),
+        Do.START_CLONE,
+        decide(Situation(incarnation=ME, intent=INTENT, frozen=POINT)).again_seconds,
     ),
     "of a clone that boots": (BOOTING, KeysSituation(change=Change.RECORD), Do.NOTHING, 5),
     "of a clone in use": (DELIVERED, KeysSituation(change=Change.RECORD), Do.RECORD_KEYS, 0),

@@ -1,8 +1,9 @@
 # Puts the public keys that may log in now into a user's authorized_keys, and takes out those of ours that may no more: a
-# line goes when the SHA-256 of its key is named. Other lines stay as they are. edit_keys.sh follows it.
+# line goes when the SHA-256 of its key is named. Other lines stay as they are. From the files of users that were renamed
+# all of ours go. edit_keys.sh follows it.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 umask 077
-user='' keys='' drops='' complete=''
+user='' keys='' drops='' formers='' ours='' complete=''
 refuse() {
   echo "$1" >&2
   exit 64
@@ -11,6 +12,8 @@ while IFS= read -r word; do
   case $word in
     user=*) user=${word#*=} ;;
     drop=*) drops="$drops ${word#*=}" ;;
+    former=*) formers="$formers ${word#*=}" ;;
+    ours=*) ours="$ours ${word#*=}" ;;
     key=*) keys="$keys${word#*=}
 " ;;
     end=1) complete=yes ;;
@@ -22,6 +25,7 @@ fi
 command -v sha256sum >/dev/null && command -v base64 >/dev/null || refuse "the guest has no sha256sum or no base64"
 input="$drops
 $keys"
+former_input=$ours
 filter='
 set -f
 IFS= read -r drops || :

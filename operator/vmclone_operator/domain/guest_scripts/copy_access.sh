@@ -28,7 +28,7 @@ if [ -n "$copied" ]; then
   mkdir -p "${marker%/*}"
   printf '%s\n' "$copied" >"$marker" || refuse "$marker cannot be written"
 fi
-input=$line
+input=$line formers='' former_input=''
 filter='
 IFS= read -r line || :
 adds_nothing() { [ -z "$line" ]; }

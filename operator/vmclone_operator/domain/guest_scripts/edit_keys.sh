@@ -1,11 +1,14 @@
 # Edits a user's authorized_keys. Started as root, behind a script that sets `user`, `input` and `filter`: functions that
-# say of a line whether it stays, and what is added. What it does in the home it does as the user, whose links and
-# races lead nowhere new.
-home=''
-while IFS=: read -r name _ uid gid _ directory _; do
-  [ "$name" != "$user" ] || { home=$directory && break; }
-done </etc/passwd
-[ -n "$home" ] || refuse "the guest has no user $user"
+# say of a line whether it stays, and what is added; and `formers`, users in whose files `former_input` is done. What
+# it does in the home it does as the user, whose links and races lead nowhere new.
+look_up() {
+  home=''
+  while IFS=: read -r name _ uid gid _ directory _; do
+    [ "$name" != "$1" ] || { home=$directory && break; }
+  done </etc/passwd
+  [ -n "$home" ]
+}
+look_up "$user" || refuse "the guest has no user $user"
 # Where nothing can become the user, root runs this with an owner for what it makes: then every name is used below
 # a folder that was entered and checked, and files are read and written in one that the user cannot write.
 edit=$filter'
@@ -52,11 +55,18 @@ fi
 mv -fT new ../authorized_keys || refuse "$here/.ssh/authorized_keys cannot be written"
 cd -P .. && rm -rf .vmclone-keys
 '
-owner=''
-set -- setpriv --reuid="$uid" --regid="$gid" --clear-groups
-"$@" true 2>/dev/null || set -- runuser -u "$user" --
-"$@" true 2>/dev/null || { set -- env && owner=$uid:$gid; }
-printf '%s\n' "$input" | "$@" sh -c "$edit" edit-keys "$home" "$owner" || exit
-if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then
-  restorecon -R "$home/.ssh" >/dev/null 2>&1 || :
-fi
+edit_keys() {
+  owner=''
+  set -- setpriv --reuid="$uid" --regid="$gid" --clear-groups
+  "$@" true 2>/dev/null || set -- runuser -u "$name" --
+  "$@" true 2>/dev/null || { set -- env && owner=$uid:$gid; }
+  printf '%s\n' "$input" | "$@" sh -c "$edit" edit-keys "$home" "$owner" || exit
+  if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then
+    restorecon -R "$home/.ssh" >/dev/null 2>&1 || :
+  fi
+}
+edit_keys
+input=$former_input
+for former in $formers; do
+  ! look_up "$former" || edit_keys
+done

@@ -10,16 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from vmclone_operator.api.replica import AccessStatus, VMCloneReplicaStatus
+from vmclone_operator.api.replica import AccessStatus, GuestTaskStatus, VMCloneReplicaStatus
 from vmclone_operator.api.source import CloneSourceSpec
 from vmclone_operator.api.vmclone import VMCloneSpec
 from vmclone_operator.domain import guest_keys
-from vmclone_operator.domain.backend import BackendSession, GuestCommand, ObservedClone, Power
+from vmclone_operator.domain.backend import BackendSession, GuestCommand, GuestResult, ObservedClone, Power
 from vmclone_operator.domain.conditions import find
 from vmclone_operator.domain.errors import ActionNeeded, AgentNotReady, KeyMalformed
 from vmclone_operator.domain.guest_keys import Change, KeysSituation, Wanted
-from vmclone_operator.domain.guest_tasks import LOOK_SECONDS
+from vmclone_operator.domain.guest_tasks import LOOK_SECONDS, task_of
 from vmclone_operator.engine.context import Engine
+from vmclone_operator.engine.guest.identity_pass import no_task
 from vmclone_operator.engine.ledger import guest_tasks
 from vmclone_operator.engine.objects.replica import Replica
 from vmclone_operator.engine.source.consent import Consent
@@ -131,13 +132,44 @@ class KeysPart:
         message = "the clone has the keys that are wanted"
         return self._with(status, status.access, applied=True, reason=REPLACED, message=message)
 
-    def record(self, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
-        """Take the wanted keys into the ledger, before they are in the clone."""
-        wanted = self.wanted
-        if status.access is None or wanted is None:
-            return status
-        record = guest_keys.resetting if status.guest is None else guest_keys.recorded
-        return status.model_copy(update={"access": record(status.access, wanted)})
+    async def record(self, status: VMCloneReplicaStatus) -> tuple[VMCloneReplicaStatus, float]:
+        """Take the wanted keys into the ledger before they are in the clone, and the task that is to put them there.
+
+        Return the status, and for how long to wait until the next look at the task before it: two at once would leave
+        what the slower one puts in.
+        """
+        wanted, access = self.wanted, status.access
+        if wanted is None:
+            return status, 0.0
+        if status.guest is None:
+            return status.model_copy(update={"access": guest_keys.resetting(access, wanted)}), 0.0
+        if access is None:
+            return status, 0.0
+        record = guest_keys.recorded(access, wanted)
+        if await guest_tasks.runs_tasks(self.engine, self.replica):
+            try:
+                runs = await guest_tasks.is_open(self.engine, self.replica, self.session, line=access.task)
+            except AgentNotReady as error:
+                return self._silent(status, access, error), 0.0
+            if runs:
+                return status, LOOK_SECONDS
+            record = record.model_copy(update={"task": self._task_for(record, wanted)})
+        return status.model_copy(update={"access": record}), 0.0
+
+    def _task_for(self, record: AccessStatus, wanted: Wanted) -> GuestTaskStatus | None:
+        """Return the ledger's line of the task to come; what no guest can be given has none, and is told later."""
+        before = no_task(record.task)
+        try:
+            command = guest_keys.command(record, wanted)
+        except ValueError:
+            return before
+        attempt = self.engine.new_token()
+        return GuestTaskStatus(
+            run=task_of(command, attempt).run,
+            attempt=attempt,
+            replaces=before.replaces if before is not None else "",
+            recorded_time=self.engine.timestamp(),
+        )
 
     async def replace(self, status: VMCloneReplicaStatus) -> tuple[VMCloneReplicaStatus, float]:
         """Put the wanted keys into the clone and take those out that are wanted no more.
@@ -147,24 +179,46 @@ class KeysPart:
         wanted, access = self.wanted, status.access
         if access is None or wanted is None:
             return status, 0.0
-        # A list that comes back is the same command: without the time of the last change it would be its old run.
-        attempt = f"keys/{access.applied_time}/{access.attempts}/{self.replica.stamp.incarnation}"
         try:
             command = self._command(access, wanted)
-            answer = await guest_tasks.answered(self.engine, self.replica, self.session, command, attempt=attempt)
+            if not await self._is_written(access, command):
+                return status.model_copy(update={"access": guest_keys.unwritten(access)}), 0.0
+            answer = await self._answer(access, command)
         except AgentNotReady as error:
-            self.engine.looks.not_before(self._turn, _SILENT_SECONDS)
-            return self._with(status, access, applied=False, reason=PENDING, message=str(error)), 0.0
+            return self._silent(status, access, error), 0.0
         except ActionNeeded as error:
             return self._refused(status, access, str(error)), 0.0
         if answer is None:
             return status, LOOK_SECONDS
+        return self._answered(status, access, wanted, answer), 0.0
+
+    def _answered(
+        self, status: VMCloneReplicaStatus, access: AccessStatus, wanted: Wanted, answer: GuestResult
+    ) -> VMCloneReplicaStatus:
+        """Say what became of the change."""
         if answer.exit_code != 0:
-            return self._refused(status, access, answer.stderr or answer.stdout), 0.0
+            return self._refused(status, access, answer.stderr or answer.stdout)
         gone = len(set(access.keys) - set(wanted.fingerprints))
         message = f"{len(wanted.fingerprints)} keys may log in, {gone} of ours may no more"
         done = guest_keys.replaced(access, wanted, now=self.engine.timestamp())
-        return self._with(status, done, applied=True, reason=REPLACED, message=message), 0.0
+        return self._with(status, done, applied=True, reason=REPLACED, message=message)
+
+    async def _is_written(self, access: AccessStatus, command: GuestCommand) -> bool:
+        """Return whether the ledger has the task that this is; with another comment in a key it is another one."""
+        if not await guest_tasks.runs_tasks(self.engine, self.replica):
+            return True
+        return access.task is not None and access.task.run == task_of(command, access.task.attempt).run
+
+    async def _answer(self, access: AccessStatus, command: GuestCommand) -> GuestResult | None:
+        """Return what the clone answered; None while it runs the task of the ledger."""
+        if access.task is None:
+            return await self.session.guest_exec(self.replica.ref, command)
+        return await guest_tasks.answered_as_written(self.engine, self.replica, self.session, command, line=access.task)
+
+    def _silent(self, status: VMCloneReplicaStatus, access: AccessStatus, error: AgentNotReady) -> VMCloneReplicaStatus:
+        """Say that the guest does not answer; it is asked again later."""
+        self.engine.looks.not_before(self._turn, _SILENT_SECONDS)
+        return self._with(status, access, applied=False, reason=PENDING, message=str(error))
 
     def _command(self, access: AccessStatus, wanted: Wanted) -> GuestCommand:
         """Return the command; raises KeyMalformed for what no guest can be given."""

@@ -69,8 +69,7 @@ class ReplicaSteps:
         """Record names, ids and the attempt; the write that `run` does next makes it durable."""
         await self.engine.ensure_finalizer(Kind.REPLICA, self.replica.document)
         intent = await making.new_attempt(self.engine, self.replica, self.spec, situation)
-        keys = self.keys.wanted
-        access = guest_keys.begun(keys) if keys is not None else None
+        access = guest_keys.begun(self.keys.wanted, status.access)
         return status.model_copy(update={"intent": intent, "access": access})
 
     async def start_clone(self, situation: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
@@ -267,7 +266,9 @@ class ReplicaSteps:
 
     async def record_keys(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Take the keys that are wanted now into the ledger."""
-        return self.keys.record(status)
+        status, wait = await self.keys.record(status)
+        self.pace.not_before(wait)
+        return status
 
     async def replace_keys(self, _: Situation, status: VMCloneReplicaStatus) -> VMCloneReplicaStatus:
         """Bring the clone the keys that are wanted now."""

@@ -174,6 +174,9 @@ class Guest:
         blobs = {key.split()[1] for key in new}
         kept = [k for k in self.authorized_keys.get(user, []) if _digest(k) not in drops and k.split()[1] not in blobs]
         self.authorized_keys[user] = [*kept, *new]
+        ours = {value for name, value in words if name == "ours"}
+        for former in [value for name, value in words if name == "former" and value in self.authorized_keys]:
+            self.authorized_keys[former] = [k for k in self.authorized_keys[former] if _digest(k) not in ours]
         return GuestResult(exit_code=0, stdout="")
 
     def _start_reset(self, stdin: str, now: float, machine_id: str) -> GuestResult:
