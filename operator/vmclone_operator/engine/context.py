@@ -67,6 +67,8 @@ class Engine:
     """Which VMClone freezes which source VM."""
     copy_turns: dict[str, set[str]] = field(default_factory=dict)
     """Which incarnations were given a turn at a source and may not show it in their ledger yet."""
+    session_turns: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By namespace and session, which VMClone (uid) was given it and may not show it in its status yet."""
     claimable: dict[str, Claimable] = field(default_factory=dict)
     """By backend, what its last list showed to VMClones that were restored."""
     unlisted: dict[str, tuple[float, CloneError]] = field(default_factory=dict)
@@ -170,6 +172,8 @@ class Engine:
             self._written.pop(mark, None)
         for turns in self.copy_turns.values():
             turns.discard(incarnation)
+        for session in [session for session, holder in self.session_turns.items() if holder == uid]:
+            del self.session_turns[session]
         key = key_of(kind, document)
         if self.cache.get(key) is None:
             self.queue.forget(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmclone_operator.engine.objects.cache import Cache
-from vmclone_operator.engine.vmclone.session_names import conflict_with
+from vmclone_operator.engine.vmclone.session_names import conflict_with, give_back, take
 from vmclone_operator.kube.cluster import Document, Kind
 
 EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"
@@ -51,5 +51,31 @@ def test_a_session_is_held_by(other: Document, replicas: list[Document], held: b
         cache.put(Kind.VMCLONE, document)
     for document in replicas:
         cache.put(Kind.REPLICA, document)
-    found = conflict_with(cache, mine, {}, {})
+    found = conflict_with(cache, {}, mine, {}, {})
     assert (found is not None) is held
+
+
+GIVEN = {
+    "who was given it and has not written it yet, though it came later": ("other", "Auto", True),
+    "who was given it, though it is only planned by now": ("other", "DryRun", True),
+    "nobody who is not there any more": ("gone", "DryRun", False),
+}
+
+
+@pytest.mark.parametrize(("holder", "mode", "held"), GIVEN.values(), ids=GIVEN.keys())
+def test_a_session_that_was_given_is_held_by(holder: str, mode: str, held: bool) -> None:
+    """Mine came first, and was only planned when the other one looked."""
+    mine, other = vmclone("mine", EARLY), vmclone("other", LATE, mode=mode)
+    cache = Cache()
+    for document in (mine, other):
+        cache.put(Kind.VMCLONE, document)
+    turns = {("team-a", "dev"): holder, ("team-b", "dev"): "another"}
+    assert (conflict_with(cache, turns, mine, {}, {}) is not None) is held
+
+
+def test_what_was_given_is_held_until_it_is_given_back() -> None:
+    one, other, turns = vmclone("one", EARLY), vmclone("other", LATE), dict[tuple[str, str], str]()
+    take(turns, one, ["dev-1", "dev-2"])
+    take(turns, other, ["other-1"])
+    assert (give_back(turns, one), give_back(turns, one)) == (True, False)
+    assert turns == {("team-a", "other-1"): "other"}

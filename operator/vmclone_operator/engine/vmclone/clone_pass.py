@@ -39,7 +39,13 @@ from vmclone_operator.engine.vmclone.clone_report import is_no_news, only_steps_
 from vmclone_operator.engine.vmclone.left_behind import LeftBehind
 from vmclone_operator.engine.vmclone.planning import Planned, Planning
 from vmclone_operator.engine.vmclone.replica_objects import ReplicaObjects
-from vmclone_operator.engine.vmclone.session_names import conflict_with, recorded_sessions, wanted_sessions
+from vmclone_operator.engine.vmclone.session_names import (
+    conflict_with,
+    give_back,
+    recorded_sessions,
+    take,
+    wanted_sessions,
+)
 from vmclone_operator.engine.vmclone.wake_replicas import look_closer, wake_asked, wake_blocked, wake_waiting
 from vmclone_operator.engine.work.wakeups import wake_next
 from vmclone_operator.kube.cluster import Document, Kind, key_of
@@ -105,9 +111,17 @@ class ClonePass:
             over=over,
             sessions=adopted | recorded,
             unlisted=unlisted,
-            against_source=found.blocker or conflict_with(self._engine.cache, self._document, recorded, adopted),
+            against_source=found.blocker or self._conflict(recorded, adopted),
         )
         return status, facts
+
+    def _conflict(self, recorded: dict[int, str], adopted: Mapping[int, str]) -> Blocker | None:
+        """Return which session that it wishes for another VMClone has."""
+        turns = self._engine.session_turns
+        if self._mode is PlanMode.DRY_RUN and give_back(turns, self._document):
+            for rival in self._engine.cache.rivals_of(self._document):
+                self._engine.queue.add(rival)
+        return conflict_with(self._engine.cache, turns, self._document, recorded, adopted)
 
     def _situation(
         self, status: VMCloneStatus, facts: Facts, planned: Planned, problem: CloneError | None
@@ -326,7 +340,9 @@ class ClonePass:
             SessionStatus(ordinal=n, session=s) for n, s in sorted(wanted_sessions(self._document, recorded).items())
         )
         if rows == status.sessions:
+            give_back(self._engine.session_turns, self._document)
             return status
+        take(self._engine.session_turns, self._document, (row.session for row in rows))
         self._document = await self._engine.ensure_finalizer(Kind.VMCLONE, self._document)
         return status.model_copy(update={"sessions": rows})
 

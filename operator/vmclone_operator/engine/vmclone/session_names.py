@@ -1,8 +1,12 @@
-"""Sessions of one VMClone: recorded once, kept for life, and nobody else's in the namespace."""
+"""Sessions of one VMClone: recorded once, kept for life, and nobody else's in the namespace.
+
+A session is given in the moment in which nobody else is found to have it (`take`), and counts as recorded from then on:
+the write that records it may take long, and the rival that looks meanwhile does not see it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
 from vmclone_operator.api.vmclone import VMCloneStatus
 from vmclone_operator.domain import naming
@@ -29,8 +33,27 @@ def wanted_sessions(vmclone: Document, recorded: Mapping[int, str]) -> dict[int,
     return naming.assign_sessions(recorded, prefix=prefix, replicas=spec["replicas"])
 
 
+Turns = MutableMapping[tuple[str, str], str]
+"""By namespace and session, the uid of the VMClone that was given it."""
+
+
+def take(turns: Turns, vmclone: Document, sessions: Iterable[str]) -> None:
+    """Give a VMClone sessions that nobody else has; called in the same moment as that was found out."""
+    namespace, uid = vmclone["metadata"]["namespace"], uid_of(vmclone)
+    turns.update({(namespace, session): uid for session in sessions})
+
+
+def give_back(turns: Turns, vmclone: Document) -> bool:
+    """Forget what a VMClone was given, as its status has it or it wishes for nothing; return whether that was any."""
+    uid = uid_of(vmclone)
+    given = [session for session, holder in turns.items() if holder == uid]
+    for session in given:
+        del turns[session]
+    return bool(given)
+
+
 def conflict_with(
-    cache: Cache, vmclone: Document, recorded: dict[int, str], found: Mapping[int, str]
+    cache: Cache, turns: Turns, vmclone: Document, recorded: dict[int, str], found: Mapping[int, str]
 ) -> Blocker | None:
     """Return why the VMClone must wait: another one of its namespace holds a session it wishes for.
 
@@ -42,7 +65,7 @@ def conflict_with(
     claims: dict[str, Claim] = {}
     for ordinal, session in mine.items():
         if ordinal not in recorded:
-            _add_claims(claims, cache, session, vmclone)
+            _add_claims(claims, cache, turns, session, vmclone)
     conflict = session_conflicts(mine, recorded, claims, order_of(vmclone))
     if conflict is None:
         return None
@@ -51,7 +74,7 @@ def conflict_with(
     return Blocker(reason="SessionConflict", message=message)
 
 
-def _add_claims(claims: dict[str, Claim], cache: Cache, session: str, mine: Document) -> None:
+def _add_claims(claims: dict[str, Claim], cache: Cache, turns: Turns, session: str, mine: Document) -> None:
     """Add the strongest claim that others have on a session: a recorded one, or else the oldest."""
     namespace = mine["metadata"]["namespace"]
     bearer = cache.replica_of_session(namespace, session)
@@ -59,7 +82,8 @@ def _add_claims(claims: dict[str, Claim], cache: Cache, session: str, mine: Docu
         if uid_of(other) == uid_of(mine):
             continue
         borne = bearer is not None and owner_uid(bearer) == uid_of(other)  # a replica is a record as well
-        recorded = borne or (session, True) in sessions_of(other).values()
+        given = turns.get((namespace, session)) == uid_of(other)  # and so is a turn, whose write is on its way
+        recorded = borne or given or (session, True) in sessions_of(other).values()
         if not recorded and _is_only_planned(other):
             continue  # it will make nothing; many such stand for a wish that is applied later
         claim = (other["metadata"]["name"], recorded, order_of(other))
