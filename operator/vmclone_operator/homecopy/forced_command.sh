@@ -46,4 +46,5 @@ case $version in
   "rsync  version 3."[2-9]*|"rsync  version 3.1"[0-9]*|"rsync  version "[4-9]*) ;;
   *) no "the clone needs rsync 3.2 or newer";;
 esac;
+printf "\n@vmclone-rsync\n";
 exec $clean rsync --server $log "$@"

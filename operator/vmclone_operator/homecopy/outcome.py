@@ -171,7 +171,8 @@ def outcome_of_clone(code: int, stderr: str) -> Outcome:
 def _shell_ended(where: str, code: int) -> str:
     return (
         f"the {where}'s login shell or our program there ended with {code}; look in ~/.bashrc and ~/.bash_logout of the"
-        f" {where} for an exit or exec that is meant for terminals only"
+        f" {where} for an exit or exec that is meant for terminals only, and whether a command is forced on the login"
+        " (ForceCommand in sshd_config, command= in authorized_keys, a login shell that lets nobody in)"
     )
 
 

@@ -33,6 +33,14 @@ SETTINGS = {
     "our own words, without the secret": "; ".join(f"echo '@vmclone {json.dumps(lie)}'" for lie in LIES),
     "programs of the same name": "rsync() { false; }; export -f rsync; PATH=$HOME/bin:$PATH",
 }
+GREETINGS = {
+    "a welcome": "echo welcome; echo welcome >&2; printf 'no newline'",
+    "a welcome in bytes of rsync's": "printf '\\037\\000\\000\\000'",
+}
+NO_SHELLS = {
+    "a message": "echo This account is for backups only.",
+    "a menu": "echo 1 status; echo 2 quit; read choice; exit 1",
+}
 CHURN = """
 import os, time
 while True:
@@ -55,6 +63,44 @@ def test_a_bashrc_changes_nothing_of_a_copy(copying: Copying, bashrc: str) -> No
     result = copying.run()
     assert result.reason == "Copied", result.receipt
     assert picture(copying.clone.home) == picture(home)
+
+
+@pytest.mark.parametrize("greeting", GREETINGS.values(), ids=GREETINGS.keys())
+def test_what_the_clone_prints_at_a_login_changes_nothing_of_a_copy(copying: Copying, greeting: str) -> None:
+    """The clone has such a `.bashrc` from its image, or from an attempt before this one."""
+    write(copying.source.home / "work/a", "a")
+    write(copying.clone.home / ".bashrc", f"{greeting}\n")
+    for host in (copying.source, copying.clone):
+        host.own()
+    result = copying.run()
+    assert result.reason == "Copied", result.receipt
+    assert (copying.clone.home / "work/a").read_text() == "a"
+
+
+def test_a_forced_command_that_greets_and_runs_what_is_asked_changes_nothing_of_a_copy(copying: Copying) -> None:
+    write(copying.source.home / "work/a", "a")
+    copying.source.own()
+    force(copying, 'echo welcome; echo "you are being watched" >&2; eval "$SSH_ORIGINAL_COMMAND"')
+    result = copying.run()
+    assert result.reason == "Copied", result.receipt
+    assert picture(copying.clone.home) == picture(copying.source.home)
+
+
+@pytest.mark.parametrize("command", NO_SHELLS.values(), ids=NO_SHELLS.keys())
+def test_a_forced_command_that_runs_nothing_else_is_named(copying: Copying, command: str) -> None:
+    write(copying.source.home / "work/a", "a")
+    copying.source.own()
+    force(copying, command)
+    result = copying.run()
+    assert (result.reason, not (copying.clone.home / "work/a").exists()) == ("CopyFailed", True), result.receipt
+    assert "command= in authorized_keys" in result.receipt["message"], result.receipt["message"]
+
+
+def force(copying: Copying, command: str) -> None:
+    """Have the source's sshd run this instead of what is asked for, as a line of authorized_keys does."""
+    keys = copying.source.folder / "authorized_keys"
+    escaped = command.replace('"', '\\"')
+    copying.source.authorize(f'command="{escaped}" {keys.read_text().strip()}')
 
 
 def test_a_folder_that_is_written_to_all_the_while_arrives_whole(copying: Copying) -> None:

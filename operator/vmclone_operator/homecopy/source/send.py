@@ -10,6 +10,7 @@ names of those files.
 import os
 import re
 import subprocess
+import sys
 import threading
 from io import BufferedReader
 from typing import Any, Callable, Dict, List, Match, Optional, Tuple, cast
@@ -24,6 +25,29 @@ _STDERR_KEPT = 2048
 # texts that repeat themselves. With no way in common there would be no copy, so zlib is the last.
 _COMPRESSIONS = "zstd zlibx zlib"
 _COMPRESS = ["--compress", "--compress-level=-1"]
+
+CLONE_CONFIG = "ssh_config"
+# rsync's remote shell to a clone: ssh, without what the login there prints before our forced command says that rsync
+# begins. What comes back from a receiver is little.
+_SILENT_SSH = """import os, subprocess, sys
+
+MARK = b"\\n@vmclone-rsync\\n"
+ssh = subprocess.Popen(["ssh"] + sys.argv[1:], stdout=subprocess.PIPE)
+source, said = ssh.stdout.fileno(), b""
+while MARK not in said:
+    block = os.read(source, 65536)
+    if not block or len(said) > 1048576:
+        ssh.stdout.close()
+        sys.exit(ssh.wait() & 255 or 12)
+    said += block
+rest = said.partition(MARK)[2]
+while True:
+    while rest:
+        rest = rest[os.write(1, rest) :]
+    rest = os.read(source, 65536)
+    if not rest:
+        sys.exit(ssh.wait() & 255)
+"""
 
 SSH_CONFIG = """Host {alias}
 HostName {address}
@@ -74,17 +98,18 @@ def write_clone_config(folder: str, clone: Dict[str, Any]) -> None:
     """Write the ssh configuration and the pinned host keys of the clone into a private folder."""
     values = {key: str(clone[key]) for key in ("address", "port", "user")}
     config = SSH_CONFIG.format(alias=CLONE, folder=folder, ciphers=cheapest_ciphers(), **values)
-    _write(os.path.join(folder, "ssh_config"), config)
+    _write(os.path.join(folder, CLONE_CONFIG), config)
     _write(os.path.join(folder, "known_hosts"), "".join("%s %s\n" % (CLONE, key) for key in clone["hostKeys"]))
+    _write(os.path.join(folder, "silent_ssh.py"), _SILENT_SSH)
 
 
-def rsync_command(folder: str, options: Dict[str, Any], config: str = "ssh_config") -> List[str]:
+def rsync_command(folder: str, options: Dict[str, Any], config: str = CLONE_CONFIG) -> List[str]:
     """Return rsync's constant arguments; only numbers and a checked time stamp vary."""
     # Looking for holes costs the receiver more than anything else: only when the scan saw a file with some.
     letters = "-lptHS" if options.get("sparse") else "-lptH"
     command = ["rsync", letters, "--chmod=Fu-s,Fg-s", "--no-devices", "--no-specials", "--no-human-readable"]
     command += ["--partial-dir=" + PARTIAL_FOLDER, "--timeout=%d" % int(options["timeoutSeconds"]), "--outbuf=L"]
-    command += ["--info=progress2,stats2", "-e", 'ssh -F "%s/%s"' % (folder, config)]
+    command += ["--info=progress2,stats2", "-e", _remote_shell(folder, config)]
     if options.get("tree", "home") != "home":
         # The folders above are there, as they were judged. rsync takes two times within one second for the same.
         command += ["--no-implied-dirs", "--ignore-times"]
@@ -98,6 +123,13 @@ def rsync_command(folder: str, options: Dict[str, Any], config: str = "ssh_confi
             raise ValueError("the refresh stamp may hold letters, digits and dashes only")
         command += ["--update", "--backup", "--backup-dir=%s/%s" % (BACKUP_FOLDER, stamp)]
     return command
+
+
+def _remote_shell(folder: str, config: str) -> str:
+    """Return how rsync reaches the far end: a clone through `silent_ssh.py`."""
+    if config != CLONE_CONFIG:
+        return 'ssh -F "%s/%s"' % (folder, config)
+    return '"%s" -I "%s/silent_ssh.py" -F "%s/%s"' % (sys.executable, folder, folder, config)
 
 
 def run_rsync(
