@@ -183,6 +183,10 @@ class Clones:
         if mark is None or mark[0] != intent.stamp:
             raise TargetConflict(f"{found['id']} has the name that the clone needs and is not ours: left alone")
         state = state_of(found)
+        if kind is DISK and mark[1] != intent.token:
+            if state != "Deleting":
+                await self._arm.delete(kind, name)  # of an earlier attempt: it may be of another frozen point
+            return None
         if state == "Succeeded":
             return found
         if state in _FAILED:

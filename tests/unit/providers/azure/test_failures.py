@@ -96,6 +96,25 @@ def test_a_clone_whose_start_fails_late_is_still_there_and_the_next_start_says_w
     at_site(story)
 
 
+def test_a_disk_of_an_earlier_attempt_is_made_anew_for_it_may_be_of_another_frozen_point() -> None:
+    async def story(site: Site) -> None:
+        await site.freeze()
+        for _ in range(6):
+            await site.session.start_clone(site.intent())
+            site.later(20)
+            if any(one.name.startswith(f"{NAME}-disk") for one in site.world.of_kind(DISK)):
+                break
+        (before,) = (one for one in site.world.of_kind(DISK) if one.name == f"{NAME}-disk-0")
+        before.body["tags"]["vmclone-token"] = "c0"
+        before.body["tags"]["mine"] = "of the earlier attempt"
+        await site.clone()
+        (after,) = (one for one in site.world.of_kind(DISK) if one.name == f"{NAME}-disk-0")
+        assert "mine" not in after.body["tags"]
+        assert after.body["tags"]["vmclone-token"] == "c1"
+
+    at_site(story)
+
+
 EXTENSION = Refusal(409, "VMExtensionProvisioningError", "VM has reported a failure when processing extension 'x'.")
 
 
