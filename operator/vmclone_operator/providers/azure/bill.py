@@ -13,7 +13,7 @@ _GIB = 1 << 30
 
 def resources(source: SourceInfo, wish: PlanWish, place: Place) -> Iterator[Resource]:
     """Name what a clone is made of; in mode Clean the size of its disk is the image's, which Azure does not tell."""
-    yield Resource(kind="VirtualMachine", size=wish.shape.size or place.size or source.size)
+    yield Resource(kind="VirtualMachine", size=place.size_of_clone(wish.shape, source.size))
     if wish.image:
         yield Resource(kind="Disk")
     else:

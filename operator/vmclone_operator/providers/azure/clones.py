@@ -18,6 +18,7 @@ from vmclone_operator.domain.backend import (
     Owner,
     Power,
     Progress,
+    Shape,
     Stamp,
 )
 from vmclone_operator.domain.errors import CapabilityMissing, CloneError, CloneFailed, RetryLater, TargetConflict
@@ -68,6 +69,10 @@ class Place:
     """A VM size for all clones; empty: the source's."""
     agent_traffic: bool = False
     """Whether a quarantined clone may reach AzureCloud:443, which is every tenant's public address in Azure."""
+
+    def size_of_clone(self, shape: Shape, of_source: str) -> str:
+        """Return the VM size of a clone: the template's, else the CloneBackend's, else its source's; empty: none."""
+        return shape.size or self.size or of_source
 
 
 class Clones:
@@ -198,7 +203,7 @@ class Clones:
         """Return the VM to make; in mode Clean its source gives the size alone, and may be at another backend."""
         clean = intent.mode is Mode.CLEAN
         copied = seen.vm["properties"] if seen is not None else {}
-        size = intent.shape.size or self._place.size or size_of(seen)
+        size = self._place.size_of_clone(intent.shape, size_of(seen))
         if not size:
             raise CapabilityMissing(bodies.NO_SIZE)
         properties: Json = {

@@ -55,7 +55,7 @@ def findings(seen: Seen | None, wish: PlanWish, place: Place) -> Iterator[Findin
             bool(wish.image and is_no_account(wish.user)),
             f"Azure makes no account {wish.user!r}: set home.user of the CloneSource to another one, or use mode Disk",
         ),
-        (seen is None and not (wish.shape.size or place.size), NO_SIZE),
+        (seen is None and not place.size_of_clone(wish.shape, ""), NO_SIZE),
     ]
     wrong += [] if seen is None else _of_source(seen, place)
     wrong += [] if seen is None or wish.image else _of_disks(seen, wish)

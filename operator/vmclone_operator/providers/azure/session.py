@@ -127,7 +127,7 @@ class AzureSession(TaskOnly):
         elsewhere = bool(wish.image) and not self._sources.has(source.source_id)
         seen = None if elsewhere else await self._sources.by_id(source.source_id)
         found = tuple(preflight.findings(seen, wish, self._place))
-        size = wish.shape.size or self._place.size or sources.size_of(seen)
+        size = self._place.size_of_clone(wish.shape, sources.size_of(seen))
         if found or not size:
             return found
         return (*await self._rights.findings(seen, wish), *await self._capacity.findings(size, wish.replicas))
