@@ -9,13 +9,13 @@ subscription. An application whose role ends at a resource group may not: then A
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vmclone_operator.domain.backend import Finding
 from vmclone_operator.domain.errors import CapabilityMissing, InsufficientSpace, NotAuthorized
 from vmclone_operator.providers.azure.arm import Arm, Json, Sdk
+from vmclone_operator.providers.azure.remembered import Remembered
 
 _SIZES_FRESH_SECONDS, _QUOTAS_FRESH_SECONDS = 3600, 60
 _REGION = "cores"
@@ -104,31 +104,27 @@ def of_quota(size: Size, quotas: dict[str, Quota], replicas: int, region: str) -
 class Capacity:
     """Sizes and quotas of one region, remembered for a while: the list of sizes is long."""
 
-    def __init__(self, arm: Arm, region: str, now: Callable[[], float] = time.monotonic) -> None:
-        self._arm, self._region, self._now = arm, region, now
-        self._sizes: tuple[float, dict[str, Size]] | None = None
-        self._quotas: tuple[float, dict[str, Quota]] | None = None
+    def __init__(self, arm: Arm, region: str) -> None:
+        self._arm, self._region = arm, region
+        self._sizes = Remembered[dict[str, Size]](_SIZES_FRESH_SECONDS)
+        self._quotas = Remembered[dict[str, Quota]](_QUOTAS_FRESH_SECONDS)
 
     async def findings(self, size: str, replicas: int) -> Sequence[Finding]:
         """Return why so many VMs of a size can not be had; nothing where we may not look."""
         try:
-            sizes = await self._known_sizes()
+            sizes = await self._sizes.get(self._region, self._list_sizes)
             found = tuple(of_size(size, sizes, self._region))
             if found:
                 return found
-            return tuple(of_quota(sizes[size.lower()], await self._known_quotas(), replicas, self._region))
+            quotas = await self._quotas.get(self._region, self._list_quotas)
         except NotAuthorized:
             return ()
+        return tuple(of_quota(sizes[size.lower()], quotas, replicas, self._region))
 
-    async def _known_sizes(self) -> dict[str, Size]:
-        if self._sizes is None or self._now() - self._sizes[0] >= _SIZES_FRESH_SECONDS:
-            skus: Sdk = self._arm.operations("compute", "resource_skus")
-            listed = await self._arm.listed(lambda: skus.list(filter=f"location eq '{self._region}'"))
-            self._sizes = (self._now(), sizes_of(listed))
-        return self._sizes[1]
+    async def _list_sizes(self, region: str) -> dict[str, Size]:
+        skus: Sdk = self._arm.operations("compute", "resource_skus")
+        return sizes_of(await self._arm.listed(lambda: skus.list(filter=f"location eq '{region}'")))
 
-    async def _known_quotas(self) -> dict[str, Quota]:
-        if self._quotas is None or self._now() - self._quotas[0] >= _QUOTAS_FRESH_SECONDS:
-            usage: Sdk = self._arm.operations("compute", "usage")
-            self._quotas = (self._now(), quotas_of(await self._arm.listed(lambda: usage.list(self._region))))
-        return self._quotas[1]
+    async def _list_quotas(self, region: str) -> dict[str, Quota]:
+        usage: Sdk = self._arm.operations("compute", "usage")
+        return quotas_of(await self._arm.listed(lambda: usage.list(region)))

@@ -9,13 +9,13 @@ may not read that (`Microsoft.Authorization/permissions/read`) is told by each s
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from vmclone_operator.domain.backend import Consistency, Finding, PlanWish, Power
 from vmclone_operator.domain.errors import NotAuthorized
 from vmclone_operator.providers.azure.arm import Arm, Json
 from vmclone_operator.providers.azure.clones import Place
+from vmclone_operator.providers.azure.remembered import Remembered
 from vmclone_operator.providers.azure.sources import Seen
 
 _VERSION = "2022-04-01"
@@ -96,16 +96,16 @@ def _pattern(written: str) -> re.Pattern[str]:
 class Rights:
     """What one application may do, remembered for a while."""
 
-    def __init__(self, arm: Arm, place: Place, now: Callable[[], float] = time.monotonic) -> None:
-        self._arm, self._place, self._now = arm, place, now
-        self._known: dict[str, tuple[float, Sequence[Json] | None]] = {}
+    def __init__(self, arm: Arm, place: Place) -> None:
+        self._arm, self._place = arm, place
+        self._known = Remembered[Sequence[Json] | None](_FRESH_SECONDS)
 
     async def findings(self, seen: Seen | None, wish: PlanWish) -> Sequence[Finding]:
         """Return which rights lack on which scope; nothing where we may not look."""
         group = f"/subscriptions/{self._arm.subscription}/resourceGroups/{self._arm.group}"
         found = []
         for scope, actions in needed(seen, wish, group, self._place).items():
-            permissions = await self._permissions(scope)
+            permissions = await self._known.get(scope, self._permissions)
             left = [] if permissions is None else sorted(lacking(actions, permissions))
             if left:
                 more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
@@ -118,12 +118,7 @@ class Rights:
 
     async def _permissions(self, scope: str) -> Sequence[Json] | None:
         """Return the roles' parts that hold on a scope; None where we may not look, or where nothing is."""
-        known = self._known.get(scope)
-        if known is None or self._now() - known[0] >= _FRESH_SECONDS:
-            try:
-                found = await self._arm.pages(f"{scope}/providers/Microsoft.Authorization/permissions", _VERSION)
-            except NotAuthorized:
-                found = None
-            known = self._now(), found
-            self._known[scope] = known
-        return known[1]
+        try:
+            return await self._arm.pages(f"{scope}/providers/Microsoft.Authorization/permissions", _VERSION)
+        except NotAuthorized:
+            return None
