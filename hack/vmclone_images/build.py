@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vmclone_images import recipe
@@ -25,14 +27,9 @@ def archive(cache: Path, made: Recipe, image: str) -> Path:
     target = cache / f"image-{made.name}-{image.rpartition(':')[2]}.tar"
     if target.exists():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".image-") as folder:
-        context = Path(folder) / "context"
-        write_context(context, made, cache)
-        root_tar = base(cache, made)
-        with step(f"build {image}"):
-            built = Path(folder) / "image.tar"
-            _build(context, root_tar, Path(folder), image, push_to=f"docker-archive:{built}:{image}")
+    with _scratch(cache) as folder:
+        built = folder / "image.tar"
+        _from_checkout(cache, made, folder, image, push_to=f"docker-archive:{built}:{image}")
         for old in cache.glob(f"image-{made.name}-*.tar"):
             old.unlink()  # large, and an older checkout can make its own again
         built.rename(target)
@@ -44,13 +41,27 @@ def oci_layout(cache: Path, made: Recipe, tag: str, *, moment: int, into: Path) 
 
     `moment` in Unix seconds is the time of its files and its history.
     """
+    with _scratch(cache) as folder:
+        _from_checkout(cache, made, folder, made.image, push_to=f"oci:{into}:{tag}", moment=moment)
+
+
+@contextmanager
+def _scratch(cache: Path) -> Iterator[Path]:
+    """Yield a folder on the cache's disk that goes afterwards."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".image-") as folder:
-        context = Path(folder) / "context"
-        write_context(context, made, cache)
-        root_tar = base(cache, made)
-        with step(f"build {made.name}:{tag} as an OCI image"):
-            _build(context, root_tar, Path(folder), made.image, push_to=f"oci:{into}:{tag}", moment=moment)
+        yield Path(folder)
+
+
+def _from_checkout(
+    cache: Path, made: Recipe, scratch: Path, image: str, *, push_to: str, moment: int | None = None
+) -> None:
+    """Build an image from this checkout on its cached base, and push it."""
+    context = scratch / "context"
+    write_context(context, made, cache)
+    root_tar = base(cache, made)
+    with step(f"build {image}"):
+        _build(context, root_tar, scratch, image, push_to=push_to, moment=moment)
 
 
 def base(cache: Path, made: Recipe) -> Path:

@@ -20,12 +20,8 @@ def chart_archive(chart: Path, *, moment: int, left_out: Callable[[str], bool] =
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(path for path in chart.rglob("*") if path.is_file()):
             name = path.relative_to(chart).as_posix()
-            if left_out(name):
-                continue
-            content = path.read_bytes()
-            entry = tarfile.TarInfo(f"{chart.name}/{name}")
-            entry.size, entry.mtime, entry.mode = len(content), moment, _FILE_MODE
-            tar.addfile(entry, io.BytesIO(content))
+            if not left_out(name):
+                _add(tar, path, f"{chart.name}/{name}", moment)
     return gzip.compress(packed.getvalue(), compresslevel=9, mtime=moment)
 
 
@@ -33,7 +29,12 @@ def folder_archive(folder: Path, target: Path, *, moment: int) -> None:
     """Pack what is below a folder into a tar file, uncompressed: an image layout's blobs are compressed already."""
     with tarfile.open(target, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
-            entry.size, entry.mtime, entry.mode = path.stat().st_size, moment, _FILE_MODE
-            with path.open("rb") as content:
-                tar.addfile(entry, content)
+            _add(tar, path, path.relative_to(folder).as_posix(), moment)
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str, moment: int) -> None:
+    """Add a file by its content alone."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mtime, entry.mode = path.stat().st_size, moment, _FILE_MODE
+    with path.open("rb") as content:
+        tar.addfile(entry, content)
